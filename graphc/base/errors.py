@@ -1,0 +1,69 @@
+"""Errors and the user's line: takes the running frames, gives the first file:line outside graphc.
+Invariant: the message keeps PyTorch's text; the user's line travels as an exception note."""
+
+from __future__ import annotations
+
+import linecache
+import os
+import sys
+from typing import NamedTuple
+
+PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+
+
+class Origin(NamedTuple):
+    """A place in the user's program."""
+
+    file: str
+    line: int
+
+    @property
+    def text(self) -> str:
+        """The source text of the line, stripped; empty when the source is not to be had."""
+        return linecache.getline(self.file, self.line).strip()
+
+    def __str__(self) -> str:
+        return f"{os.path.basename(self.file)}:{self.line}"
+
+    def describe(self) -> str:
+        """`path:line: source text` for messages and notes."""
+        return f"{self.file}:{self.line}: {self.text}".rstrip(": ")
+
+
+def user_origin(depth: int = 1) -> Origin | None:
+    """The innermost frame outside the package, or None when called from nowhere else."""
+    frame = sys._getframe(depth)
+    while frame is not None:
+        name = frame.f_code.co_filename
+        if not name.startswith(PACKAGE):
+            return Origin(name, frame.f_lineno)
+        frame = frame.f_back        # type: ignore[assignment]
+    return None
+
+
+class GraphcError(RuntimeError):
+    """Base of the errors that only graphc raises."""
+
+
+class CaptureBreak(GraphcError):
+    """Something that compiled code cannot do was met while capturing. `origin` is the user's line."""
+
+    def __init__(self, what: str, fix: str = "", origin: Origin | None = None):
+        self.what, self.fix = what, fix
+        self.origin = origin or user_origin(2)
+        where = f"{self.origin.describe()}\n" if self.origin else ""
+        super().__init__(f"{where}{what}" + (f"\nFix: {fix}" if fix else ""))
+
+
+class GuardError(GraphcError):
+    """A compiled function was asked for something that its guards exclude."""
+
+
+def with_user_line(error: BaseException) -> BaseException:
+    """Adds the user's line to an exception as a note, once; the message stays as it is."""
+    notes = getattr(error, "__notes__", ())
+    if not any(n.startswith("at ") for n in notes):
+        origin = user_origin(2)
+        if origin is not None:
+            error.add_note(f"at {origin.describe()}")
+    return error

@@ -1,0 +1,238 @@
+"""The funnel. Every operator call goes through `apply(op, inputs, attrs)`: the tape sits above the
+executor, the capture switch below the tape, so whatever runs can be differentiated and captured.
+
+Takes tensors (pointwise ops also Python numbers), gives tensors. Invariant: executors never see Tensor
+methods, tape code never sees arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..base import dtypes
+from ..base.dtypes import DType
+from ..base.errors import with_user_line
+from ..ir import op as op_module
+from ..ir.op import Op
+from ..ir.types import broadcast_shapes
+from . import tape
+from .modes import STATE
+from .tensor import Tensor, view_of, wrap
+
+_NUMBERS = (int, float, bool, complex)
+
+
+def apply(op: Op, inputs: tuple, attrs: tuple = ()) -> Any:
+    """Runs one op and records it on the tape when an input requires a gradient.
+
+    Returns a Tensor, or a tuple of them for ops with several outputs. Raises the op's own errors, with
+    the user's line added as a note."""
+    needs = False
+    if STATE.grad:
+        for t in inputs:
+            if isinstance(t, Tensor) and t._needs:
+                needs = True
+                break
+    try:
+        if op.body is not None and (op.eager is None or (needs and op.vjp is None)):
+            return op.body(*(inputs if not op.variadic else (inputs,)), *attrs)
+        tracer = STATE.tracer
+        if tracer is not None:
+            out = tracer.apply(op, inputs, attrs)
+        elif op.kind == "pointwise":
+            out = run_pointwise(op, inputs, attrs)
+        else:
+            out = run(op, inputs, attrs)
+    except (RuntimeError, IndexError, TypeError, ValueError, NotImplementedError) as e:
+        raise with_user_line(e) from None
+    if needs and op.vjp is not None:
+        tape.record(op, inputs, attrs, out)
+    elif STATE.inference:
+        for t in out if type(out) is tuple else (out,):
+            t._inference = True
+    return out
+
+
+op_module.APPLY[:] = [apply]
+
+
+# ---------------------------------------------------------------- pointwise executor
+
+class Plan:
+    """How a pointwise op runs for one combination of operand kinds: numpy dtype per input, the dtype of
+    the result, and whether it is computed in float32 and rounded (half types)."""
+
+    __slots__ = ("inputs", "np_inputs", "np_types", "out", "half")
+
+    def __init__(self, inputs: tuple[DType, ...], out: DType):
+        self.inputs, self.out = inputs, out
+        self.half = any(d.is_half for d in inputs) or out.is_half
+        run_in = tuple(d.compute for d in inputs)
+        self.np_inputs = tuple(d.np for d in run_in)
+        self.np_types = tuple(d.np.type for d in run_in)
+
+
+def operand_keys(inputs: tuple) -> tuple:
+    """What type promotion looks at, per operand."""
+    keys = []
+    for t in inputs:
+        if isinstance(t, Tensor):
+            keys.append(t.dtype if t.ndim else t.dtype.zero_dim)
+        else:
+            keys.append(number_type(t))
+    return tuple(keys)
+
+
+def number_type(x: Any) -> type:
+    """bool, int, float or complex: the kind of a Python number, numpy number or run-time scalar."""
+    t = type(x)
+    if t in _NUMBERS:
+        return t
+    kind = getattr(x, "number_type", None)      # run-time scalars say what they stand for
+    if kind is not None:
+        return kind
+    for cls, np_cls in ((bool, np.bool_), (int, np.integer), (float, np.floating),
+                        (complex, np.complexfloating)):
+        if isinstance(x, (cls, np_cls)):
+            return cls
+    raise TypeError(f"unsupported operand type for a tensor operation: {type(x).__name__!r}")
+
+
+def plan_of(op: Op, keys: tuple) -> Plan:
+    """The cached Plan of a pointwise op for operand keys."""
+    key = (keys, dtypes._default)
+    found = op.plans.get(key)
+    if found is None:
+        found = op.plans[key] = _plan(op, keys)
+    return found
+
+
+def _plan(op: Op, keys: tuple) -> Plan:
+    rule: Any = op.dtype_rule
+    if callable(rule):
+        ins, out = rule(keys)
+        return Plan(tuple(ins), out)
+    common = dtypes.result_of_keys(keys)
+    if rule == "float" and common.category < dtypes.FLOAT:
+        common = dtypes.get_default_dtype()
+    out = dtypes.bool_ if rule == "bool" else common
+    return Plan((common,) * len(keys), out)
+
+
+def run_pointwise(op: Op, inputs: tuple, attrs: tuple, out: np.ndarray | None = None) -> Any:
+    """Eager pointwise execution on the CPU; `out` takes the result when it fits exactly."""
+    keys = []
+    for t in inputs:
+        if isinstance(t, Tensor):
+            a = t._array
+            keys.append(t.dtype if a.ndim else t.dtype.zero_dim)
+        else:
+            keys.append(number_type(t))
+    plan = plan_of(op, tuple(keys))
+    arrays: list = []
+    i = 0
+    for t in inputs:
+        want = plan.np_inputs[i]
+        if isinstance(t, Tensor):
+            a = t._array
+            if a.dtype is not want and a.dtype != want:
+                if plan.inputs[i].is_half and t.dtype is not plan.inputs[i]:
+                    a = cast_array(a, t.dtype, plan.inputs[i])      # round to the half type first
+                    a = cast_array(a, plan.inputs[i], plan.inputs[i].compute)
+                else:
+                    a = cast_array(a, t.dtype, plan.inputs[i].compute)
+        else:
+            a = number_array(t, plan.inputs[i])
+        arrays.append(a)
+        i += 1
+    try:
+        if plan.half and plan.out.is_half:
+            result = cast_array(np.asarray(op.eager(*arrays, *attrs)), plan.out.compute, plan.out)
+        elif out is not None and out.dtype == plan.out.np and isinstance(op.eager, np.ufunc):
+            result = op.eager(*arrays, *attrs, out=out)
+        else:
+            result = op.eager(*arrays, *attrs)
+    except ValueError:
+        broadcast_shapes(*[a.shape for a in arrays])     # PyTorch's error, when shapes are at fault
+        raise
+    return wrap(result, plan.out)
+
+
+def number_array(x: Any, d: DType) -> Any:
+    """A Python number as a numpy scalar of dtype d; half types round first, then widen to float32."""
+    if d.category == dtypes.INT:
+        info = np.iinfo(d.np)
+        x = int(x)
+        if not info.min <= x <= info.max:
+            raise RuntimeError(f"value cannot be converted to type {d.ctype} without overflow")
+        return d.np.type(x)
+    if d.is_half:
+        return np.asarray(cast_array(cast_array(np.asarray(float(x), np.float32), dtypes.float32, d),
+                                     d, dtypes.float32))
+    if d is dtypes.float32:
+        with np.errstate(over="ignore"):
+            return np.float32(x)
+    return d.np.type(x)
+
+
+# ---------------------------------------------------------------- general executor
+
+def run(op: Op, inputs: tuple, attrs: tuple) -> Any:
+    """Eager execution of the other kinds: arrays in, arrays out, wrapped. Views share storage."""
+    arrays = [t._array if isinstance(t, Tensor) else t for t in inputs]
+    if op.extra.get("half") == "float32" and any(isinstance(t, Tensor) and t.dtype.is_half
+                                                 for t in inputs):
+        return _run_half(op, inputs, arrays, attrs)
+    result = op.eager(arrays, *attrs) if op.variadic and len(op.inputs) == 1 else op.eager(*arrays, *attrs)
+    if op.view:
+        parent = inputs[0]
+        if type(result) is tuple or type(result) is list:
+            return tuple(view_of(parent, r) for r in result)
+        if result is None or not np.may_share_memory(result, parent._array):
+            return wrap(result, parent.dtype)       # reshape that had to copy
+        return view_of(parent, result)
+    if type(result) is tuple:
+        return tuple([wrap(r) for r in result])
+    return wrap(result)
+
+
+def _run_half(op: Op, inputs: tuple, arrays: list, attrs: tuple) -> Any:
+    """Runs an op on half tensors in float32 and rounds its float32 results back once."""
+    half = next(t.dtype for t in inputs if isinstance(t, Tensor) and t.dtype.is_half)
+    wide = [cast_array(a, t.dtype, dtypes.float32)
+            if isinstance(t, Tensor) and t.dtype.is_half else a
+            for t, a in zip(inputs, arrays, strict=True)]
+    result = op.eager(wide, *attrs) if op.variadic and len(op.inputs) == 1 else op.eager(*wide, *attrs)
+
+    def back(r: np.ndarray) -> Tensor:
+        r = np.asarray(r)
+        return wrap(cast_array(r, dtypes.float32, half) if r.dtype == np.float32 else r)
+    return tuple(back(r) for r in result) if type(result) is tuple else back(result)
+
+
+# `graphc.ops.kernels` puts the total casts of the native library here; numpy's own are whitelisted for
+# int -> float and float32 <-> float64 only.
+CAST: list[Callable[[np.ndarray, DType, DType], np.ndarray]] = []
+
+
+def cast_array(a: np.ndarray, from_: DType, to: DType) -> np.ndarray:
+    """`a` in another dtype by the contract's total casts; `a` itself when nothing changes."""
+    return a if from_ is to else CAST[0](a, from_, to)
+
+
+# ---------------------------------------------------------------- writing
+
+def write(target: Tensor, value: Tensor) -> None:
+    """target's memory = value (same shape, any dtype; cast by the contract). Bumps the version."""
+    tracer = STATE.tracer
+    if tracer is not None:
+        tracer.write(target, value)
+    else:
+        a = value._array
+        if value.dtype is not target.dtype:
+            a = cast_array(a, value.dtype, target.dtype)
+        np.copyto(target._array, a)
+    target._storage.version += 1

@@ -1,0 +1,140 @@
+"""Thread-local modes: gradient recording, inference, and the active tracer (None outside capture).
+Invariant: every context manager restores what it found, also after exceptions."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import threading
+from collections.abc import Callable
+from typing import Any
+
+
+class State(threading.local):
+    """The modes of one thread."""
+
+    grad: bool = True
+    inference: bool = False
+    tracer: Any = None
+
+
+STATE = State()
+
+
+def is_grad_enabled() -> bool:
+    return STATE.grad
+
+
+def is_inference_mode_enabled() -> bool:
+    return STATE.inference
+
+
+class _Mode:
+    """A mode usable as context manager and as decorator, as in PyTorch."""
+
+    __slots__ = ("mode", "previous")
+
+    def __init__(self) -> None:
+        self.previous: list = []
+
+    def __call__(self, fn: Callable) -> Callable:
+        make = self._clone
+        if inspect.isgeneratorfunction(fn):
+            @functools.wraps(fn)
+            def generator(*args: Any, **kwargs: Any) -> Any:
+                it = fn(*args, **kwargs)
+                sent: Any = None
+                try:
+                    while True:
+                        with make():
+                            item = it.send(sent)
+                        sent = yield item
+                except StopIteration as stop:
+                    return stop.value
+            return generator
+
+        @functools.wraps(fn)
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            with make():
+                return fn(*args, **kwargs)
+        return wrapped
+
+    def _clone(self) -> _Mode:
+        return type(self)()
+
+    def _set(self) -> None:
+        STATE.grad = self.mode      # type: ignore[attr-defined]
+
+    def __enter__(self) -> None:
+        self.previous.append((STATE.grad, STATE.inference))
+        self._set()
+
+    def __exit__(self, *exc: Any) -> None:
+        STATE.grad, STATE.inference = self.previous.pop()
+
+
+class no_grad(_Mode):
+    """Results inside do not require gradients. https://pytorch.org/docs/stable/generated/torch.no_grad.html"""
+
+    mode = False
+
+    def __new__(cls, orig_func: Callable | None = None) -> Any:
+        self = super().__new__(cls)
+        if orig_func is None:
+            return self
+        self.previous = []
+        return self(orig_func)
+
+    def __init__(self, orig_func: Callable | None = None) -> None:
+        super().__init__()
+
+
+class enable_grad(no_grad):
+    """Gradients are recorded inside, also within no_grad."""
+
+    mode = True
+
+
+class set_grad_enabled(_Mode):
+    """Sets gradient recording at once; as a context manager it is restored at the end."""
+
+    def __init__(self, mode: bool) -> None:
+        super().__init__()
+        self.mode = bool(mode)
+        self.previous.append((STATE.grad, STATE.inference))
+        self._set()
+
+    def _clone(self) -> _Mode:
+        return set_grad_enabled(self.mode)
+
+    def __call__(self, fn: Callable) -> Callable:
+        STATE.grad, STATE.inference = self.previous.pop()
+        return super().__call__(fn)
+
+    def __enter__(self) -> None:
+        STATE.grad = self.mode
+        if not self.previous:
+            self.previous.append((STATE.grad, STATE.inference))
+
+
+class inference_mode(_Mode):
+    """Like no_grad; results are marked so that a later backward that saved one raises."""
+
+    def __new__(cls, mode: Any = True) -> Any:
+        self = super().__new__(cls)
+        if callable(mode):
+            self.previous, self.mode = [], True
+            return self(mode)
+        return self
+
+    def __init__(self, mode: bool = True) -> None:
+        super().__init__()
+        self.mode = mode
+
+    def _clone(self) -> _Mode:
+        return inference_mode(self.mode)
+
+    def _set(self) -> None:
+        STATE.inference = self.mode
+        if self.mode:
+            STATE.grad = False

@@ -1,0 +1,517 @@
+"""The tape: one TapeEntry per differentiable call, and backward over them.
+
+Takes roots and cotangents, gives gradients. Invariants: entries run in strictly descending creation order;
+a VJP sees Tensors only, so it can be recorded again (create_graph) and captured; nothing recurses.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from ..base.errors import Origin, user_origin
+from ..ir.op import Op, Rule
+from ..ir.types import TensorType
+from .modes import STATE
+from .tensor import Tensor, alias, set_grad
+
+_COUNTER = itertools.count(1)
+_FREED: Any = ("freed",)
+anomaly: list[bool] = [False]       # detect_anomaly: entries remember the forward line
+
+
+class TapeEntry:
+    """One recorded call; users see it as `grad_fn`, under PyTorch's class name.
+
+    edges: per input None or (entry | leaf tensor, output number); metas: per input (shape, dtype) where
+    there is an edge; saved: what the VJPs read; out_types: per output (shape, dtype)."""
+
+    __slots__ = ("op", "edges", "metas", "attrs", "saved", "versions", "types", "seq", "out_types",
+                 "pre_hooks", "post_hooks", "origin", "metadata", "__weakref__")
+
+    op: Op
+    edges: tuple
+    saved: Any
+
+    def name(self) -> str:
+        return type(self).__name__
+
+    @property
+    def next_functions(self) -> tuple:
+        return tuple((None, 0) if e is None else
+                     (AccumulateGrad(e[0]), 0) if isinstance(e[0], Tensor) else e for e in self.edges)
+
+    def register_hook(self, hook: Any) -> Any:
+        """hook(grad_inputs, grad_outputs) runs after this entry; a returned tuple replaces grad_inputs."""
+        if self.post_hooks is None:
+            self.post_hooks = {}
+        return HookHandle(self.post_hooks, hook)
+
+    def register_prehook(self, hook: Any) -> Any:
+        """hook(grad_outputs) runs before this entry; a returned tuple replaces grad_outputs."""
+        if self.pre_hooks is None:
+            self.pre_hooks = {}
+        return HookHandle(self.pre_hooks.setdefault("all", {}), hook)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} object at {id(self):#x}>"
+
+    def run(self, grads: list) -> Sequence:
+        """Gradients of the inputs from cotangents of the outputs (None: no contribution)."""
+        saved = self.saved
+        if saved is _FREED:
+            raise RuntimeError(
+                "Trying to backward through the graph a second time (or directly access saved tensors after "
+                "they have already been freed). Saved intermediate values of the graph are freed when you "
+                "call .backward() or autograd.grad(). Specify retain_graph=True if you need to backward "
+                "through the graph a second time or if you need to access saved tensors after calling "
+                "backward.")
+        op = self.op
+        g = grads[0]
+        if g is None and len(grads) == 1:
+            return (None,) * len(self.edges)
+        rules: Any = op.vjp
+        if isinstance(rules, tuple):
+            return [None if rule is None or edge is None else self._call(rule, g, grads)
+                    for rule, edge in zip(rules, self.edges, strict=True)]
+        return self._call(rules, g, grads)
+
+    def _call(self, rule: Rule, g: Any, grads: list) -> Any:
+        args = []
+        for read in rule.reads:
+            kind = read[0]
+            if kind == "g":
+                args.append(g)
+            elif kind == "in" or kind == "out":
+                args.append(self.unpack(read))
+            elif kind == "attr":
+                args.append(self.attrs[read[1]])
+            elif kind == "type":
+                args.append(self.types[read[1]])
+            elif kind == "gs":
+                args.append(grads)
+            else:
+                args.append(tuple(e is not None for e in self.edges))
+        if g is None and "g" in [r[0] for r in rule.reads]:
+            return None
+        return rule.fn(*args)
+
+    def unpack(self, read: tuple) -> Any:
+        """A saved tensor, after its version check."""
+        t, version, packed = self.saved[read]
+        if packed is not None:
+            t = packed()
+        elif isinstance(t, Tensor) and t._storage.version != version:
+            kind = "torch." + t.dtype.title + "Tensor"
+            producer = (t.grad_fn.name() if t.grad_fn is not None else
+                        self.name() if read[0] == "out" else "")
+            what = f", which is output {t._output_nr} of {producer}," if producer else ""
+            raise RuntimeError(
+                "one of the variables needed for gradient computation has been modified by an inplace "
+                f"operation: [{kind} {list(t.shape)}]{what} is at version {t._storage.version}; expected "
+                f"version {version} instead. Hint: enable anomaly detection to find the operation that "
+                "failed to compute its gradient, with torch.autograd.set_detect_anomaly(True).")
+        if read[0] == "out" and STATE.grad:
+            again = alias(t, True)
+            again._fn, again._output_nr = self, read[1]
+            return again
+        return t
+
+    def release(self) -> None:
+        """Drops what was saved; a second run then raises. Entries that saved nothing stay usable."""
+        if self.saved:
+            self.saved = _FREED
+
+
+class AccumulateGrad:
+    """What `next_functions` shows for a leaf."""
+
+    __slots__ = ("variable",)
+
+    def __init__(self, variable: Tensor):
+        self.variable = variable
+
+    def name(self) -> str:
+        return "AccumulateGrad"
+
+    @property
+    def next_functions(self) -> tuple:
+        return ()
+
+    def __eq__(self, other: Any) -> bool:
+        return isinstance(other, AccumulateGrad) and other.variable is self.variable
+
+    def __hash__(self) -> int:
+        return id(self.variable)
+
+    def __repr__(self) -> str:
+        return f"<AccumulateGrad object at {id(self.variable):#x}>"
+
+
+class HookHandle:
+    """Removes a hook; usable as a context manager."""
+
+    __slots__ = ("hooks", "id")
+    next_id = itertools.count()
+
+    def __init__(self, hooks: dict, hook: Any):
+        self.hooks, self.id = hooks, next(HookHandle.next_id)
+        hooks[self.id] = hook
+
+    def remove(self) -> None:
+        self.hooks.pop(self.id, None)
+
+    def __enter__(self) -> HookHandle:
+        return self
+
+    def __exit__(self, *exc: Any) -> None:
+        self.remove()
+
+
+def entry_class(name: str) -> type:
+    """The TapeEntry subclass shown under that name."""
+    cls = _CLASSES.get(name)
+    if cls is None:
+        cls = _CLASSES[name] = type(name, (TapeEntry,), {"__slots__": ()})
+    return cls
+
+
+_CLASSES: dict[str, type] = {}
+saved_hooks: list[tuple] = []       # saved_tensors_hooks: (pack, unpack), innermost last
+
+
+def edge_of(t: Any) -> Any:
+    """Where the gradient of t goes: (entry, output number), (leaf, 0), or None."""
+    if not isinstance(t, Tensor) or not t._needs:
+        return None
+    fn = t._fn if t._base is None else t.grad_fn
+    return (t, 0) if fn is None else (fn, t._output_nr)
+
+
+def record(op: Op, inputs: tuple, attrs: tuple, out: Any, class_name: str = "",
+           types: tuple | None = None) -> None:
+    """Puts a call on the tape and makes its floating outputs require gradients."""
+    edges = tuple([edge_of(t) for t in inputs])
+    outs = out if type(out) is tuple else (out,)
+    cls = op.entry_class
+    if cls is None:
+        cls = op.entry_class = entry_class(op.backward_name)
+    entry = (entry_class(class_name) if class_name else cls)()
+    entry.op, entry.edges, entry.attrs = op, edges, attrs
+    entry.seq = next(_COUNTER)
+    entry.pre_hooks = entry.post_hooks = entry.metadata = None
+    entry.origin = user_origin(2) if anomaly[0] else None
+    entry.metas = tuple([None if e is None else (t.shape, t.dtype)
+                         for e, t in zip(edges, inputs, strict=True)])
+    entry.out_types = tuple([(t.shape, t.dtype) for t in outs])
+    entry.saved, entry.types = _save(op, entry, inputs, outs, types)
+    for j, t in enumerate(outs):
+        if t.dtype.category >= 2:
+            t._fn, t._needs = entry, True
+            if j:
+                t._output_nr = j
+            if op.view and len(outs) > 1:
+                t._multi_view = op.name.capitalize() + "Backward0"
+
+
+def _save(op: Op, entry: TapeEntry, inputs: tuple, outs: tuple, types: tuple | None) -> tuple:
+    key = ("save", tuple([e is not None for e in entry.edges]))
+    plan = op.plans.get(key)
+    if plan is None:
+        rules = op.vjp if isinstance(op.vjp, tuple) else (op.vjp,) * len(entry.edges)
+        reads = {r for rule, e in zip(rules, entry.edges, strict=False) if rule and e is not None
+                 for r in rule.reads}
+        plan = op.plans[key] = (tuple(r for r in sorted(reads) if r[0] in ("in", "out")),
+                                any(r[0] == "type" for r in reads))
+    reads, wants_types = plan
+    saved: Any = None
+    if reads:
+        saved = {}
+        for read in reads:
+            t: Any = inputs[read[1]] if read[0] == "in" else alias(outs[read[1]])
+            if isinstance(t, Tensor):
+                if t._inference:
+                    raise RuntimeError("Inference tensors cannot be saved for backward. Please do not use "
+                                       "Tensors created in inference mode in computation tracked by "
+                                       "autograd. To work around this, you can make a clone to get a normal "
+                                       "tensor and use it in autograd, or use `torch.no_grad()` instead of "
+                                       "`torch.inference_mode()`.")
+                packed = None
+                if saved_hooks:
+                    pack, unpack = saved_hooks[-1]
+                    kept = pack(t)
+                    packed = lambda kept=kept, unpack=unpack: unpack(kept)      # noqa: E731
+                    saved[read] = (None, 0, packed)
+                    continue
+                saved[read] = (t, t._storage.version, packed)
+            else:
+                saved[read] = (t, 0, None)
+    if wants_types and types is None:
+        types = tuple([t.type_ if isinstance(t, Tensor) else None for t in inputs])
+    return saved, types
+
+
+# ---------------------------------------------------------------- backward
+
+def run_backward(roots: Sequence[Tensor], grads: Sequence[Any], *, retain_graph: bool, create_graph: bool,
+                 inputs: Sequence[Tensor] | None = None, accumulate: bool = True) -> list:
+    """Runs the tape from `roots` with cotangents `grads`.
+
+    With `inputs`, only what leads to them runs; their gradients are returned (accumulate=False, for
+    autograd.grad) or put into .grad. Without, every leaf accumulates into .grad."""
+    start: dict[Any, list] = {}
+    leaf_roots: list[tuple] = []
+    for t, g in zip(roots, grads, strict=True):
+        fn = t.grad_fn
+        if fn is None:
+            leaf_roots.append((t, g))
+        else:
+            slots = start.setdefault(fn, [None] * len(fn.out_types))
+            slots[t._output_nr] = g if slots[t._output_nr] is None else slots[t._output_nr] + g
+    entries, pending = _reach(start)
+    wanted, leaves, needed = _targets(inputs, entries)
+    previous = STATE.grad
+    STATE.grad = create_graph
+    sink = _Sink(pending, leaves, wanted, accumulate, create_graph, None if inputs is None else needed)
+    try:
+        for t, g in leaf_roots:
+            pending[id(t)] = pending.get(id(t), 0) + 1
+        for t, g in leaf_roots:
+            sink.to_leaf(t, g)
+        _run(start, sink, retain_graph)
+    finally:
+        STATE.grad = previous
+    return sink.results(inputs)
+
+
+def _reach(start: dict) -> tuple[set, dict[int, int]]:
+    """All entries reachable from the roots, and how many edges lead to each leaf (by id)."""
+    seen = set(start)
+    stack = list(start)
+    pending: dict[int, int] = {}
+    while stack:
+        for edge in stack.pop().edges:
+            if edge is None:
+                continue
+            to = edge[0]
+            if isinstance(to, Tensor):
+                pending[id(to)] = pending.get(id(to), 0) + 1
+            elif to not in seen:
+                seen.add(to)
+                stack.append(to)
+    return seen, pending
+
+
+def _targets(inputs: Sequence[Tensor] | None, entries: set) -> tuple[dict, set, set]:
+    """(entry -> {output number: positions in inputs}, ids of leaf targets, entries that lead to any)."""
+    wanted: dict[Any, dict[int, list[int]]] = {}
+    leaves: set[int] = set()
+    if inputs is None:
+        return wanted, leaves, entries
+    for i, t in enumerate(inputs):
+        fn = t.grad_fn
+        if fn is None:
+            leaves.add(id(t))
+        else:
+            wanted.setdefault(fn, {}).setdefault(t._output_nr, []).append(i)
+    needed: set = set()
+    for e in sorted(entries, key=lambda e: e.seq):
+        if e in wanted or any(edge is not None and (edge[0] in needed if not isinstance(edge[0], Tensor)
+                                                    else id(edge[0]) in leaves) for edge in e.edges):
+            needed.add(e)
+    return wanted, leaves, needed
+
+
+class _Sink:
+    """Where gradients end up during one run."""
+
+    def __init__(self, pending: dict, leaves: set, wanted: dict, accumulate: bool, create_graph: bool,
+                 needed: set | None):
+        self.pending, self.leaves, self.wanted = pending, leaves, wanted
+        self.accumulate, self.create_graph, self.needed = accumulate, create_graph, needed
+        self.sums: dict[int, Any] = {}          # leaf id -> running cotangent
+        self.fresh: dict[int, bool] = {}        # leaf id -> the sum is ours alone
+        self.captured: dict[int, Any] = {}      # leaf id -> gradient, for autograd.grad
+        self.at: dict[int, Any] = {}            # position in inputs -> gradient of a non-leaf
+
+    def to_leaf(self, leaf: Tensor, g: Any, fresh: bool = False) -> None:
+        """One contribution to a leaf; the last one delivers the sum."""
+        key = id(leaf)
+        if self.needed is not None and key not in self.leaves:
+            return
+        if g is not None:
+            old = self.sums.get(key)
+            self.sums[key] = g if old is None else old + g
+            self.fresh[key] = fresh if old is None else True
+        self.pending[key] -= 1
+        if self.pending[key] == 0:
+            total = self.sums.pop(key, None)
+            if total is not None:
+                self.deliver(leaf, total, self.fresh[key])
+
+    def deliver(self, leaf: Tensor, g: Any, fresh: bool) -> None:
+        if leaf._hooks:
+            for hook in list(leaf._hooks.values()):
+                replaced = hook(g)
+                if replaced is not None:
+                    g, fresh = replaced, False
+        if self.accumulate:
+            accumulate_grad(leaf, g, fresh, self.create_graph)
+        else:
+            self.captured[id(leaf)] = g
+
+    def results(self, inputs: Sequence[Tensor] | None) -> list:
+        if inputs is None:
+            return []
+        return [self.at.get(i, self.captured.get(id(t))) for i, t in enumerate(inputs)]
+
+
+def accumulate_grad(leaf: Tensor, g: Tensor, fresh: bool, create_graph: bool) -> None:
+    """leaf.grad += g, with PyTorch's identity rules: an existing .grad is changed in place unless the
+    graph of the gradient is wanted; a new one is g itself only when nobody else holds it."""
+    old = leaf.grad
+    if old is None:
+        if create_graph:
+            set_grad(leaf, g if fresh else g.clone())
+        else:
+            mine = fresh and g.is_contiguous() == leaf.is_contiguous()    # type: ignore[attr-defined]
+            set_grad(leaf, g.detach() if mine else g.detach().clone())    # type: ignore[attr-defined]
+    elif create_graph:
+        set_grad(leaf, old + g)     # type: ignore[operator]
+    else:
+        old.add_(g)
+    for hook in list(leaf.__dict__.get("_post_accumulate_hooks", {}).values()):
+        hook(leaf)
+
+
+def _run(start: dict, sink: _Sink, retain_graph: bool) -> None:
+    heap = [(-e.seq, e) for e in start]
+    heapq.heapify(heap)
+    buffers = dict(start)
+    while heap:
+        _, entry = heapq.heappop(heap)
+        grads = buffers.pop(entry)
+        if entry.pre_hooks:
+            grads = _run_pre_hooks(entry, grads)
+        for nr, positions in sink.wanted.get(entry, {}).items():
+            for i in positions:
+                sink.at[i] = grads[nr]
+        if sink.needed is not None and not _leads_on(entry, sink):
+            continue
+        try:
+            results = entry.run(grads)
+        except RuntimeError as e:
+            if entry.origin is not None:
+                e.add_note(f"forward call: {entry.origin.describe()}")
+            raise
+        if anomaly[0]:
+            _check_nan(entry, results)
+        if entry.post_hooks:
+            for hook in list(entry.post_hooks.values()):
+                replaced = hook(tuple(results), tuple(grads))
+                if replaced is not None:
+                    results = replaced
+        if not retain_graph:
+            entry.release()
+        _send(entry, results, grads, sink, buffers, heap)
+
+
+def _leads_on(entry: TapeEntry, sink: _Sink) -> bool:
+    for edge in entry.edges:
+        if edge is not None and (id(edge[0]) in sink.leaves or edge[0] in sink.needed):    # type: ignore
+            return True
+    return False
+
+
+def _send(entry: TapeEntry, results: Sequence, grads: list, sink: _Sink, buffers: dict,
+          heap: list) -> None:
+    """Hands each gradient on to the producer of its input, in input order."""
+    if len(results) != len(entry.edges):
+        raise RuntimeError(f"function {entry.name()} returned an incorrect number of gradients (expected "
+                           f"{len(entry.edges)}, got {len(results)})")
+    for g, edge, meta in zip(results, entry.edges, entry.metas, strict=True):
+        if edge is None:
+            continue
+        if g is not None:
+            g = _fit(g, meta, entry)
+        to, nr = edge
+        if isinstance(to, Tensor):
+            sink.to_leaf(to, g, g is not None and _is_fresh(g, results, grads))
+            continue
+        if sink.needed is not None and to not in sink.needed:
+            continue
+        slots = buffers.get(to)
+        if slots is None:
+            slots = buffers[to] = [None] * len(to.out_types)
+            heapq.heappush(heap, (-to.seq, to))
+        if g is not None:
+            slots[nr] = g if slots[nr] is None else slots[nr] + g
+
+
+def _fit(g: Tensor, meta: tuple, entry: TapeEntry) -> Tensor:
+    """Undoes broadcasting and promotion: the gradient takes the input's shape and dtype."""
+    shape, dtype = meta
+    if g.shape != shape:
+        if entry.op.kind != "pointwise" and not entry.op.extra.get("broadcasts"):
+            raise RuntimeError(f"Function {entry.name()} returned an invalid gradient at index 0 - got "
+                               f"{list(g.shape)} but expected shape compatible with {list(shape)}")
+        g = g.sum_to_size(shape)        # type: ignore[attr-defined]
+    if g.dtype is not dtype:
+        g = g.to(dtype)                 # type: ignore[attr-defined]
+    return g
+
+
+def _is_fresh(g: Tensor, results: Sequence, grads: list) -> bool:
+    """True when nobody but the caller can hold g's storage: a new result of this very VJP."""
+    s = g._storage
+    if any(o is not None and o._storage is s for o in grads):
+        return False
+    if sum(1 for r in results if isinstance(r, Tensor) and r._storage is s) > 1:
+        return False
+    # 2 references: the tensor's own slot and getrefcount's argument, +1 for the local name `s`
+    return g._base is None and sys.getrefcount(s) <= 3
+
+
+def _run_pre_hooks(entry: TapeEntry, grads: list) -> list:
+    grads = list(grads)
+    for nr, hooks in entry.pre_hooks.items():
+        for hook in list(hooks.values()):
+            if nr == "all":
+                replaced = hook(tuple(grads))
+                if replaced is not None:
+                    grads = list(replaced)
+            elif grads[nr] is not None:
+                replaced = hook(grads[nr])
+                if replaced is not None:
+                    grads[nr] = replaced
+    return grads
+
+
+def _check_nan(entry: TapeEntry, results: Sequence) -> None:
+    for i, g in enumerate(results):
+        if g is not None and g.dtype.is_floating_point and bool(g.isnan().any()):
+            where = f" Forward call: {entry.origin.describe()}" if isinstance(entry.origin, Origin) else ""
+            raise RuntimeError(f"Function '{entry.name()}' returned nan values in its {i}th output.{where}")
+
+
+def register_tensor_hook(t: Tensor, hook: Any) -> HookHandle:
+    """hook(grad) runs when t's gradient is known; a returned tensor replaces it."""
+    if not t._needs:
+        raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
+    fn = t.grad_fn
+    if fn is None:
+        if t._hooks is None:
+            t._hooks = {}
+        return HookHandle(t._hooks, hook)
+    if fn.pre_hooks is None:
+        fn.pre_hooks = {}
+    return HookHandle(fn.pre_hooks.setdefault(t._output_nr, {}), hook)
+
+
+def out_meta(entry: TapeEntry, nr: int) -> TensorType:
+    shape, dtype = entry.out_types[nr]
+    from ..ir.types import tensor_type
+    return tensor_type(shape, dtype)

@@ -1,0 +1,267 @@
+"""Tensor: a mutable name for a value. Fields and laws only; arithmetic, methods and printing are attached
+from above (`graphc/methods.py`), because `core` does not know the ops.
+
+Invariants: `_array` is a numpy view of the storage's memory, or None while traced, when `_meta` describes
+the value; `dtype` always agrees with it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..base.dtypes import DType, from_numpy_dtype
+from ..base.errors import CaptureBreak
+from ..ir.types import TensorType
+from .modes import STATE
+from .storage import Storage
+
+
+class Size(tuple):
+    """A shape, printed as torch.Size([...])."""
+
+    __slots__ = ()
+
+    def numel(self) -> int:
+        n = 1
+        for s in self:
+            n *= s
+        return n
+
+    def __repr__(self) -> str:
+        return f"torch.Size({list(self)})"
+
+    def __getitem__(self, i: Any) -> Any:
+        got = tuple.__getitem__(self, i)
+        return Size(got) if isinstance(i, slice) else got
+
+    def __add__(self, other: Any) -> Size:      # type: ignore[override]
+        return Size(tuple.__add__(self, tuple(other)))
+
+    def __radd__(self, other: Any) -> Size:
+        return Size(tuple(other) + tuple(self))
+
+    def __mul__(self, n: Any) -> Size:          # type: ignore[override]
+        return Size(tuple.__mul__(self, n))
+
+    __rmul__ = __mul__      # type: ignore[assignment]
+
+    def __reduce__(self) -> tuple:
+        return (Size, (tuple(self),))
+
+
+class Tensor:
+    """An n-dimensional array with PyTorch's semantics. Made by `graphc.tensor`, `graphc.zeros` ..."""
+
+    __slots__ = ("_array", "dtype", "_storage", "_needs", "_fn", "__dict__", "__weakref__")
+
+    # Rare fields live in __dict__ and default here.
+    _grad: Any = None
+    _base: Any = None               # the tensor this one is a differentiable view of
+    _output_nr: int = 0
+    _hooks: Any = None
+    _retains_grad: bool = False
+    _meta: Any = None               # TensorType while traced
+    _trace: Any = None              # the tracer's own record
+    _rebased: int = 0               # how often in-place writes to views rewrote the history
+    _rebase_seen: int = 0
+    _multi_view: str = ""           # op name, for views that come several at once
+    _inference: bool = False
+    _offset: int = 0                # storage offset while traced
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        return object.__new__(cls)
+
+    # ---- facts
+
+    @property
+    def shape(self) -> Size:
+        a = self._array
+        return Size(a.shape) if a is not None else Size(self._meta.shape)
+
+    @property
+    def ndim(self) -> int:
+        a = self._array
+        return a.ndim if a is not None else len(self._meta.shape)
+
+    def dim(self) -> int:
+        return self.ndim
+
+    @property
+    def type_(self) -> TensorType:
+        """Shape, dtype and strides (in elements) as a TensorType."""
+        a = self._array
+        if a is None:
+            return self._meta
+        size = a.itemsize
+        return TensorType(a.shape, self.dtype, tuple(s // size for s in a.strides))
+
+    def stride(self, dim: int | None = None) -> Any:
+        st = self.type_.strides
+        return st if dim is None else st[dim]
+
+    def storage_offset(self) -> int:
+        if self._array is None:
+            return self._offset
+        root = self._storage.root()
+        return (address(self._array) - address(root)) // self._array.itemsize if self._array.size else 0
+
+    def data_ptr(self) -> int:
+        return address(self.concrete("data_ptr()"))
+
+    @property
+    def is_leaf(self) -> bool:
+        return not self._needs or self.grad_fn is None
+
+    @property
+    def requires_grad(self) -> bool:
+        return self._needs
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        self.requires_grad_(value)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Marks a leaf as requiring gradients. RuntimeError for non-leaves and integer dtypes."""
+        if requires_grad == self._needs:
+            return self
+        if not requires_grad and self.grad_fn is not None:
+            raise RuntimeError("you can only change requires_grad flags of leaf variables. If you want to "
+                               "use a computed variable in a subgraph that doesn't require differentiation "
+                               "use var_no_grad = var.detach().")
+        if requires_grad and not (self.dtype.is_floating_point or self.dtype.is_complex):
+            raise RuntimeError("only Tensors of floating point and complex dtype can require gradients")
+        if requires_grad and self._inference and not STATE.inference:
+            raise RuntimeError("Setting requires_grad=True on inference tensor outside InferenceMode is "
+                               "not allowed.")
+        if STATE.tracer is not None:
+            STATE.tracer.set_requires_grad(self, bool(requires_grad))
+        self._needs = bool(requires_grad)
+        return self
+
+    @property
+    def grad_fn(self) -> Any:
+        if self._base is not None and self._rebase_seen != self._base._rebased:
+            from .inplace import regenerate
+            regenerate(self)
+        return self._fn
+
+    @property
+    def output_nr(self) -> int:
+        return self._output_nr
+
+    @property
+    def grad(self) -> Any:
+        tracer = STATE.tracer
+        return self._grad if tracer is None else tracer.get_grad(self)
+
+    @grad.setter
+    def grad(self, value: Any) -> None:
+        if value is not None:
+            _check_grad(self, value)
+        set_grad(self, value)
+
+    @grad.deleter
+    def grad(self) -> None:
+        set_grad(self, None)
+
+    @property
+    def _version(self) -> int:
+        return self._storage.version
+
+    def concrete(self, what: str) -> np.ndarray:
+        """The memory of this tensor as an ndarray; CaptureBreak, naming `what`, inside capture."""
+        if STATE.tracer is not None:
+            raise CaptureBreak(f"{what} needs the tensor's value, which is not known while compiling",
+                               "move it out of the compiled function, or compute with tensors "
+                               "(graphc.where) instead")
+        if self._array is None:
+            raise RuntimeError(f"{what}: this tensor was made while compiling and has no value; it must "
+                               "not be kept after the compiled function was captured")
+        return self._array
+
+    def __hash__(self) -> int:
+        return id(self)
+
+
+def set_grad(t: Tensor, value: Any) -> None:
+    """t.grad = value without checks, recorded under capture."""
+    tracer = STATE.tracer
+    if tracer is None:
+        t._grad = value
+    else:
+        tracer.set_grad(t, value)
+
+
+def _check_grad(t: Tensor, g: Any) -> None:
+    if not isinstance(g, Tensor):
+        raise TypeError(f"assigned grad expected to be a Tensor or None but got grad of type {type(g)}")
+    if g is t:
+        raise RuntimeError("can't assign Variable as its own grad")
+    if g.dtype is not t.dtype:
+        raise RuntimeError(f"attempting to assign a gradient with dtype '{type_word(g.dtype)}' to a tensor "
+                           f"with dtype '{type_word(t.dtype)}'. The gradient must match the tensor's dtype "
+                           "by default. You can set the tensor's grad_dtype attribute to None to allow any "
+                           "dtype, or to a specific dtype to require that dtype.")
+    if g.shape != t.shape:
+        raise RuntimeError(f"attempting to assign a gradient of size '{list(g.shape)}' to a tensor of size "
+                           f"'{list(t.shape)}'. Please ensure that the gradient and the tensor are the "
+                           "same size")
+
+
+def type_word(d: DType) -> str:
+    """C++ spelling that PyTorch uses for dtypes in errors."""
+    return {"float32": "float", "float64": "double", "int64": "long", "int32": "int", "int16": "short",
+            "int8": "signed char", "uint8": "unsigned char", "bool": "bool", "float16": "c10::Half",
+            "bfloat16": "c10::BFloat16", "complex64": "c10::complex<float>",
+            "complex128": "c10::complex<double>"}[d.name]
+
+
+def address(a: np.ndarray) -> int:
+    return a.__array_interface__["data"][0]
+
+
+def wrap(array: Any, dtype: DType | None = None) -> Tensor:
+    """A new tensor that owns `array` (an ndarray, or a numpy scalar)."""
+    t = _new(Tensor)
+    if type(array) is not np.ndarray:
+        array = np.asarray(array)
+    t._array = array
+    t.dtype = dtype if dtype is not None else from_numpy_dtype(array.dtype)
+    t._storage = Storage(array)
+    t._needs = False
+    t._fn = None
+    return t
+
+
+def view_of(parent: Tensor, array: np.ndarray, dtype: DType | None = None) -> Tensor:
+    """A new tensor over memory of `parent`'s storage. Tracks the base for in-place history."""
+    t = _new(Tensor)
+    t._array = array
+    t.dtype = dtype if dtype is not None else parent.dtype
+    t._storage = parent._storage
+    t._needs = False
+    t._fn = None
+    link_view(t, parent)
+    return t
+
+
+def link_view(t: Tensor, parent: Tensor) -> None:
+    """Makes t a differentiable view of parent's base."""
+    base = parent._base if parent._base is not None else parent
+    t._base = base
+    t._rebase_seen = base._rebased
+
+
+def alias(t: Tensor, needs: bool = False) -> Tensor:
+    """A tensor over the same memory with no history; not a view for autograd (detach)."""
+    out = _new(Tensor)
+    out._array, out.dtype, out._storage = t._array, t.dtype, t._storage
+    out._needs, out._fn = needs, None
+    if t._array is None:
+        out._meta, out._trace, out._offset = t._meta, t._trace, t._offset
+    return out
+
+
+_new = object.__new__
