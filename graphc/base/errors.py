@@ -59,6 +59,14 @@ class GuardError(GraphcError):
     """A compiled function was asked for something that its guards exclude."""
 
 
+class NativeBuildError(GraphcError):
+    """No C compiler was found, or it refused a text; `output` is all that it printed."""
+
+    def __init__(self, message: str, output: str = ""):
+        super().__init__(message)
+        self.output = output
+
+
 def with_user_line(error: BaseException) -> BaseException:
     """Adds the user's line to an exception as a note, once; the message stays as it is."""
     notes = getattr(error, "__notes__", ())
