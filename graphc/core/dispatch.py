@@ -37,8 +37,11 @@ def apply(op: Op, inputs: tuple, attrs: tuple = ()) -> Any:
                 needs = True
                 break
     try:
-        if op.body is not None and (op.eager is None or (needs and op.vjp is None)):
-            return op.body(*(inputs if not op.variadic else (inputs,)), *attrs)
+        if op.body is not None:
+            if op.extra.get("half") == "wide" and (half := _half_of(inputs)) is not None:
+                return _widen(op, inputs, attrs, half)
+            if op.eager is None or (needs and op.vjp is None):
+                return op.body(*(inputs if not op.variadic else (inputs,)), *attrs)
         tracer = STATE.tracer
         if tracer is not None:
             out = tracer.apply(op, inputs, attrs)
@@ -57,6 +60,23 @@ def apply(op: Op, inputs: tuple, attrs: tuple = ()) -> Any:
 
 
 op_module.APPLY[:] = [apply]
+
+
+def _half_of(inputs: tuple) -> DType | None:
+    for t in inputs:
+        if isinstance(t, Tensor) and t.dtype.is_half:
+            return t.dtype
+    return None
+
+
+def _widen(op: Op, inputs: tuple, attrs: tuple, half: DType) -> Any:
+    """A composite on half tensors: cast up, run in float32, round its floating results back once."""
+    wide = tuple([t.to(dtypes.float32) if isinstance(t, Tensor) and t.dtype.is_half else t     # type: ignore
+                  for t in inputs])
+    out = apply(op, wide, attrs)
+    if type(out) is tuple:
+        return tuple([t.to(half) if t.dtype is dtypes.float32 else t for t in out])
+    return out.to(half) if out.dtype is dtypes.float32 else out
 
 
 # ---------------------------------------------------------------- pointwise executor

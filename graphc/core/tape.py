@@ -93,6 +93,10 @@ class TapeEntry:
                 args.append(self.types[read[1]])
             elif kind == "gs":
                 args.append(grads)
+            elif kind == "all":
+                args.append(tuple(self.unpack(("in", i)) for i in range(read[1], len(self.edges))))
+            elif kind == "types":
+                args.append(self.types[read[1]:])
             else:
                 args.append(tuple(e is not None for e in self.edges))
         if g is None and "g" in [r[0] for r in rule.reads]:
@@ -224,8 +228,10 @@ def _save(op: Op, entry: TapeEntry, inputs: tuple, outs: tuple, types: tuple | N
         rules = op.vjp if isinstance(op.vjp, tuple) else (op.vjp,) * len(entry.edges)
         reads = {r for rule, e in zip(rules, entry.edges, strict=False) if rule and e is not None
                  for r in rule.reads}
+        for r in [r for r in reads if r[0] == "all"]:
+            reads |= {("in", i) for i in range(r[1], len(entry.edges))}
         plan = op.plans[key] = (tuple(r for r in sorted(reads) if r[0] in ("in", "out")),
-                                any(r[0] == "type" for r in reads))
+                                any(r[0] in ("type", "types") for r in reads))
     reads, wants_types = plan
     saved: Any = None
     if reads:

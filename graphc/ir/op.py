@@ -49,8 +49,9 @@ class Make:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One VJP with what it reads, in call order: ("g",), ("in", i), ("out", j), ("attr", i), ("type", i),
-    ("needs",) for each parameter of `fn`."""
+    """One VJP with what it reads, in call order, for each parameter of `fn`: ("g",) or ("gs",) cotangents,
+    ("needs",), ("in", i), ("out", j), ("attr", i), ("type", i), and for variadic ops ("all", i) and
+    ("types", i): the tuple of all inputs, or of their types, from input i on."""
 
     fn: Callable
     reads: tuple
@@ -117,6 +118,10 @@ class Op:
         for p in inspect.signature(fn).parameters:
             if p in ("g", "gs", "needs"):
                 reads.append((p,))
+            elif self.variadic and p == names[-1]:
+                reads.append(("all", len(names) - 1))
+            elif self.variadic and p == names[-1] + "_type":
+                reads.append(("types", len(names) - 1))
             elif p.endswith("_type") and p[:-5] in names:
                 reads.append(("type", names.index(p[:-5])))
             elif p in names:
@@ -132,6 +137,8 @@ class Op:
     def _saves(self) -> tuple[frozenset, frozenset]:
         rules = self.vjp if isinstance(self.vjp, tuple) else (self.vjp,)
         reads = {r for rule in rules if rule is not None for r in rule.reads}
+        if any(r[0] == "all" for r in reads):
+            return frozenset(range(64)), frozenset()
         return (frozenset(r[1] for r in reads if r[0] == "in"),
                 frozenset(r[1] for r in reads if r[0] == "out"))
 
