@@ -1,0 +1,72 @@
+"""Shared objects to callables through cffi's ABI mode: takes a file, gives functions and pointers.
+
+The C back half of cffi (`_cffi_backend`) is used directly: it has its own parser of C types, so
+neither pycparser nor a compiler is needed and loading takes a millisecond. Invariant: a function
+lives no longer than the `Program` or library it came from; dropping that unloads the code.
+"""
+
+import os
+from functools import cache
+from typing import Any
+
+RUN = "int(*)(void *, void **, int64_t *, double *)"
+
+
+@cache
+def ffi() -> Any:
+    """The one cffi.FFI of the process; the first call imports cffi."""
+    import _cffi_backend
+
+    return _cffi_backend.FFI()
+
+
+def load(path: str) -> Any:
+    """The shared object at `path`; raises OSError if the dynamic loader refuses it."""
+    import _cffi_backend
+
+    return _cffi_backend.load_library(path, os.RTLD_NOW | os.RTLD_LOCAL)
+
+
+def function(library: Any, name: str, signature: str) -> Any:
+    """The function `name`; `signature` is its C type without a name: "void(int64_t, void *)".
+
+    Raises AttributeError if the library has no such symbol.
+    """
+    result, bracket, arguments = signature.partition("(")
+    if "(" not in arguments:  # a function type; cffi wants a pointer to one
+        signature = f"{result}(*){bracket}{arguments}"
+    return library.load_function(ffi().typeof(signature), name)
+
+
+class Program:
+    """A generated program: `program(buffers, sizes, scalars)` is one call of its entry point.
+
+    `buffers` is a `void *[]`, `sizes` an `int64_t[]`, `scalars` a `double[]` (cffi data, see
+    `pointers`, `sizes` and `scalars` below); the result is the program's status, 0 if all is well.
+    `run` is the bare C function, which wants `api` first and lives as long as this object.
+    """
+
+    __slots__ = ("_library", "api", "run")
+
+    def __init__(self, path: str, api: Any) -> None:
+        self._library = load(path)
+        self.api = api
+        self.run = function(self._library, "run", RUN)
+
+    def __call__(self, buffers: Any, sizes: Any, scalars: Any) -> int:
+        return self.run(self.api, buffers, sizes, scalars)
+
+
+def pointers(items: list[Any]) -> Any:
+    """A `void *[]` of cffi pointers; it does not keep them alive."""
+    return ffi().new("void *[]", items)
+
+
+def sizes(values: list[int]) -> Any:
+    """An `int64_t[]`."""
+    return ffi().new("int64_t[]", values)
+
+
+def scalars(values: list[float]) -> Any:
+    """A `double[]`."""
+    return ffi().new("double[]", values)

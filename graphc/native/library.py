@@ -1,0 +1,194 @@
+"""The native library of eager kernels: takes `runtime/src/*.c`, gives functions, pointers, memory.
+
+Built once per machine (a visible line on stderr), then loaded from the disk cache. Invariant:
+whether native code is used is decided once, at the first question, and never changes within a
+process; without it (no C compiler, GRAPHC_NATIVE=0, a failing build) there is one warning, and
+`available()` is False for good.
+"""
+
+import os
+import sys
+import threading
+import warnings
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from graphc.base.config import config
+from graphc.base.errors import NativeBuildError
+from graphc.base.resources import runtime_dir
+from graphc.native import build, cpu, toolchain
+from graphc.native.cache import digest, disk_cache
+
+LARGE = 1 << 20  # bytes from which memory comes from the caching allocator, in huge pages
+_SECONDS_PER_KB = 0.03  # of C source, one core: for the announcement only
+
+_library: Any = None  # None: not yet decided; False: no native code in this process
+_functions: dict[str, Any] = {}
+_lock = threading.RLock()
+
+
+def available() -> bool:
+    """Whether native kernels are used; the first call decides, builds and loads."""
+    if _library is None:
+        _start()
+    return _library is not False
+
+
+def fn(name: str, signature: str) -> Any:
+    """The function `name` of the library as a cffi callable that releases the GIL.
+
+    `signature` is its C type, "void(int64_t, void *, void *)"; it is read at the first request.
+    Raises AttributeError if there is no such function, NativeBuildError without native code.
+    """
+    found = _functions.get(name)
+    if found is None:
+        if not available():
+            raise NativeBuildError(f"{name}: native kernels are switched off in this process")
+        found = _functions[name] = cpu.function(_library, name, signature)
+    return found
+
+
+def has(name: str) -> bool:
+    """Whether the library has the function `name` (False without native code)."""
+    try:
+        return available() and bool(cpu.function(_library, name, "void(void)"))
+    except AttributeError:
+        return False
+
+
+def pointer(array: np.ndarray) -> Any:
+    """A pointer to the elements of a C-contiguous array, which it keeps alive.
+
+    Fits every pointer parameter. Read-only and empty arrays are fine; raises ValueError or
+    BufferError if the array is not C-contiguous.
+    """
+    try:
+        return cpu.ffi().from_buffer(array)
+    except (TypeError, ValueError):  # a dtype that has no buffer, as bfloat16 once had none
+        if not array.flags.c_contiguous:
+            raise
+        return cpu.ffi().from_buffer(array.view(np.dtype(f"V{array.dtype.itemsize}")))
+
+
+def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """An array of uninitialised elements.
+
+    From 1 MB on the memory comes from the library's allocator: blocks are kept for reuse and lie
+    in huge pages, so that a fresh result does not cost a page fault every 4 KiB.
+    """
+    dtype = np.dtype(dtype)
+    nbytes = prod(shape) * dtype.itemsize
+    if nbytes < LARGE or not available():
+        return np.empty(shape, dtype)
+    ffi = cpu.ffi()
+    free = fn("gc_free", "void(void *)")
+    block = fn("gc_alloc", "void *(int64_t)")(nbytes)
+    if not block:
+        raise MemoryError(f"cannot allocate {nbytes} bytes")
+    return np.ndarray(shape, dtype, buffer=ffi.buffer(ffi.gc(block, free, nbytes), nbytes))
+
+
+def api() -> Any:
+    """The `const gc_api *` that generated programs are called with."""
+    found = _functions.get("api")
+    if found is None:
+        found = _functions["api"] = fn("gc_get_api", "void *(void)")()
+    return found
+
+
+def program(path: str) -> cpu.Program:
+    """A generated program's shared object, loaded and bound to this library."""
+    return cpu.Program(path, api())
+
+
+def get_num_threads() -> int:
+    """Threads that native kernels use; 1 without native code."""
+    return fn("gc_get_num_threads", "int(void)")() if available() else 1
+
+
+def set_num_threads(count: int) -> None:
+    """Sets the number of threads of native kernels (at least 1); no bit of a result depends on it.
+
+    Raises RuntimeError for a count below 1 (PyTorch's message).
+    """
+    if count < 1:
+        raise RuntimeError("set_num_threads expects a positive integer")
+    if available():
+        fn("gc_set_num_threads", "int(int)")(count)
+
+
+def describe() -> dict[str, Any]:
+    """Compiler, cache and threads, for `graphc.info()`; decides as `available()` does."""
+    compiler = toolchain.find_compiler()
+    return {
+        "native": available(),
+        "compiler": str(compiler) if compiler else None,
+        "threads": get_num_threads(),
+        "cache": disk_cache().info() if compiler else None,
+    }
+
+
+def _start() -> None:
+    global _library
+    with _lock:
+        if _library is not None:
+            return
+        loaded: Any = False
+        if not config.native:
+            reason = f"GRAPHC_NATIVE=0; unset it and, if need be, {toolchain.INSTALL_HINT}"
+        else:
+            try:
+                loaded, reason = _load(), ""
+            except (NativeBuildError, OSError) as error:
+                reason = str(error)
+        _library = loaded
+    if loaded is False:
+        warnings.warn(
+            "graphc computes with numpy alone: slower, with no compiled kernels, and results may "
+            f"differ in the last bits from those of native kernels. Reason: {reason}",
+            stacklevel=3,
+        )
+        return
+    if config.num_threads:
+        fn("gc_set_num_threads", "int(int)")(config.num_threads)
+    if hasattr(os, "register_at_fork"):
+        # no lock may be held and no worker run across a fork; the child starts serial
+        os.register_at_fork(
+            before=fn("gc_pool_stop", "void(void)"),
+            after_in_child=lambda: fn("gc_set_num_threads", "int(int)")(1),
+        )
+
+
+def _load() -> Any:
+    compiler = build.require_compiler()
+    key = digest("library", _sources_digest(), build.fingerprint(compiler))
+    sources = sorted((runtime_dir() / "src").glob("*.c"))
+
+    def compile_library(work: Path) -> dict[str, bytes]:
+        kilobytes = sum(path.stat().st_size for path in sources) / 1024
+        seconds = max(1, round(kilobytes * _SECONDS_PER_KB / min(build.cores(), len(sources))))
+        print(
+            f"graphc: building native kernels (once, ~{seconds} s) ...", file=sys.stderr, flush=True
+        )
+        build.compile_files(sources, work / build.LIBRARY, compiler=compiler)
+        return {build.LIBRARY: (work / build.LIBRARY).read_bytes()}
+
+    path = build.cached(key, compile_library).path(build.LIBRARY)
+    if not os.path.exists(path):  # deleted by another process since it was checked: once more
+        path = build.cached(key, compile_library).path(build.LIBRARY)
+    return cpu.load(path)
+
+
+def _sources_digest() -> str:
+    """Content hash of all that the library is made of: sources, their headers and includes."""
+    root = runtime_dir()
+    names = sorted(
+        str(path.relative_to(root))
+        for folder in ("include", "src")
+        for path in (root / folder).iterdir()
+        if path.suffix in (".c", ".h", ".inc")
+    )
+    return digest(*(part for name in names for part in (name, (root / name).read_bytes())))
