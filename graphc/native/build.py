@@ -7,7 +7,6 @@ lines.
 """
 
 import os
-import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache as _once
@@ -164,6 +163,8 @@ def _run_tuned(command: list[str], compiler: Compiler, what: str) -> None:
 
 
 def _run(command: list[str], what: str) -> None:
+    import subprocess
+
     global runs
     if config.debug >= 6:
         print("graphc:", " ".join(command), file=sys.stderr)

@@ -7,7 +7,6 @@ to the user (mode 0700), since what lies in it is loaded as code; locks die with
 """
 
 import os
-import shutil
 import time
 import warnings
 from collections.abc import Iterator, Mapping
@@ -120,6 +119,7 @@ class DiskCache:
     @contextmanager
     def workspace(self) -> Iterator[Path]:
         """A private folder on the cache's file system that is gone afterwards."""
+        import shutil
         import tempfile
 
         work = Path(tempfile.mkdtemp(dir=self.tmp))
@@ -183,6 +183,8 @@ class DiskCache:
                 break
             self.discard(key)
             excess -= size
+        import shutil
+
         for leftover in os.scandir(self.tmp):
             try:
                 if time.time() - leftover.stat().st_mtime > _STALE:
@@ -229,6 +231,7 @@ def _open(folder: str) -> DiskCache:
             stacklevel=2,
         )
         import atexit
+        import shutil
         import tempfile
 
         private = tempfile.mkdtemp(prefix="graphc-")

@@ -11,16 +11,16 @@ import sys
 import threading
 import warnings
 from math import prod
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from graphc.base.config import config
 from graphc.base.errors import NativeBuildError
-from graphc.base.resources import runtime_dir
-from graphc.native import build, cpu, toolchain
-from graphc.native.cache import digest, disk_cache
+from graphc.native import cpu
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 LARGE = 1 << 20  # bytes from which memory comes from the caching allocator, in huge pages
 _SECONDS_PER_KB = 0.03  # of C source, one core: for the announcement only
@@ -122,7 +122,10 @@ def set_num_threads(count: int) -> None:
 
 def describe() -> dict[str, Any]:
     """Compiler, cache and threads, for `graphc.info()`; decides as `available()` does."""
-    compiler = toolchain.find_compiler()
+    from graphc.native.cache import disk_cache
+    from graphc.native.toolchain import find_compiler
+
+    compiler = find_compiler()
     return {
         "native": available(),
         "compiler": str(compiler) if compiler else None,
@@ -138,7 +141,9 @@ def _start() -> None:
             return
         loaded: Any = False
         if not config.native:
-            reason = f"GRAPHC_NATIVE=0; unset it and, if need be, {toolchain.INSTALL_HINT}"
+            from graphc.native.toolchain import INSTALL_HINT
+
+            reason = f"GRAPHC_NATIVE=0; unset it and, if need be, {INSTALL_HINT}"
         else:
             try:
                 loaded, reason = _load(), ""
@@ -163,11 +168,16 @@ def _start() -> None:
 
 
 def _load() -> Any:
+    # the build side stays unimported until a kernel is wanted
+    from graphc.base.resources import runtime_dir
+    from graphc.native import build
+    from graphc.native.cache import digest
+
     compiler = build.require_compiler()
-    key = digest("library", _sources_digest(), build.fingerprint(compiler))
+    key = digest("library", _sources_digest(runtime_dir()), build.fingerprint(compiler))
     sources = sorted((runtime_dir() / "src").glob("*.c"))
 
-    def compile_library(work: Path) -> dict[str, bytes]:
+    def compile_library(work: "Path") -> dict[str, bytes]:
         kilobytes = sum(path.stat().st_size for path in sources) / 1024
         seconds = max(1, round(kilobytes * _SECONDS_PER_KB / min(build.cores(), len(sources))))
         print(
@@ -182,9 +192,10 @@ def _load() -> Any:
     return cpu.load(path)
 
 
-def _sources_digest() -> str:
+def _sources_digest(root: "Path") -> str:
     """Content hash of all that the library is made of: sources, their headers and includes."""
-    root = runtime_dir()
+    from graphc.native.cache import digest
+
     names = sorted(
         str(path.relative_to(root))
         for folder in ("include", "src")

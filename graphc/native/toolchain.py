@@ -7,10 +7,8 @@ fast-math, at compile time and at link time alike.
 
 import os
 import platform
-import shlex
 import sys
 from functools import cache
-from shutil import which
 from typing import NamedTuple
 
 from graphc.base.config import config
@@ -71,6 +69,9 @@ def compiler_at(command: str) -> Compiler | None:
 
 
 def _from_command(command: str, path: str) -> Compiler | None:
+    import shlex
+    from shutil import which
+
     words = shlex.split(command)
     if not words:
         return None
