@@ -410,3 +410,31 @@ softplus_unit = pointwise("softplus_unit", _softplus_native, native="softplus", 
 copysign = pointwise("copysign", np.copysign, inputs=_TWO, out="float",
                      vjp=[lambda g, input, out: g * (input.sign() * out.sign()), None],
                      samples=binary(0.2, 2, dtypes=("float32", "float64")))
+
+
+# ---------------------------------------------------------------- copies into tensors
+
+def _copy_rule(keys: tuple) -> Any:
+    k = keys[0]
+    d = k[0] if isinstance(k, tuple) else k
+    return (d, d), d
+
+
+def _copy_kernel(a: Any, b: Any) -> np.ndarray:
+    a = np.asarray(a)
+    out = empty_strided(a.shape, _kernel_strides(a), a.dtype)
+    np.copyto(out, b)
+    return out
+
+
+def _kernel_strides(a: np.ndarray) -> tuple:
+    from ..ir.types import pointwise_strides
+    from .kernels import _layout
+    return pointwise_strides(a.shape, [_layout(a)])
+
+
+copy = pointwise("copy", _copy_kernel, inputs=("input", "src"), out=_copy_rule, lower=lambda a, b: b,
+                 vjp=[lambda g: g * 0, lambda g: g], backward_name="CopyBackwards",
+                 samples=lambda: [Sample((Make((3, 4)), Make((4,)))), Sample((Make((3, 4)), Make((3, 4), "int64", -5, 5)), grad=False),
+                                  Sample((Make((3,), "int64", -5, 5), Make((3,))), grad=False),
+                                  Sample((Make((3, 4), layout="T"), 2.5), grad=True)])

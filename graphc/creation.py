@@ -1,0 +1,384 @@
+"""Making tensors: from Python data, numpy arrays, or a shape and a rule. PyTorch's names and dtypes rules.
+Source: https://pytorch.org/docs/stable/torch.html#creation-ops"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from .base import dtypes
+from .base.dtypes import DType, from_numpy_dtype
+from .base.errors import CaptureBreak
+from .core import dispatch
+from .core.modes import STATE
+from .core.tensor import Tensor, alias, wrap
+from .device import check_device
+from .ir.types import numel
+from .native import library
+from .ops import random as random_ops
+
+
+def _finish(t: Tensor, requires_grad: bool) -> Tensor:
+    return t.requires_grad_() if requires_grad else t
+
+
+def _traced(t: Tensor) -> Tensor:
+    """A constant made while capturing becomes part of the program."""
+    tracer = STATE.tracer
+    return t if tracer is None else tracer.constant(t)
+
+
+def size_of(args: tuple) -> tuple:
+    """A shape from (2, 3) or ((2, 3),)."""
+    if len(args) == 1 and isinstance(args[0], (tuple, list)):
+        args = tuple(args[0])
+    out = []
+    for s in args:
+        if isinstance(s, Tensor):
+            s = s.item()            # type: ignore[attr-defined]
+        elif isinstance(s, np.integer):
+            s = int(s)
+        if isinstance(s, float) or isinstance(s, bool):
+            raise TypeError(f"size must be a tuple of ints, but found element of type {type(s).__name__}")
+        if isinstance(s, int) and s < 0:
+            raise RuntimeError(f"Trying to create tensor with negative dimension {s}: {list(args)}")
+        out.append(s)
+    return tuple(out)
+
+
+# ---------------------------------------------------------------- from data
+
+def _sequence_shape(data: Any) -> tuple:
+    shape = []
+    while isinstance(data, (list, tuple)):
+        shape.append(len(data))
+        if not data:
+            break
+        data = data[0]
+    return tuple(shape)
+
+
+def _check_ragged(data: Any, shape: tuple, dim: int) -> None:
+    if dim < len(shape):
+        if not isinstance(data, (list, tuple)):
+            raise TypeError(f"expected sequence at dim {dim}, got {type(data).__name__}")
+        if len(data) != shape[dim]:
+            raise ValueError(f"expected sequence of length {shape[dim]} at dim {dim} (got {len(data)})")
+        for x in data:
+            _check_ragged(x, shape, dim + 1)
+
+
+def _leaf_dtype(data: Any) -> DType | None:
+    """Dtype that nested Python data takes, by PyTorch's rules; None for no elements."""
+    if isinstance(data, (list, tuple)):
+        out: DType | None = None
+        for x in data:
+            d = _leaf_dtype(x)
+            if d is not None:
+                out = d if out is None else dtypes.promote_types(out, d)
+        return out
+    if isinstance(data, Tensor):
+        return data.dtype
+    if isinstance(data, np.generic):
+        return from_numpy_dtype(data.dtype)
+    if isinstance(data, (bool, int, float, complex)):
+        return dtypes.of_number(data)
+    if hasattr(data, "__array__"):
+        return from_numpy_dtype(np.asarray(data).dtype)
+    raise RuntimeError(f"Could not infer dtype of {type(data).__name__}")
+
+
+def _to_array(data: Any, dtype: DType | None) -> tuple[np.ndarray, DType]:
+    if isinstance(data, np.ndarray) or hasattr(data, "__array__") and not isinstance(data, Tensor):
+        a = np.asarray(data)
+        a = a.astype(a.dtype.newbyteorder("="), copy=False)
+        own = from_numpy_dtype(a.dtype)
+        want = dtype or own
+        return (np.array(a, order="C") if own is want else dispatch.cast_array(a, own, want)), want
+    shape = _sequence_shape(data)
+    _check_ragged(data, shape, 0)
+    want = dtype or _leaf_dtype(data) or dtypes.get_default_dtype()
+    plain = _plain(data)
+    if want.category <= dtypes.INT:
+        return _int_array(plain, shape, want), want
+    if want.category == dtypes.COMPLEX:
+        return np.array(plain, want.np).reshape(shape), want
+    a = np.array(plain, dtype=np.float64).reshape(shape)
+    return dispatch.cast_array(a, dtypes.float64, want), want
+
+
+def _int_array(plain: Any, shape: tuple, want: DType) -> np.ndarray:
+    found = _leaf_dtype(plain)
+    if found is not None and found.category >= dtypes.FLOAT:
+        a = np.array(plain, np.float64).reshape(shape)
+        return dispatch.cast_array(a, dtypes.float64, want)
+    try:
+        a = np.array(plain, dtype=np.int64).reshape(shape)
+    except OverflowError:
+        raise RuntimeError("Overflow when unpacking long long") from None
+    if want.category == dtypes.INT and want is not dtypes.int64 and a.size:
+        info = np.iinfo(want.np)
+        if not info.min <= int(a.min()) <= int(a.max()) <= info.max:
+            raise RuntimeError(f"value cannot be converted to type {want.ctype} without overflow")
+    return dispatch.cast_array(a, dtypes.int64, want)
+
+
+def _plain(data: Any) -> Any:
+    if isinstance(data, (list, tuple)):
+        return [_plain(x) for x in data]
+    if isinstance(data, Tensor):
+        return data.tolist()        # type: ignore[attr-defined]
+    return data.item() if isinstance(data, np.generic) else \
+        np.asarray(data).tolist() if hasattr(data, "__array__") else data
+
+
+def tensor(data: Any, *, dtype: DType | None = None, device: Any = None, requires_grad: bool = False,
+           pin_memory: bool = False) -> Tensor:
+    """A new tensor with a copy of data (nested lists, numbers, arrays, tensors).
+
+    Raises ValueError for ragged lists, RuntimeError for values that do not fit the dtype."""
+    check_device(device)
+    if isinstance(data, Tensor):
+        out = data.detach().clone()     # type: ignore[attr-defined]
+        return _finish(out if dtype is None else out.to(dtype), requires_grad)
+    if STATE.tracer is not None and _has_tensor(data):
+        from .ops.gather import cat
+        flat = [tensor(x, dtype=dtype) for x in data]
+        return cat([x.unsqueeze(0) for x in flat])      # type: ignore[attr-defined]
+    a, d = _to_array(data, dtype)
+    return _finish(_traced(wrap(np.ascontiguousarray(a).reshape(a.shape), d)), requires_grad)
+
+
+def _has_tensor(data: Any) -> bool:
+    if isinstance(data, (list, tuple)):
+        return any(_has_tensor(x) for x in data)
+    return isinstance(data, Tensor)
+
+
+def from_numpy(ndarray: np.ndarray) -> Tensor:
+    """A tensor over the array's own memory. TypeError for other objects and dtypes without counterpart,
+    ValueError for negative strides."""
+    if not isinstance(ndarray, np.ndarray):
+        raise TypeError(f"expected np.ndarray (got {type(ndarray).__name__})")
+    if any(s < 0 for s in ndarray.strides):
+        raise ValueError("At least one stride in the given numpy array is negative, and tensors with negative "
+                         "strides are not currently supported. (You can probably work around this by making a "
+                         "copy of your array  with array.copy().) ")
+    if any(s % ndarray.itemsize for s in ndarray.strides):
+        raise ValueError("given numpy array strides not a multiple of the element byte size. Copy the numpy "
+                         "array to reallocate the memory.")
+    if not ndarray.dtype.isnative:
+        raise ValueError("given numpy array has byte order different from the native byte order. Conversion "
+                         "between byte orders is currently not supported.")
+    return wrap(ndarray, from_numpy_dtype(ndarray.dtype))
+
+
+def as_tensor(data: Any, dtype: DType | None = None, device: Any = None) -> Tensor:
+    """data as a tensor, sharing memory when it is a tensor or numpy array of the dtype already."""
+    check_device(device)
+    if isinstance(data, Tensor):
+        return data if dtype is None else data.to(dtype)        # type: ignore[attr-defined]
+    if isinstance(data, np.ndarray) and all(s >= 0 for s in data.strides):
+        t = from_numpy(data)
+        return t if dtype is None else t.to(dtype)              # type: ignore[attr-defined]
+    return tensor(data, dtype=dtype)
+
+
+def asarray(obj: Any, *, dtype: DType | None = None, device: Any = None, copy: bool | None = None,
+            requires_grad: bool = False) -> Tensor:
+    """obj as a tensor; copy=True always copies, None only when needed."""
+    t = tensor(obj, dtype=dtype) if copy else as_tensor(obj, dtype, device)
+    return _finish(t, requires_grad) if requires_grad else t
+
+
+# ---------------------------------------------------------------- from a shape
+
+def _fill(shape: tuple, value: Any, dtype: DType) -> Tensor:
+    tracer = STATE.tracer
+    if tracer is not None:
+        return tracer.full(shape, value, dtype)
+    a = library.empty(shape, dtype.np)
+    a.fill(dispatch.number_array(value, dtype) if not dtype.is_half else _half_value(value, dtype))
+    return wrap(a, dtype)
+
+
+def _half_value(value: Any, dtype: DType) -> Any:
+    return dispatch.cast_array(np.asarray(value, np.float32), dtypes.float32, dtype)[()]
+
+
+def zeros(*size: Any, out: Any = None, dtype: DType | None = None, layout: Any = None, device: Any = None,
+          requires_grad: bool = False, pin_memory: bool = False, **named: Any) -> Tensor:
+    """A tensor of zeros; default dtype unless given."""
+    return full(named["size"] if "size" in named else size_of(size), 0,
+                dtype=dtype or dtypes.get_default_dtype(), device=device, requires_grad=requires_grad, out=out)
+
+
+def ones(*size: Any, out: Any = None, dtype: DType | None = None, layout: Any = None, device: Any = None,
+         requires_grad: bool = False, pin_memory: bool = False, **named: Any) -> Tensor:
+    """A tensor of ones; default dtype unless given."""
+    return full(named["size"] if "size" in named else size_of(size), 1,
+                dtype=dtype or dtypes.get_default_dtype(), device=device, requires_grad=requires_grad, out=out)
+
+
+def empty(*size: Any, out: Any = None, dtype: DType | None = None, layout: Any = None, device: Any = None,
+          requires_grad: bool = False, pin_memory: bool = False, memory_format: Any = None,
+          **named: Any) -> Tensor:
+    """A tensor with arbitrary contents (zeros, inside compiled code)."""
+    shape = size_of((named["size"],) if "size" in named else size)
+    check_device(device)
+    d = dtype or dtypes.get_default_dtype()
+    if STATE.tracer is not None:
+        return _finish(_fill(shape, 0, d), requires_grad)
+    return _finish(wrap(library.empty(shape, d.np), d), requires_grad)
+
+
+def full(size: Any, fill_value: Any, *, out: Any = None, dtype: DType | None = None, layout: Any = None,
+         device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
+    """A tensor of one value; its dtype is the value's unless given."""
+    check_device(device)
+    if isinstance(fill_value, Tensor):
+        dtype = dtype or fill_value.dtype
+        if STATE.tracer is not None:
+            return fill_value.to(dtype).expand(size_of((size,))).clone()    # type: ignore[attr-defined]
+        fill_value = fill_value.item()      # type: ignore[attr-defined]
+    t = _fill(size_of((size,)), fill_value, dtype or dtypes.of_number(fill_value))
+    if out is not None:
+        return out.copy_(t)
+    return _finish(t, requires_grad)
+
+
+def _like(fn: Any) -> Any:
+    def like(input: Tensor, *args: Any, dtype: DType | None = None, layout: Any = None, device: Any = None,
+             requires_grad: bool = False, memory_format: Any = None, pin_memory: bool = False) -> Tensor:
+        t = fn(tuple(input.shape), *args, dtype=dtype or input.dtype, device=device)
+        st = input.type_
+        if STATE.tracer is None and not st.is_contiguous and memory_format is None:
+            from .ops.movement import clone
+            t = clone(t, None if st.is_contiguous else _dense(st))
+        return _finish(t, requires_grad)
+    return like
+
+
+def _dense(meta: Any) -> tuple:
+    from .ir.types import pointwise_strides
+    return pointwise_strides(meta.shape, [(meta.shape, meta.strides)])
+
+
+zeros_like = _like(zeros)
+ones_like = _like(ones)
+empty_like = _like(empty)
+_full_like = _like(full)
+
+
+def full_like(input: Tensor, fill_value: Any, *, dtype: DType | None = None, layout: Any = None,
+              device: Any = None, requires_grad: bool = False, memory_format: Any = None) -> Tensor:
+    """full() with input's shape, dtype and layout."""
+    return _full_like(input, fill_value, dtype=dtype, requires_grad=requires_grad, device=device)
+
+
+def arange(start: Any, end: Any = None, step: Any = 1, *, out: Any = None, dtype: DType | None = None,
+           layout: Any = None, device: Any = None, requires_grad: bool = False,
+           pin_memory: bool = False) -> Tensor:
+    """start, start + step, ... below end; int64 for ints, default dtype when a float takes part."""
+    check_device(device)
+    if end is None:
+        start, end = 0, start
+    start, end, step = (x.item() if isinstance(x, (Tensor, np.generic)) else x for x in (start, end, step))
+    if step == 0:
+        raise RuntimeError("step must be nonzero")
+    if (end - start) / step < 0:
+        raise RuntimeError("upper bound and lower bound inconsistent with step sign")
+    floating = any(isinstance(x, float) for x in (start, end, step))
+    d = dtype or (dtypes.get_default_dtype() if floating else dtypes.int64)
+    n = math.ceil((end - start) / step) if floating else -((start - end) // step)
+    if d.category == dtypes.INT and not floating:
+        a = np.arange(start, end, step, dtype=np.int64)
+        return _finish(_traced(wrap(dispatch.cast_array(a, dtypes.int64, d), d)), requires_grad)
+    a = (start + np.arange(n, dtype=np.float64) * step)
+    return _finish(_traced(wrap(dispatch.cast_array(a, dtypes.float64, d), d)), requires_grad)
+
+
+def linspace(start: Any, end: Any, steps: int, *, out: Any = None, dtype: DType | None = None,
+             layout: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """steps numbers from start to end inclusive, from both ends towards the middle as PyTorch does."""
+    d = dtype or dtypes.get_default_dtype()
+    if steps < 0:
+        raise RuntimeError("number of steps must be non-negative")
+    start, end = float(start), float(end)
+    i = np.arange(steps, dtype=np.float64)
+    step = (end - start) / (steps - 1) if steps > 1 else 0.0
+    a = np.where(i < steps // 2, start + step * i, end - step * (steps - 1 - i)) if steps > 1 \
+        else np.full(steps, start)
+    return _finish(_traced(wrap(dispatch.cast_array(a, dtypes.float64, d), d)), requires_grad)
+
+
+def eye(n: int, m: int | None = None, *, out: Any = None, dtype: DType | None = None, layout: Any = None,
+        device: Any = None, requires_grad: bool = False) -> Tensor:
+    """The identity matrix [n, m]."""
+    d = dtype or dtypes.get_default_dtype()
+    return _finish(_traced(wrap(np.eye(n, m, dtype=d.np), d)), requires_grad)
+
+
+# ---------------------------------------------------------------- random
+
+def _random(fn: Any, floating: str) -> Any:
+    def make(*size: Any, generator: Any = None, out: Any = None, dtype: DType | None = None,
+             layout: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False,
+             **named: Any) -> Tensor:
+        shape = size_of((named["size"],) if "size" in named else size)
+        d = dtype or dtypes.get_default_dtype()
+        if not d.is_floating_point:
+            raise NotImplementedError(f"\"{floating}\" not implemented for '{d.title}'")
+        check_device(device)
+        t = fn(shape, d, generator)
+        return out.copy_(t) if out is not None else _finish(t, requires_grad)
+    return make
+
+
+rand = _random(random_ops.rand, "check_uniform_bounds")
+randn = _random(random_ops.randn, "normal_kernel_cpu")
+
+
+def rand_like(input: Tensor, *, dtype: DType | None = None, layout: Any = None, device: Any = None,
+              requires_grad: bool = False, memory_format: Any = None) -> Tensor:
+    """rand() with input's shape and dtype."""
+    return rand(tuple(input.shape), dtype=dtype or input.dtype, requires_grad=requires_grad)
+
+
+def randn_like(input: Tensor, *, dtype: DType | None = None, layout: Any = None, device: Any = None,
+               requires_grad: bool = False, memory_format: Any = None) -> Tensor:
+    """randn() with input's shape and dtype."""
+    return randn(tuple(input.shape), dtype=dtype or input.dtype, requires_grad=requires_grad)
+
+
+def randint(low: int, high: Any = None, size: Any = None, *, generator: Any = None, out: Any = None,
+            dtype: DType | None = None, layout: Any = None, device: Any = None,
+            requires_grad: bool = False) -> Tensor:
+    """Integers in [low, high) of the given size; randint(high, size) starts at 0."""
+    if size is None:
+        low, high, size = 0, low, high
+    return random_ops.randint_in(int(low), int(high), size_of((size,)), dtype or dtypes.int64, generator)
+
+
+def randperm(n: int, *, generator: Any = None, out: Any = None, dtype: DType | None = None,
+             layout: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """A random permutation of 0..n-1. CaptureBreak inside compiled code."""
+    if STATE.tracer is not None:
+        raise CaptureBreak("randperm sorts random numbers, which compiled code cannot do yet",
+                           "draw the permutation outside of the compiled function and pass it in")
+    a = random_ops.permutation(int(n), generator)
+    d = dtype or dtypes.int64
+    return wrap(dispatch.cast_array(a, dtypes.int64, d), d)
+
+
+def numel_of(t: Tensor) -> Any:
+    return numel(t.type_.shape)
+
+
+def detached(t: Tensor) -> Tensor:
+    """t without history, over the same memory."""
+    return alias(t)
+
+
