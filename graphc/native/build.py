@@ -16,7 +16,7 @@ from graphc.base.config import config
 from graphc.base.errors import NativeBuildError
 from graphc.base.resources import runtime_dir
 from graphc.native import toolchain
-from graphc.native.cache import Entry, digest, disk_cache
+from graphc.native.cache import Entry, digest, disk_cache, private_entry
 from graphc.native.toolchain import Compiler
 
 LIBRARY = "library.so"  # the shared object's name in an entry
@@ -91,7 +91,11 @@ def cached(key: str, build: Callable[[Path], dict[str, bytes]]) -> Entry:
         if entry is not None:
             return entry
         with cache.workspace() as work:
-            return cache.put(key, build(work))
+            files = build(work)
+        try:
+            return cache.put(key, files)
+        except OSError:  # the disk is full, say: what was built is used all the same
+            return private_entry(files)
 
 
 def compile_files(
@@ -101,7 +105,7 @@ def compile_files(
     compiler: Compiler | None = None,
     flags: Sequence[str] = (),
 ) -> None:
-    """Compiles the C files (in parallel, largest first) and links them into `out`."""
+    """Compiles the C files (in parallel, those that take longest first) and links them."""
     compiler = compiler or require_compiler()
     base = [*compiler.command, *toolchain.flags(compiler), *flags]
     base += ["-I", str(runtime_dir() / "include")]
@@ -111,7 +115,7 @@ def compile_files(
         return
     from concurrent.futures import ThreadPoolExecutor
 
-    order = sorted(paths, key=lambda path: -path.stat().st_size)
+    order = sorted(paths, key=_weight, reverse=True)
     objects = {path: out.with_name(path.stem + ".o") for path in paths}
     jobs = min(len(paths), cores())
     with ThreadPoolExecutor(jobs) as pool:
@@ -129,6 +133,14 @@ def compile_files(
             raise
     names = [str(objects[path]) for path in paths]
     _run([*compiler.command, *toolchain.LINK_FLAGS, *names, "-o", str(out), "-lm"], out.name)
+
+
+def _weight(path: Path) -> int:
+    """About how long a file takes: its size, and that of the bodies it includes many times over."""
+    text = path.read_text(encoding="utf-8", errors="replace")
+    names = (line.split('"')[1] for line in text.splitlines() if line.startswith('#include "'))
+    bodies = (path.parent / name for name in names)
+    return len(text) + sum(body.stat().st_size for body in bodies if body.is_file())
 
 
 def cores() -> int:

@@ -207,6 +207,24 @@ def _read_verified(folder: Path) -> dict[str, bytes]:
     return files
 
 
+def private_entry(files: Mapping[str, bytes]) -> Entry:
+    """An entry outside the cache that lasts for this process: for when storing one has failed."""
+    folder = _private_folder()
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    return Entry(folder, dict(files))
+
+
+def _private_folder() -> Path:
+    import atexit
+    import shutil
+    import tempfile
+
+    folder = tempfile.mkdtemp(prefix="graphc-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
+
+
 def disk_cache() -> DiskCache:
     """The cache of this process: $GRAPHC_CACHE_DIR, else the user's cache folder.
 
@@ -230,10 +248,4 @@ def _open(folder: str) -> DiskCache:
             "process only. Set GRAPHC_CACHE_DIR to a folder of your own.",
             stacklevel=2,
         )
-        import atexit
-        import shutil
-        import tempfile
-
-        private = tempfile.mkdtemp(prefix="graphc-")
-        atexit.register(shutil.rmtree, private, ignore_errors=True)
-        return DiskCache(Path(private) / "v1", limit)
+        return DiskCache(_private_folder() / "v1", limit)
