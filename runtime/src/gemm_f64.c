@@ -1,24 +1,16 @@
-/* Float products in the canonical order (see gc_api.h). */
+/* Products of float64 in the canonical order (see gc_api.h). */
 #include "gc_api.h"
+#include "gc_fp.h"
+#include "gc_pool.h"
 
-int gc_gemm_f64(int64_t batch, int64_t m, int64_t n, int64_t k, const double *a, int64_t sab,
-               int64_t sam, int64_t sak, const double *b, int64_t sbb, int64_t sbk, int64_t sbn,
-               double *c, int64_t scb, int64_t scm, const gc_epilogue_f64 *epi)
-{
-    for (int64_t x = 0; x < batch; x++) {
-        for (int64_t i = 0; i < m; i++)
-            for (int64_t j = 0; j < n; j++) {
-                double r = 0;
-                for (int64_t k0 = 0; k0 < k; k0 += 256) {
-                    double s = 0;
-                    for (int64_t l = k0; l < k && l < k0 + 256; l++)
-                        s = (double)__builtin_fma(a[x * sab + i * sam + l * sak], b[x * sbb + l * sbk + j * sbn], s);
-                    r = k0 ? r + s : s;
-                }
-                c[x * scb + i * scm + j] = r;
-            }
-        if (epi && epi->tile && m > 0 && n > 0)
-            epi->tile(epi->ctx, x, 0, m, 0, n, c + x * scb, scm);
-    }
-    return 0;
-}
+#define T double
+#define F32 0
+#define KC 256 /* the block of K that the canonical order fixes */
+#define GEMM gc_gemm_f64
+#define EPILOGUE gc_epilogue_f64
+#include "gemm_simd.h"
+
+#include "gemm_pack.inc"
+#include "gemm_kernel.inc"
+#include "gemm_vector.inc"
+#include "gemm_float.inc"

@@ -233,6 +233,8 @@ int gc_get_num_threads(void)
     return n;
 }
 
+int gc_region_threads(void) { return inside_region ? 1 : gc_get_num_threads(); }
+
 int gc_set_num_threads(int n)
 {
     if (inside_region)
