@@ -79,8 +79,11 @@ def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     From 1 MB on the memory comes from the library's allocator: blocks are kept for reuse and lie
     in huge pages, so that a fresh result does not cost a page fault every 4 KiB.
     """
+    count = prod(shape)
+    if count < LARGE // 16:  # no element is wider than 16 bytes
+        return np.empty(shape, dtype)
     dtype = np.dtype(dtype)
-    nbytes = prod(shape) * dtype.itemsize
+    nbytes = count * dtype.itemsize
     if nbytes < LARGE or not available():
         return np.empty(shape, dtype)
     ffi = cpu.ffi()
