@@ -1,0 +1,4 @@
+/* Elementary functions, comparisons, remainders, float. */
+#define T float
+#define K f32
+#include "basic_float.inc"

@@ -1,0 +1,4 @@
+/* Elementary functions, comparisons, remainders, double. */
+#define T double
+#define K f64
+#include "basic_float.inc"
