@@ -1,0 +1,55 @@
+"""Distances and normalisation along an axis.
+
+Takes tensors that broadcast, gives a tensor without the compared axis (normalize keeps it).
+https://docs.pytorch.org/docs/stable/nn.functional.html#distance-functions
+"""
+
+from __future__ import annotations
+
+import math
+
+from ...core.tensor import Tensor
+from ...ops import pointwise as pw
+
+
+def _vector_norm(x: Tensor, p: float, dim: int, keepdim: bool) -> Tensor:
+    """The p-norm along `dim`, with gradient 0 at the zero vector."""
+    if p == 0:
+        return (x != 0).sum(dim, keepdim=keepdim).to(x.dtype)
+    if p == 1:
+        return pw.abs(x).sum(dim, keepdim=keepdim)
+    if p == math.inf:
+        return pw.abs(x).amax(dim, keepdim=keepdim)
+    if p == -math.inf:
+        return pw.abs(x).amin(dim, keepdim=keepdim)
+    total = (x * x if p == 2 else pw.abs(x).pow(p)).sum(dim, keepdim=keepdim)
+    zero = total == 0       # the root's slope is infinite there
+    safe = pw.where(zero, 1.0, total)
+    root = pw.sqrt(safe) if p == 2 else safe.pow(1.0 / p)
+    return pw.where(zero, 0.0, root)
+
+
+def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12,
+              out: Tensor | None = None) -> Tensor:
+    """input / max(p-norm along dim, eps)."""
+    result = input / pw.clamp_min(_vector_norm(input, p, dim, True), eps)
+    return result if out is None else out.copy_(result)
+
+
+def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6,
+                      keepdim: bool = False) -> Tensor:
+    """The p-norm of x1 - x2 + eps along the last axis."""
+    return _vector_norm(x1 - x2 + eps, p, -1, keepdim)
+
+
+def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
+    """x1 . x2 / (max(|x1|, eps) * max(|x2|, eps)) along `dim`."""
+    n1 = pw.clamp_min(_vector_norm(x1, 2, dim, True), eps)
+    n2 = pw.clamp_min(_vector_norm(x2, 2, dim, True), eps)
+    return ((x1 / n1) * (x2 / n2)).sum(dim)
+
+
+def cosine_similarity_terms(x1: Tensor, x2: Tensor) -> Tensor:
+    """The cosine that cosine_embedding_loss uses: squared norms plus 1e-12 under one root."""
+    products = (x1 * x2).sum(-1)
+    return products / pw.sqrt(((x1 * x1).sum(-1) + 1e-12) * ((x2 * x2).sum(-1) + 1e-12))
