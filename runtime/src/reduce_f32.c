@@ -1,4 +1,4 @@
-/* Canonical reductions of float: gc_reduce_{sum,mean,prod,var,max,min,any,all,argmax,argmin}_f32, gc_scan_*. */
+/* Canonical reductions of float: gc_reduce_{sum,mean,prod,var}_ of the code below. */
 #define T float
 #define S f32
 #include "reduce_common.h"

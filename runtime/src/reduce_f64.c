@@ -1,4 +1,4 @@
-/* Canonical reductions of double: gc_reduce_{sum,mean,prod,var,max,min,any,all,argmax,argmin}_f64, gc_scan_*. */
+/* Canonical reductions of double: gc_reduce_{sum,mean,prod,var}_ of the code below. */
 #define T double
 #define S f64
 #include "reduce_common.h"
