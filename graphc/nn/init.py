@@ -1,8 +1,7 @@
 """Initialisers: each fills a tensor in place, outside autograd, and returns it.
 
-Random ones draw from the default generator or the one given. Invariant: the values depend on seed, shape
-and arguments alone. https://docs.pytorch.org/docs/stable/nn.init.html
-"""
+Random ones draw from the default generator or the one given. Invariant: the values depend on seed,
+shape and arguments alone. https://docs.pytorch.org/docs/stable/nn.init.html """
 
 from __future__ import annotations
 
@@ -57,12 +56,13 @@ def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Any 
         return tensor.normal_(mean, std, generator=generator)
 
 
-def trunc_normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0,
-                  generator: Any = None) -> Tensor:
-    """Numbers from N(mean, std**2) conditioned on [a, b]: the normal quantile of uniform numbers."""
+def trunc_normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0,
+                  b: float = 2.0, generator: Any = None) -> Tensor:
+    """Numbers from N(mean, std**2) conditioned on [a, b]: the normal quantile of uniform
+    numbers."""
     if mean < a - 2 * std or mean > b + 2 * std:
-        warnings.warn("mean is more than 2 std from [a, b] in nn.init.trunc_normal_. The distribution of "
-                      "values may be incorrect.", stacklevel=2)
+        warnings.warn("mean is more than 2 std from [a, b] in nn.init.trunc_normal_. The "
+                      "distribution of values may be incorrect.", stacklevel=2)
     low, high = (a - mean) / std, (b - mean) / std
     # In the upper tail 1 - p cancels; the mirror image of the interval keeps the digits.
     mirrored = low > 0
@@ -115,7 +115,8 @@ def _ratio(r: Tensor, part: int) -> Tensor:
 
 
 def _normal_quantile(p: Tensor) -> Tensor:
-    """The inverse of the standard normal distribution function, to about 1e-16 relative; float64."""
+    """The inverse of the standard normal distribution function, to about 1e-16 relative;
+    float64."""
     q = p - 0.5
     central = q * _ratio(0.180625 - q * q, 0)
     tail = ((0.5 - q.abs()).clamp(min=1e-300)).log().neg().sqrt()      # q.abs(): the nearer tail
@@ -151,7 +152,8 @@ def eye_(tensor: Tensor) -> Tensor:
 
 
 def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
-    """A convolution weight (3 to 5 dims) that passes as many channels through as it can, per group."""
+    """A convolution weight (3 to 5 dims) that passes as many channels through as it can, per
+    group."""
     if tensor.ndim not in (3, 4, 5):
         raise ValueError("Only tensors with 3, 4, or 5 dimensions are supported")
     if tensor.shape[0] % groups != 0:
@@ -171,7 +173,8 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
 
 def _calculate_fan_in_and_fan_out(tensor: Tensor) -> tuple[int, int]:
     if tensor.ndim < 2:
-        raise ValueError("Fan in and fan out can not be computed for tensor with fewer than 2 dimensions")
+        raise ValueError("Fan in and fan out can not be computed for tensor with fewer than 2 "
+                         "dimensions")
     field = math.prod(tensor.shape[2:])
     return tensor.shape[1] * field, tensor.shape[0] * field
 
@@ -266,7 +269,8 @@ def _deprecated(fn: Callable) -> Callable:
 
     @wraps(fn)
     def deprecated(*args: Any, **kwargs: Any) -> Any:
-        warnings.warn(f"`nn.init.{old}` is now deprecated in favor of `nn.init.{new}`.", FutureWarning,
+        warnings.warn(f"`nn.init.{old}` is now deprecated in favor of "
+                      f"`nn.init.{new}`.", FutureWarning,
                       stacklevel=2)
         return fn(*args, **kwargs)
 

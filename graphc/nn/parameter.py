@@ -1,8 +1,7 @@
 """Parameter and Buffer: tensors that a Module registers when they are assigned to it.
 
-Takes a tensor, gives one over the same memory. Invariant: a Parameter is a leaf, and it stays a Parameter
-through deepcopy and pickle; results of operations on it are plain tensors.
-"""
+Takes a tensor, gives one over the same memory. Invariant: a Parameter is a leaf, and it stays a
+Parameter through deepcopy and pickle; results of operations on it are plain tensors. """
 
 from __future__ import annotations
 
@@ -17,14 +16,16 @@ class _ParameterMeta(type):
     def __instancecheck__(cls, instance: Any) -> bool:
         if type(instance) is cls or super().__instancecheck__(instance):
             return True
-        return cls is Parameter and isinstance(instance, Tensor) and getattr(instance, "_is_param", False)
+        marked = isinstance(instance, Tensor) and getattr(instance, "_is_param", False)
+        return cls is Parameter and marked
 
 
 class _BufferMeta(type):
     def __instancecheck__(cls, instance: Any) -> bool:
         if super().__instancecheck__(instance):
             return True
-        return cls is Buffer and isinstance(instance, Tensor) and getattr(instance, "_is_buffer", False)
+        marked = isinstance(instance, Tensor) and getattr(instance, "_is_buffer", False)
+        return cls is Buffer and marked
 
 
 def _over(cls: type, data: Any, requires_grad: bool) -> Any:
@@ -65,9 +66,10 @@ class Parameter(Tensor, metaclass=_ParameterMeta):
         kept = data.detach().requires_grad_(requires_grad)
         if type(kept) is not type(data):
             raise RuntimeError(
-                f"Creating a Parameter from an instance of type {type(data).__name__} requires that "
-                f"detach() returns an instance of the same type, but return type {type(kept).__name__} "
-                "was found instead. To use the type as a Parameter, please correct the detach() semantics.")
+                f"Creating a Parameter from an instance of type {type(data).__name__} requires "
+                "that detach() returns an instance of the same type, but return type "
+                f"{type(kept).__name__} was found instead. To use the type as a Parameter, please "
+                "correct the detach() semantics.")
         kept._is_param = True
         return kept
 
@@ -89,7 +91,8 @@ class Parameter(Tensor, metaclass=_ParameterMeta):
 
 
 class Buffer(Tensor, metaclass=_BufferMeta):
-    """A tensor that is a buffer of the Module it is assigned to; `persistent` puts it into state_dict.
+    """A tensor that is a buffer of the Module it is assigned to; `persistent` puts it into
+    state_dict.
     https://docs.pytorch.org/docs/stable/generated/torch.nn.parameter.Buffer.html"""
 
     __slots__ = ()

@@ -12,8 +12,8 @@ from ...core.tensor import Tensor
 
 
 def in_place(fn: Callable, input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-    """input = fn(input, ...), in place and with fn's history. The function's ops save a copy of the old
-    value, so the write does not spoil their gradients."""
+    """input = fn(input, ...), in place and with fn's history. The function's ops save a copy of the
+    old value, so the write does not spoil their gradients."""
     check_inplace(input)
     old = input.clone() if input.requires_grad and is_grad_enabled() else input
     store(input, fn(old, *args, **kwargs))

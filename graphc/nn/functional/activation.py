@@ -1,9 +1,9 @@
 """Activation functions.
 
-Takes a tensor, gives one of its shape (glu halves an axis). `inplace=True` writes the result into the input.
-Invariant: each function is one op or a composition of ops whose gradient is PyTorch's for finite inputs.
-https://docs.pytorch.org/docs/stable/nn.functional.html#non-linear-activation-functions
-"""
+Takes a tensor, gives one of its shape (glu halves an axis). `inplace=True` writes the result into
+the input. Invariant: each function is one op or a composition of ops whose gradient is PyTorch's
+for finite inputs.
+https://docs.pytorch.org/docs/stable/nn.functional.html#non-linear-activation-functions """
 
 from __future__ import annotations
 
@@ -92,15 +92,17 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
     if weight.numel() != 1:
         channels = input.shape[1] if input.ndim > 1 else 1
         if channels != weight.numel():
-            raise RuntimeError("Mismatch of parameter numbers and input channel size. Found parameter "
-                               f"numbers = {weight.numel()} and channel size = {channels}.")
+            raise RuntimeError("Mismatch of parameter numbers and input channel size. Found "
+                               f"parameter numbers = {weight.numel()} and channel size = "
+                               f"{channels}.")
         weight = weight.view(1, channels, *(1,) * (input.ndim - 2))
     return pw.where(input > 0, input, weight * input)
 
 
 def rrelu(input: Tensor, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool = False,
           inplace: bool = False) -> Tensor:
-    """leaky_relu with slopes drawn from U(lower, upper) in training, their mean otherwise. Xu et al. 2015."""
+    """leaky_relu with slopes drawn from U(lower, upper) in training, their mean otherwise. Xu et
+    al. 2015."""
     if inplace:
         return in_place(rrelu, input, lower, upper, training)
     if not training:
@@ -154,7 +156,8 @@ def celu_(input: Tensor, alpha: float = 1.0) -> Tensor:
     return celu(input, alpha, inplace=True)
 
 
-def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Tensor:
+def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0,
+             inplace: bool = False) -> Tensor:
     """x clamped to [min_val, max_val]; the gradient is 0 at the bounds and beyond."""
     if inplace:
         return in_place(hardtanh, input, min_val, max_val)
@@ -242,7 +245,8 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
         raise RuntimeError("glu does not support scalars because halving size must be even")
     size = input.shape[dim]
     if size % 2:
-        raise RuntimeError(f"Halving dimension must be even, but dimension {dim % input.ndim} is size {size}")
+        raise RuntimeError(f"Halving dimension must be even, but dimension {dim % input.ndim} is "
+                           f"size {size}")
     a, b = input.chunk(2, dim)
     return a * pw.sigmoid(b)
 
@@ -250,26 +254,29 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
 # ---------------------------------------------------------------- softmax family
 
 def _implicit_dim(name: str, ndim: int, stacklevel: int) -> int:
-    warnings.warn(f"Implicit dimension choice for {name} has been deprecated. Change the call to include "
-                  "dim=X as an argument.", stacklevel=stacklevel)
+    warnings.warn(f"Implicit dimension choice for {name} has been deprecated. Change the call to "
+                  "include dim=X as an argument.", stacklevel=stacklevel)
     return 0 if ndim in (0, 1, 3) else 1
 
 
-def softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:
+def softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3,
+            dtype: Any = None) -> Tensor:
     """exp(x) / sum(exp(x)) along `dim`; `dtype` casts first. Without dim a warning and a guess."""
     if dim is None:
         dim = _implicit_dim("softmax", input.ndim, _stacklevel)
     return input.softmax(dim) if dtype is None else input.softmax(dim, dtype=dtype)
 
 
-def log_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:
+def log_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3,
+                dtype: Any = None) -> Tensor:
     """log(softmax(x)) along `dim`, computed without underflow."""
     if dim is None:
         dim = _implicit_dim("log_softmax", input.ndim, _stacklevel)
     return input.log_softmax(dim) if dtype is None else input.log_softmax(dim, dtype=dtype)
 
 
-def softmin(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:
+def softmin(input: Tensor, dim: int | None = None, _stacklevel: int = 3,
+            dtype: Any = None) -> Tensor:
     """softmax(-x)."""
     if dim is None:
         dim = _implicit_dim("softmin", input.ndim, _stacklevel)
@@ -278,8 +285,8 @@ def softmin(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: 
 
 def gumbel_softmax(logits: Tensor, tau: float = 1, hard: bool = False, eps: float = 1e-10,
                    dim: int = -1) -> Tensor:
-    """A sample of the Gumbel-softmax distribution; `hard` gives one-hot values with the soft gradient.
-    Jang et al. 2016, Maddison et al. 2016."""
+    """A sample of the Gumbel-softmax distribution; `hard` gives one-hot values with the soft
+    gradient. Jang et al. 2016, Maddison et al. 2016."""
     if eps != 1e-10:
         warnings.warn("`eps` parameter is deprecated and has no effect.", stacklevel=2)
     # -log(-log(u)) is Gumbel distributed; the uniform numbers are kept off 0 and 1.

@@ -1,10 +1,9 @@
 """Cross entropy and negative log likelihood, with all of PyTorch's options.
 
-Takes scores or log-probabilities with the classes on axis 1 (axis 0 for one unbatched row) and class indices
-or class probabilities. Invariant: every case is brought to rows [M, C] and the same ops, so that a batch,
-an image and a single row of equal numbers give equal bits.
-https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.cross_entropy.html
-"""
+Takes scores or log-probabilities with the classes on axis 1 (axis 0 for one unbatched row) and
+class indices or class probabilities. Invariant: every case is brought to rows [M, C] and the same
+ops, so that a batch, an image and a single row of equal numbers give equal bits.
+https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.cross_entropy.html """
 
 from __future__ import annotations
 
@@ -19,14 +18,15 @@ from ._common import legacy_reduction
 
 
 def cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None,
-                  size_average: bool | None = None, ignore_index: int = -100, reduce: bool | None = None,
-                  reduction: str = "mean", label_smoothing: float = 0.0) -> Tensor:
+                  size_average: bool | None = None, ignore_index: int = -100,
+                  reduce: bool | None = None, reduction: str = "mean",
+                  label_smoothing: float = 0.0) -> Tensor:
     """The cross entropy between softmax(input) and the target.
 
-    input: (C), (N, C) or (N, C, d1, ...) scores; target: int64 class indices of the shape without C, or
-    floating probabilities of input's shape. weight: (C) per class; rows whose index is ignore_index count
-    nothing. "mean" divides by the weights of the rows that count (nan when there are none).
-    IndexError for a class out of range, ValueError for different batch sizes."""
+    input: (C), (N, C) or (N, C, d1, ...) scores; target: int64 class indices of the shape without
+    C, or floating probabilities of input's shape. weight: (C) per class; rows whose index is
+    ignore_index count nothing. "mean" divides by the weights of the rows that count (nan when there
+    are none). IndexError for a class out of range, ValueError for different batch sizes."""
     reduction = legacy_reduction(size_average, reduce, reduction)
     _check_reduction(reduction)
     if not 0.0 <= label_smoothing <= 1.0:
@@ -47,8 +47,9 @@ def cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None,
     return total * (1 - label_smoothing) + smooth * (label_smoothing / rows.shape[1])
 
 
-def nll_loss(input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None,
-             ignore_index: int = -100, reduce: bool | None = None, reduction: str = "mean") -> Tensor:
+def nll_loss(input: Tensor, target: Tensor, weight: Tensor | None = None,
+             size_average: bool | None = None, ignore_index: int = -100, reduce: bool | None = None,
+             reduction: str = "mean") -> Tensor:
     """-input[target] of log-probabilities; shapes, weights and errors as for cross_entropy."""
     reduction = legacy_reduction(size_average, reduce, reduction)
     _check_reduction(reduction)
@@ -70,10 +71,11 @@ def _as_rows(input: Tensor, target: Tensor, weight: Tensor | None) -> tuple[Tens
     if len(shape) > 1:
         _check_target_shape(shape, target.shape)
     if target.dtype not in (dtypes.int64, dtypes.uint8):
-        raise RuntimeError(f"expected target dtype to be Long or Byte, but got {target.dtype.title}")
+        raise RuntimeError("expected target dtype to be Long or Byte, but got "
+                           f"{target.dtype.title}")
     if weight is not None and weight.shape != (classes,):
-        raise RuntimeError(f"weight tensor should be defined either for all {classes} classes or no classes "
-                           f"but got weight tensor of shape: {list(weight.shape)}")
+        raise RuntimeError(f"weight tensor should be defined either for all {classes} classes or "
+                           f"no classes but got weight tensor of shape: {list(weight.shape)}")
     rows = input
     if len(shape) == 1:
         rows = input.unsqueeze(0)
@@ -86,15 +88,16 @@ def _as_rows(input: Tensor, target: Tensor, weight: Tensor | None) -> tuple[Tens
 def _check_target_shape(shape: tuple, target: tuple) -> None:
     batch = target[0] if target else 1
     if shape[0] != batch:
-        raise ValueError(f"Expected input batch_size ({shape[0]}) to match target batch_size ({batch}).")
+        raise ValueError(f"Expected input batch_size ({shape[0]}) to match target batch_size "
+                         f"({batch}).")
     expected = (shape[0], *shape[2:])
     if tuple(target) == expected:
         return
     if len(shape) != 4:
         raise RuntimeError(f"Expected target size {list(expected)}, got {list(target)}")
     if len(target) != 3:
-        raise RuntimeError("only batches of spatial targets supported (3D tensors) but got targets of "
-                           f"dimension: {len(target)}")
+        raise RuntimeError("only batches of spatial targets supported (3D tensors) but got targets "
+                           f"of dimension: {len(target)}")
     raise RuntimeError(f"size mismatch (got input: {list(shape)} , target: {list(target)}")
 
 
@@ -104,8 +107,8 @@ def _class_weights(labels: Tensor, weight: Tensor, ignore_index: int) -> Tensor:
     return pw.where(ignored, 0.0, gather(weight, pw.where(ignored, 0, labels), 0))
 
 
-def _nll_rows(log_p: Tensor, labels: Tensor, weight: Tensor | None, ignore_index: int, reduction: str,
-              target: Tensor) -> Tensor:
+def _nll_rows(log_p: Tensor, labels: Tensor, weight: Tensor | None, ignore_index: int,
+              reduction: str, target: Tensor) -> Tensor:
     losses = composite.nll(log_p, labels, ignore_index)
     w = None
     if weight is not None:
@@ -114,8 +117,8 @@ def _nll_rows(log_p: Tensor, labels: Tensor, weight: Tensor | None, ignore_index
     return _reduce_rows(losses, w, labels, ignore_index, reduction, target)
 
 
-def _smooth_rows(log_p: Tensor, labels: Tensor, weight: Tensor | None, ignore_index: int, reduction: str,
-                 target: Tensor) -> Tensor:
+def _smooth_rows(log_p: Tensor, labels: Tensor, weight: Tensor | None, ignore_index: int,
+                 reduction: str, target: Tensor) -> Tensor:
     """The loss against the uniform distribution, times C."""
     losses = -(log_p if weight is None else log_p * weight).sum(1)
     losses = pw.where(labels == ignore_index, 0.0, losses)
@@ -123,8 +126,8 @@ def _smooth_rows(log_p: Tensor, labels: Tensor, weight: Tensor | None, ignore_in
     return _reduce_rows(losses, w, labels, ignore_index, reduction, target)
 
 
-def _reduce_rows(losses: Tensor, w: Tensor | None, labels: Tensor, ignore_index: int, reduction: str,
-                 target: Tensor) -> Tensor:
+def _reduce_rows(losses: Tensor, w: Tensor | None, labels: Tensor, ignore_index: int,
+                 reduction: str, target: Tensor) -> Tensor:
     if reduction == "none":
         return losses if target.ndim == 1 else losses.reshape(target.shape)
     total = losses.sum()

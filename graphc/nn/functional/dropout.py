@@ -1,8 +1,9 @@
-"""Dropout functions: each zeroes random parts of its input in training and returns it unchanged otherwise.
+"""Dropout functions: each zeroes random parts of its input in training and returns it unchanged
+otherwise.
 
-Invariant: the mask comes from the default generator's counter-based stream, the same eager and compiled.
-https://docs.pytorch.org/docs/stable/nn.functional.html#dropout-functions
-"""
+Invariant: the mask comes from the default generator's counter-based stream, the same eager and
+compiled.
+https://docs.pytorch.org/docs/stable/nn.functional.html#dropout-functions """
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ _ALPHA = 1.7580993408473766     # -selu(-infinity)
 
 
 def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
-    """Zeroes elements with probability p and scales the others by 1 / (1 - p). Hinton et al. 2012."""
+    """Zeroes elements with probability p and scales the others by 1 / (1 - p). Hinton et al.
+    2012."""
     check_probability(p)
     if not training or p == 0 or 0 in input.shape:
         return input
@@ -50,8 +52,8 @@ def _feature_dropout(name: str, input: Tensor, p: float, training: bool, inplace
                      batched: tuple[int, ...], single: int | None) -> Tensor:
     check_probability(p)
     if input.ndim not in batched and input.ndim != single:
-        warnings.warn(f"{name}: Received a {input.ndim}-D input. Inputs of this size are treated as (N, C, "
-                      "...).", stacklevel=3)
+        warnings.warn(f"{name}: Received a {input.ndim}-D input. Inputs of this size are treated "
+                      "as (N, C, ...).", stacklevel=3)
     if not training or p == 0 or 0 in input.shape:
         return input
     _check_floating(input)
@@ -63,23 +65,26 @@ def _feature_dropout(name: str, input: Tensor, p: float, training: bool, inplace
     return in_place(run, input) if inplace else run(input)
 
 
-def dropout1d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+def dropout1d(input: Tensor, p: float = 0.5, training: bool = True,
+              inplace: bool = False) -> Tensor:
     """Zeroes whole channels of (N, C, L) or (C, L)."""
     check_probability(p)
     if input.ndim not in (2, 3):
         raise RuntimeError("dropout1d: Expected 2D or 3D input, but received a "
-                           f"{input.ndim}D input. Note that dropout1d exists to provide channel-wise dropout "
-                           "on inputs with 1 spatial dimension, a channel dimension, and an optional batch "
-                           "dimension (i.e. 2D or 3D inputs).")
+                           f"{input.ndim}D input. Note that dropout1d exists to provide "
+                           "channel-wise dropout on inputs with 1 spatial dimension, a channel "
+                           "dimension, and an optional batch dimension (i.e. 2D or 3D inputs).")
     return _feature_dropout("dropout1d", input, p, training, inplace, (3,), 2)
 
 
-def dropout2d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+def dropout2d(input: Tensor, p: float = 0.5, training: bool = True,
+              inplace: bool = False) -> Tensor:
     """Zeroes whole channels of (N, C, H, W); a 3-d input is (N, C, L)."""
     return _feature_dropout("dropout2d", input, p, training, inplace, (3, 4), None)
 
 
-def dropout3d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+def dropout3d(input: Tensor, p: float = 0.5, training: bool = True,
+              inplace: bool = False) -> Tensor:
     """Zeroes whole channels of (N, C, D, H, W) or (C, D, H, W)."""
     return _feature_dropout("dropout3d", input, p, training, inplace, (5,), 4)
 
@@ -91,7 +96,8 @@ def _alpha_drop(input: Tensor, keep: Tensor, p: float) -> Tensor:
     return pw.where(keep, input * a + b, b - a * _ALPHA)
 
 
-def alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False) -> Tensor:
+def alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False,
+                  inplace: bool = False) -> Tensor:
     """Dropout that keeps mean 0 and variance 1 through SELU networks. Klambauer et al. 2017."""
     check_probability(p)
     if not training or p == 0 or 0 in input.shape:

@@ -1,8 +1,8 @@
 """Linear, bilinear, embedding and attention functions.
 
-Invariant: products run in the canonical order of graphc's matrix products, so that a row's result does not
-depend on the batch it is in. https://docs.pytorch.org/docs/stable/nn.functional.html#linear-functions
-"""
+Invariant: products run in the canonical order of graphc's matrix products, so that a row's result
+does not depend on the batch it is in.
+https://docs.pytorch.org/docs/stable/nn.functional.html#linear-functions """
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None
     out, in1, in2 = weight.shape
     for k, (x, n) in enumerate(((input1, in1), (input2, in2)), 1):
         if x.shape[-1] != n:
-            raise RuntimeError(f"bilinear(): input{k} size does not match weight size: got {x.shape[-1]} but "
-                               f"expected {n}")
+            raise RuntimeError(f"bilinear(): input{k} size does not match weight size: got "
+                               f"{x.shape[-1]} but expected {n}")
     lead = tuple(input1.shape[:-1])
     rows = input1.reshape(-1, in1) @ weight.permute(1, 0, 2).reshape(in1, out * in2)
     rows = rows.view(-1, out, in2) @ input2.reshape(-1, in2, 1)
@@ -40,24 +40,26 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None
     return y if bias is None else y + bias
 
 
-def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None, max_norm: float | None = None,
-              norm_type: float = 2.0, scale_grad_by_freq: bool = False, sparse: bool = False) -> Tensor:
+def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None,
+              max_norm: float | None = None, norm_type: float = 2.0,
+              scale_grad_by_freq: bool = False, sparse: bool = False) -> Tensor:
     """weight[input]: rows of a table by index.
 
-    padding_idx: a row that gets no gradient; max_norm: longer rows that are looked up are shortened in
-    place first; scale_grad_by_freq divides gradients by how often the index occurs. IndexError "index out
-    of range in self". graphc has no sparse gradients: RuntimeError for sparse=True."""
+    padding_idx: a row that gets no gradient; max_norm: longer rows that are looked up are shortened
+    in place first; scale_grad_by_freq divides gradients by how often the index occurs. IndexError
+    "index out of range in self". graphc has no sparse gradients: RuntimeError for sparse=True."""
     if not isinstance(input, Tensor):
         raise TypeError(f"embedding(): argument 'indices' (position 2) must be Tensor, not "
                         f"{type(input).__name__}")
     if input.dtype not in (dtypes.int64, dtypes.int32):
-        raise RuntimeError("Expected tensor for argument #1 'indices' to have one of the following scalar "
-                           f"types: Long, Int; but got {typename(input)} instead (while checking arguments "
-                           "for embedding)")
+        raise RuntimeError("Expected tensor for argument #1 'indices' to have one of the following "
+                           f"scalar types: Long, Int; but got {typename(input)} instead (while "
+                           "checking arguments for embedding)")
     if weight.ndim != 2:
         raise RuntimeError("'weight' must be 2-D")
     if sparse:
-        raise RuntimeError("embedding(sparse=True): graphc has no sparse gradients; use sparse=False")
+        raise RuntimeError("embedding(sparse=True): graphc has no sparse gradients; use "
+                           "sparse=False")
     if padding_idx is not None:
         rows = weight.shape[0]
         if not -rows <= padding_idx < rows:
@@ -89,13 +91,15 @@ def _renorm(weight: Tensor, index: Tensor, max_norm: float, norm_type: float) ->
         weight[flat] = pw.where(norm > max_norm, rows * (max_norm / (norm + 1e-7)), rows)
 
 
-def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None,
-                                 dropout_p: float = 0.0, is_causal: bool = False,
-                                 scale: float | None = None, enable_gqa: bool = False) -> Tensor:
+def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor,
+                                 attn_mask: Tensor | None = None, dropout_p: float = 0.0,
+                                 is_causal: bool = False, scale: float | None = None,
+                                 enable_gqa: bool = False) -> Tensor:
     """softmax(query @ key.T * scale + mask) @ value; (..., L, E), (..., S, E), (..., S, Ev).
 
-    attn_mask: bool (True takes part) or added to the scores; rows that see nothing give 0. is_causal: the
-    lower triangle; scale: 1 / sqrt(E); enable_gqa repeats key and value heads. Vaswani et al. 2017."""
+    attn_mask: bool (True takes part) or added to the scores; rows that see nothing give 0.
+    is_causal: the lower triangle; scale: 1 / sqrt(E); enable_gqa repeats key and value heads.
+    Vaswani et al. 2017."""
     scale = 1.0 / math.sqrt(query.shape[-1]) if scale is None else scale
     if enable_gqa:
         repeats = query.shape[-3] // key.shape[-3]
@@ -103,8 +107,8 @@ def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor, attn
         value = value.repeat_interleave(repeats, -3)
     if is_causal:
         if attn_mask is not None:
-            raise RuntimeError("scaled_dot_product_attention: Explicit attn_mask should not be set when "
-                               "is_causal=True")
+            raise RuntimeError("scaled_dot_product_attention: Explicit attn_mask should not be set "
+                               "when is_causal=True")
         attn_mask = _lower_triangle(query.shape[-2], key.shape[-2])
     scores = (query * scale) @ key.transpose(-2, -1)
     visible = None

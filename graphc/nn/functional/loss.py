@@ -1,9 +1,8 @@
 """Loss functions.
 
-Takes predictions and targets, gives the reduced loss ("mean", "sum") or one loss per element ("none").
-Invariant: gradients flow to every floating input, targets included.
-https://docs.pytorch.org/docs/stable/nn.functional.html#loss-functions
-"""
+Takes predictions and targets, gives the reduced loss ("mean", "sum") or one loss per element
+("none"). Invariant: gradients flow to every floating input, targets included.
+https://docs.pytorch.org/docs/stable/nn.functional.html#loss-functions """
 
 from __future__ import annotations
 
@@ -20,18 +19,20 @@ from .distance import cosine_similarity_terms, pairwise_distance
 def _warn_sizes(input: Tensor, target: Tensor) -> None:
     if target.shape != input.shape:
         warnings.warn(
-            f"Using a target size ({target.shape}) that is different to the input size ({input.shape}). This "
-            "will likely lead to incorrect results due to broadcasting. Please ensure they have the same "
-            "size.", stacklevel=3)
+            f"Using a target size ({target.shape}) that is different to the input size "
+            f"({input.shape}). This will likely lead to incorrect results due to broadcasting. "
+            "Please ensure they have the same size.", stacklevel=3)
 
 
-def _weighted(loss: Tensor, input: Tensor, weight: Tensor, reduction: str, by_count: bool = False) -> Tensor:
+def _weighted(loss: Tensor, input: Tensor, weight: Tensor, reduction: str,
+              by_count: bool = False) -> Tensor:
     """loss * weight, the mean over the weights (or over the count)."""
     if weight.shape != input.shape:
         raise ValueError("Weights and input must have the same size.")
     loss = loss * weight
     if reduction not in ("none", "mean", "sum"):
-        raise ValueError(f"Invalid reduction mode: {reduction}. Expected one of 'none', 'mean', 'sum'.")
+        raise ValueError(f"Invalid reduction mode: {reduction}. Expected one of 'none', 'mean', "
+                         "'sum'.")
     if reduction == "mean" and not by_count:
         return loss.sum() / weight.sum()
     return reduced(loss, reduction)
@@ -39,8 +40,9 @@ def _weighted(loss: Tensor, input: Tensor, weight: Tensor, reduction: str, by_co
 
 # ---------------------------------------------------------------- regression
 
-def mse_loss(input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None,
-             reduction: str = "mean", weight: Tensor | None = None) -> Tensor:
+def mse_loss(input: Tensor, target: Tensor, size_average: bool | None = None,
+             reduce: bool | None = None, reduction: str = "mean",
+             weight: Tensor | None = None) -> Tensor:
     """(input - target) ** 2. Different sizes broadcast, with a warning."""
     _warn_sizes(input, target)
     reduction = legacy_reduction(size_average, reduce, reduction)
@@ -48,8 +50,9 @@ def mse_loss(input: Tensor, target: Tensor, size_average: bool | None = None, re
     return reduced(loss, reduction) if weight is None else _weighted(loss, input, weight, reduction)
 
 
-def l1_loss(input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None,
-            reduction: str = "mean", weight: Tensor | None = None) -> Tensor:
+def l1_loss(input: Tensor, target: Tensor, size_average: bool | None = None,
+            reduce: bool | None = None, reduction: str = "mean",
+            weight: Tensor | None = None) -> Tensor:
     """|input - target|."""
     _warn_sizes(input, target)
     reduction = legacy_reduction(size_average, reduce, reduction)
@@ -58,7 +61,8 @@ def l1_loss(input: Tensor, target: Tensor, size_average: bool | None = None, red
 
 
 def smooth_l1_loss(input: Tensor, target: Tensor, size_average: bool | None = None,
-                   reduce: bool | None = None, reduction: str = "mean", beta: float = 1.0) -> Tensor:
+                   reduce: bool | None = None, reduction: str = "mean",
+                   beta: float = 1.0) -> Tensor:
     """0.5 * d**2 / beta where |d| < beta, else |d| - beta / 2. Girshick 2015."""
     _warn_sizes(input, target)
     reduction = legacy_reduction(size_average, reduce, reduction)
@@ -83,9 +87,10 @@ def huber_loss(input: Tensor, target: Tensor, reduction: str = "mean", delta: fl
 
 
 def poisson_nll_loss(input: Tensor, target: Tensor, log_input: bool = True, full: bool = False,
-                     size_average: bool | None = None, eps: float = 1e-8, reduce: bool | None = None,
-                     reduction: str = "mean") -> Tensor:
-    """exp(input) - target * input, or input - target * log(input + eps); `full` adds Stirling's term."""
+                     size_average: bool | None = None, eps: float = 1e-8,
+                     reduce: bool | None = None, reduction: str = "mean") -> Tensor:
+    """exp(input) - target * input, or input - target * log(input + eps); `full` adds Stirling's
+    term."""
     reduction = legacy_reduction(size_average, reduce, reduction)
     if log_input:
         loss = pw.exp(input) - target * input
@@ -98,8 +103,8 @@ def poisson_nll_loss(input: Tensor, target: Tensor, log_input: bool = True, full
     return reduced(loss, reduction)
 
 
-def gaussian_nll_loss(input: Tensor, target: Tensor, var: Any, full: bool = False, eps: float = 1e-6,
-                      reduction: str = "mean") -> Tensor:
+def gaussian_nll_loss(input: Tensor, target: Tensor, var: Any, full: bool = False,
+                      eps: float = 1e-6, reduction: str = "mean") -> Tensor:
     """0.5 * (log(var) + (input - target)**2 / var) with var clamped to at least eps; the clamp is
     invisible to the gradient. `full` adds the constant."""
     if isinstance(var, float):
@@ -125,17 +130,17 @@ def gaussian_nll_loss(input: Tensor, target: Tensor, var: Any, full: bool = Fals
 
 # ---------------------------------------------------------------- probabilities
 
-def kl_div(input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None,
-           reduction: str = "mean", log_target: bool = False) -> Tensor:
-    """target * (log(target) - input), with 0 * log(0) = 0; `input` (and with log_target the target) are
-    log-probabilities. reduction="batchmean" divides the sum by the first axis."""
+def kl_div(input: Tensor, target: Tensor, size_average: bool | None = None,
+           reduce: bool | None = None, reduction: str = "mean", log_target: bool = False) -> Tensor:
+    """target * (log(target) - input), with 0 * log(0) = 0; `input` (and with log_target the target)
+    are log-probabilities. reduction="batchmean" divides the sum by the first axis."""
     if size_average is not None or reduce is not None:
         reduction = legacy_reduction(size_average, reduce, reduction)
     elif reduction == "mean":
-        warnings.warn("reduction: 'mean' divides the total loss by both the batch size and the support size."
-                      "'batchmean' divides only by the batch size, and aligns with the KL div math "
-                      "definition.'mean' will be changed to behave the same as 'batchmean' in the next major "
-                      "release.", stacklevel=2)
+        warnings.warn("reduction: 'mean' divides the total loss by both the batch size and the "
+                      "support size.'batchmean' divides only by the batch size, and aligns with "
+                      "the KL div math definition.'mean' will be changed to behave the same as "
+                      "'batchmean' in the next major release.", stacklevel=2)
     if log_target:
         loss = pw.exp(target) * (target - input)
     else:
@@ -152,12 +157,13 @@ def binary_cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = 
                          reduction: str = "mean") -> Tensor:
     """-(t * log(x) + (1 - t) * log(1 - x)), the logarithms bounded below by -100.
 
-    ValueError for different sizes, RuntimeError for input outside [0, 1]. Where a logarithm is at its
-    bound its gradient is 0 (PyTorch gives +-1e12 there)."""
+    ValueError for different sizes, RuntimeError for input outside [0, 1]. Where a logarithm is at
+    its bound its gradient is 0 (PyTorch gives +-1e12 there)."""
     reduction = legacy_reduction(size_average, reduce, reduction)
     if target.shape != input.shape:
-        raise ValueError(f"Using a target size ({target.shape}) that is different to the input size "
-                         f"({input.shape}) is deprecated. Please ensure they have the same size.")
+        raise ValueError(f"Using a target size ({target.shape}) that is different to the input "
+                         f"size ({input.shape}) is deprecated. Please ensure they have the same "
+                         "size.")
     if not _all_hold(lambda: (input >= 0) & (input <= 1)):
         raise RuntimeError("all elements of input should be between 0 and 1")
     log_x = _bounded_log(input)
@@ -169,7 +175,8 @@ def binary_cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = 
 
 
 def _all_hold(condition: Any) -> bool:
-    """Whether a condition on values holds everywhere; True under capture, where values are unknown."""
+    """Whether a condition on values holds everywhere; True under capture, where values are
+    unknown."""
     from ...core.observe import capturing
     return capturing() or bool(condition().all())
 
@@ -182,11 +189,14 @@ def _bounded_log(p: Tensor) -> Tensor:
 
 def binary_cross_entropy_with_logits(input: Tensor, target: Tensor, weight: Tensor | None = None,
                                      size_average: bool | None = None, reduce: bool | None = None,
-                                     reduction: str = "mean", pos_weight: Tensor | None = None) -> Tensor:
-    """binary_cross_entropy of sigmoid(input), without overflow; pos_weight scales the positive term."""
+                                     reduction: str = "mean",
+                                     pos_weight: Tensor | None = None) -> Tensor:
+    """binary_cross_entropy of sigmoid(input), without overflow; pos_weight scales the positive
+    term."""
     reduction = legacy_reduction(size_average, reduce, reduction)
     if target.shape != input.shape:
-        raise ValueError(f"Target size ({target.shape}) must be the same as input size ({input.shape})")
+        raise ValueError(f"Target size ({target.shape}) must be the same as input size "
+                         f"({input.shape})")
     log_s = pw.log_sigmoid(input)
     if pos_weight is None:
         loss = (1 - target) * input - log_s
@@ -206,8 +216,8 @@ def margin_ranking_loss(input1: Tensor, input2: Tensor, target: Tensor, margin: 
     reduction = legacy_reduction(size_average, reduce, reduction)
     if not input1.ndim == input2.ndim == target.ndim:
         raise RuntimeError(
-            "margin_ranking_loss : All input tensors should have same dimension but got sizes: input1: "
-            f"{input1.shape}, input2: {input2.shape}, target: {target.shape} ")
+            "margin_ranking_loss : All input tensors should have same dimension but got sizes: "
+            f"input1: {input1.shape}, input2: {input2.shape}, target: {target.shape} ")
     return reduced(pw.clamp_min(-target * (input1 - input2) + margin, 0.0), reduction)
 
 
@@ -276,7 +286,8 @@ def cosine_embedding_loss(input1: Tensor, input2: Tensor, target: Tensor, margin
         raise RuntimeError("1D target tensor expects 2D input tensors, but found inputs with sizes "
                            f"{list(input1.shape)} and {list(input2.shape)}.")
     cos = cosine_similarity_terms(input1, input2)
-    loss = pw.where(target == 1, 1 - cos, pw.where(target == -1, pw.clamp_min(cos - margin, 0.0), 0.0))
+    apart = pw.where(target == -1, pw.clamp_min(cos - margin, 0.0), 0.0)
+    loss = pw.where(target == 1, 1 - cos, apart)
     return reduced(loss, reduction)
 
 
@@ -288,8 +299,8 @@ def triplet_margin_loss(anchor: Tensor, positive: Tensor, negative: Tensor, marg
     reduction = legacy_reduction(size_average, reduce, reduction)
     if margin <= 0:
         raise ValueError(f"margin must be greater than 0, got {margin}")
-    return _triplet(lambda a, b: pairwise_distance(a, b, p, eps), anchor, positive, negative, margin, swap,
-                    reduction)
+    return _triplet(lambda a, b: pairwise_distance(a, b, p, eps), anchor, positive, negative,
+                    margin, swap, reduction)
 
 
 def triplet_margin_with_distance_loss(anchor: Tensor, positive: Tensor, negative: Tensor, *,
@@ -300,12 +311,12 @@ def triplet_margin_with_distance_loss(anchor: Tensor, positive: Tensor, negative
         raise ValueError(f"{reduction} is not a valid value for reduction")
     if margin <= 0:
         raise ValueError(f"margin must be greater than 0, got {margin}")
-    return _triplet(distance_function or pairwise_distance, anchor, positive, negative, margin, swap,
-                    reduction)
+    return _triplet(distance_function or pairwise_distance, anchor, positive, negative, margin,
+                    swap, reduction)
 
 
-def _triplet(distance: Any, anchor: Tensor, positive: Tensor, negative: Tensor, margin: float, swap: bool,
-             reduction: str) -> Tensor:
+def _triplet(distance: Any, anchor: Tensor, positive: Tensor, negative: Tensor, margin: float,
+             swap: bool, reduction: str) -> Tensor:
     near, far = distance(anchor, positive), distance(anchor, negative)
     if swap:
         far = pw.minimum(far, distance(positive, negative))

@@ -1,9 +1,8 @@
 """Normalisation functions: over the last axes, over groups of channels, over the batch.
 
-Takes (N, C, ...) or (..., features), gives the same shape. Invariant: statistics are two-pass (mean, then
-the mean of squared deviations), in the canonical reduction order.
-https://docs.pytorch.org/docs/stable/nn.functional.html#normalization-functions
-"""
+Takes (N, C, ...) or (..., features), gives the same shape. Invariant: statistics are two-pass
+(mean, then the mean of squared deviations), in the canonical reduction order.
+https://docs.pytorch.org/docs/stable/nn.functional.html#normalization-functions """
 
 from __future__ import annotations
 
@@ -20,36 +19,39 @@ from ...ops import pointwise as pw
 def _check_normalized_shape(input: Tensor, normalized_shape: tuple, star: str) -> None:
     n = len(normalized_shape)
     if n < 1:
-        raise RuntimeError("Expected normalized_shape to be at least 1-dimensional, i.e., containing at least "
-                           "one element, but got normalized_shape = []")
+        raise RuntimeError("Expected normalized_shape to be at least 1-dimensional, i.e., "
+                           "containing at least one element, but got normalized_shape = []")
     if tuple(input.shape[max(0, input.ndim - n):]) != normalized_shape:
         sizes = ", ".join(str(s) for s in normalized_shape)
-        raise RuntimeError(f"Given normalized_shape={list(normalized_shape)}, expected input with shape "
-                           f"[*{star}{sizes}], but got input of size{list(input.shape)}")
+        raise RuntimeError(f"Given normalized_shape={list(normalized_shape)}, expected input with "
+                           f"shape [*{star}{sizes}], but got input of size{list(input.shape)}")
 
 
 def _check_affine(name: str, t: Tensor | None, normalized_shape: tuple) -> None:
     if t is not None and tuple(t.shape) != normalized_shape:
-        raise RuntimeError(f"Expected {name} to be of same shape as normalized_shape, but got {name} of shape "
-                           f"{list(t.shape)} and normalized_shape = {list(normalized_shape)}")
+        raise RuntimeError(f"Expected {name} to be of same shape as normalized_shape, but got "
+                           f"{name} of shape {list(t.shape)} and normalized_shape = "
+                           f"{list(normalized_shape)}")
 
 
 def layer_norm(input: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None,
                bias: Tensor | None = None, eps: float = 1e-5) -> Tensor:
-    """(x - mean) / sqrt(var + eps) * weight + bias over the last axes `normalized_shape`. Ba et al. 2016."""
+    """(x - mean) / sqrt(var + eps) * weight + bias over the last axes `normalized_shape`. Ba et al.
+    2016."""
     normalized_shape = tuple(normalized_shape)
     _check_normalized_shape(input, normalized_shape, ", ")
     _check_affine("weight", weight, normalized_shape)
     _check_affine("bias", bias, normalized_shape)
     if not input.dtype.is_floating_point:
-        raise NotImplementedError(f'"LayerNormKernelImpl" not implemented for \'{input.dtype.title}\'')
+        raise NotImplementedError('"LayerNormKernelImpl" not implemented for '
+                                  f"'{input.dtype.title}'")
     return composite.layer_norm(input, weight, bias, len(normalized_shape), eps)[0]
 
 
 def rms_norm(input: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None,
              eps: float | None = None) -> Tensor:
-    """x / sqrt(mean(x**2) + eps) * weight over the last axes; eps None is the dtype's own. Zhang and
-    Sennrich 2019."""
+    """x / sqrt(mean(x**2) + eps) * weight over the last axes; eps None is the dtype's own. Zhang
+    and Sennrich 2019."""
     normalized_shape = tuple(normalized_shape)
     _check_normalized_shape(input, normalized_shape, "")
     _check_affine("weight", weight, normalized_shape)
@@ -74,15 +76,17 @@ def _affine(out: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
     return out
 
 
-def group_norm(input: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None,
-               eps: float = 1e-5) -> Tensor:
+def group_norm(input: Tensor, num_groups: int, weight: Tensor | None = None,
+               bias: Tensor | None = None, eps: float = 1e-5) -> Tensor:
     """Normalises each of `num_groups` groups of channels of each sample. Wu and He 2018."""
     if input.ndim < 2:
-        raise RuntimeError(f"Expected at least 2 dimensions for input tensor but received {input.ndim}")
+        raise RuntimeError("Expected at least 2 dimensions for input tensor but received "
+                           f"{input.ndim}")
     n, c = input.shape[:2]
     if c % num_groups:
-        raise RuntimeError("Expected number of channels in input to be divisible by num_groups, but got input "
-                           f"of shape {list(input.shape)} and num_groups={num_groups}")
+        raise RuntimeError("Expected number of channels in input to be divisible by num_groups, "
+                           f"but got input of shape {list(input.shape)} and "
+                           f"num_groups={num_groups}")
     grouped = input.reshape(n, num_groups, -1)
     out = composite.layer_norm(grouped, None, None, 1, eps)[0].view(input.shape)
     return _affine(out, weight, bias)
@@ -93,7 +97,8 @@ def _check_batch(shape: Sequence[int]) -> None:
     for s in shape[2:]:
         values *= s
     if values == 1:
-        raise ValueError(f"Expected more than 1 value per channel when training, got input size {shape}")
+        raise ValueError("Expected more than 1 value per channel when training, got input size "
+                         f"{shape}")
 
 
 def _update(running: Tensor | None, batch: Tensor, momentum: float) -> None:
@@ -105,13 +110,14 @@ def _update(running: Tensor | None, batch: Tensor, momentum: float) -> None:
 def batch_norm(input: Tensor, running_mean: Tensor | None, running_var: Tensor | None,
                weight: Tensor | None = None, bias: Tensor | None = None, training: bool = False,
                momentum: float = 0.1, eps: float = 1e-5) -> Tensor:
-    """Normalises each channel over the batch; in training the running statistics are updated in place
-    (running_var with the unbiased variance). Ioffe and Szegedy 2015.
+    """Normalises each channel over the batch; in training the running statistics are updated in
+    place (running_var with the unbiased variance). Ioffe and Szegedy 2015.
 
     ValueError when training with one value per channel."""
     if not training:
         if running_mean is None or running_var is None:
-            raise RuntimeError("Expected running_mean and running_var to be defined when training=False")
+            raise RuntimeError("Expected running_mean and running_var to be defined when "
+                               "training=False")
         scale = pw.rsqrt(running_var + eps)
         out = (input - _per_channel(running_mean, input.ndim)) * _per_channel(scale, input.ndim)
         return _affine(out, weight, bias)
@@ -126,9 +132,10 @@ def batch_norm(input: Tensor, running_mean: Tensor | None, running_var: Tensor |
     return _affine(centred * pw.rsqrt(var + eps), weight, bias)
 
 
-def instance_norm(input: Tensor, running_mean: Tensor | None = None, running_var: Tensor | None = None,
-                  weight: Tensor | None = None, bias: Tensor | None = None, use_input_stats: bool = True,
-                  momentum: float = 0.1, eps: float = 1e-5) -> Tensor:
+def instance_norm(input: Tensor, running_mean: Tensor | None = None,
+                  running_var: Tensor | None = None, weight: Tensor | None = None,
+                  bias: Tensor | None = None, use_input_stats: bool = True, momentum: float = 0.1,
+                  eps: float = 1e-5) -> Tensor:
     """Normalises each channel of each sample. Ulyanov et al. 2016.
 
     Running statistics, where given, take the batch mean of the samples' statistics."""
@@ -149,7 +156,8 @@ def instance_norm(input: Tensor, running_mean: Tensor | None = None, running_var
 
 def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75,
                         k: float = 1.0) -> Tensor:
-    """x / (k + alpha * mean of x**2 over `size` neighbouring channels) ** beta. Krizhevsky et al. 2012."""
+    """x / (k + alpha * mean of x**2 over `size` neighbouring channels) ** beta. Krizhevsky et al.
+    2012."""
     if input.ndim < 3:
         raise ValueError("Expected 3D or higher dimensionality                          input "
                          f"(got {input.ndim} dimensions)")

@@ -16,7 +16,8 @@ from ...ops import gather
 from ...ops import pointwise as pw
 
 
-def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Tensor:
+def pad(input: Tensor, pad: Sequence[int], mode: str = "constant",
+        value: float | None = None) -> Tensor:
     """input with `pad` = (left, right, top, bottom, ...) added from the last axis backwards.
 
     mode: "constant" (with `value`; negative numbers crop), "reflect", "replicate" or "circular"."""
@@ -24,8 +25,9 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
     if len(pad) % 2:
         raise RuntimeError("Padding length must be divisible by 2")
     if len(pad) // 2 > input.ndim:
-        raise RuntimeError("Padding length should be less than or equal to two times the input dimension but "
-                           f"got padding length {len(pad)} and input of dimension {input.ndim}")
+        raise RuntimeError("Padding length should be less than or equal to two times the input "
+                           f"dimension but got padding length {len(pad)} and input of dimension "
+                           f"{input.ndim}")
     if mode == "constant":
         pads = [(0, 0)] * input.ndim
         for i in range(len(pad) // 2):
@@ -49,8 +51,9 @@ def _positions(n: int, lo: int, hi: int) -> np.ndarray:
 
 def _reflect(n: int, lo: int, hi: int, i: int) -> np.ndarray:
     if lo >= n or hi >= n:
-        raise RuntimeError("Padding size should be less than the corresponding input dimension, but got: "
-                           f"padding ({lo}, {hi}) at dimension {-1 - i} of input of size {n}")
+        raise RuntimeError("Padding size should be less than the corresponding input dimension, "
+                           f"but got: padding ({lo}, {hi}) at dimension {-1 - i} of input of size "
+                           f"{n}")
     at = np.abs(_positions(n, lo, hi))
     return np.where(at >= n, 2 * (n - 1) - at, at)
 
@@ -98,8 +101,9 @@ def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
     r = upscale_factor
     *lead, c, h, w = input.shape
     if c % (r * r):
-        raise RuntimeError("pixel_shuffle expects its input's 'channel' dimension to be divisible by the "
-                           f"square of upscale_factor, but input.size(-3)={c} is not divisible by {r * r}")
+        raise RuntimeError("pixel_shuffle expects its input's 'channel' dimension to be divisible "
+                           f"by the square of upscale_factor, but input.size(-3)={c} is not "
+                           f"divisible by {r * r}")
     n = len(lead)
     x = input.reshape(*lead, c // (r * r), r, r, h, w)
     x = x.permute(*range(n), n, n + 3, n + 1, n + 4, n + 2)
@@ -112,8 +116,10 @@ def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
     *lead, c, h, w = input.shape
     for size, name in ((h, "height"), (w, "width")):
         if size % r:
-            raise RuntimeError(f"pixel_unshuffle expects {name} to be divisible by downscale_factor, but "
-                               f"input.size({-2 if name == 'height' else -1})={size} is not divisible by {r}")
+            raise RuntimeError(f"pixel_unshuffle expects {name} to be divisible by "
+                               "downscale_factor, but "
+                               f"input.size({-2 if name == 'height' else -1})={size} is not "
+                               f"divisible by {r}")
     n = len(lead)
     x = input.reshape(*lead, c, h // r, r, w // r, r)
     x = x.permute(*range(n), n, n + 2, n + 4, n + 1, n + 3)
@@ -124,6 +130,6 @@ def channel_shuffle(input: Tensor, groups: int) -> Tensor:
     """Channels dealt out from `groups` groups in turn. Zhang et al. 2017."""
     n, c, *rest = input.shape
     if c % groups:
-        raise RuntimeError(f"Number of channels must be divisible by groups. Got {c} channels and {groups} "
-                           "groups.")
+        raise RuntimeError(f"Number of channels must be divisible by groups. Got {c} channels and "
+                           f"{groups} groups.")
     return input.reshape(n, groups, c // groups, *rest).transpose(1, 2).reshape(n, c, *rest)

@@ -24,7 +24,8 @@ class ApplyMethods:
     _buffers: dict
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
-        """fn over every parameter, gradient and buffer; parameters take the result as their data."""
+        """fn over every parameter, gradient and buffer; parameters take the result as their
+        data."""
         if recurse:
             for module in self.children():      # type: ignore[attr-defined]
                 module._apply(fn)
@@ -51,13 +52,14 @@ class ApplyMethods:
         return self
 
     def to(self, *args: Any, **kwargs: Any) -> Any:
-        """to(device=None, dtype=None, non_blocking=False), to(dtype), to(tensor): moves or casts in place.
+        """to(device=None, dtype=None, non_blocking=False), to(dtype), to(tensor): moves or casts in
+        place.
 
         Only floating tensors are cast. TypeError for integer dtypes."""
         device, dtype = _parse_to(*args, **kwargs)
         if dtype is not None and not (dtype.is_floating_point or dtype.is_complex):
-            raise TypeError("nn.Module.to only accepts floating point or complex dtypes, but got desired "
-                            f"dtype={dtype}")
+            raise TypeError("nn.Module.to only accepts floating point or complex dtypes, but got "
+                            f"desired dtype={dtype}")
 
         def convert(t: Tensor) -> Tensor:
             if device is not None:
@@ -77,7 +79,8 @@ class ApplyMethods:
         return self._apply(lambda t: t.cpu())
 
     def cuda(self, device: Any = None) -> Any:
-        """Moves parameters and buffers to a CUDA device; raises as Tensor.cuda does where there is none."""
+        """Moves parameters and buffers to a CUDA device; raises as Tensor.cuda does where there is
+        none."""
         return self._apply(lambda t: t.cuda(device))
 
     def type(self, dst_type: Any) -> Any:

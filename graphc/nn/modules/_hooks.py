@@ -1,9 +1,8 @@
-"""What Module hooks are made of: dictionaries that report their changes, removable handles, the hooks that
-run for all modules, and the graph nodes behind backward hooks.
+"""What Module hooks are made of: dictionaries that report their changes, removable handles, the
+hooks that run for all modules, and the graph nodes behind backward hooks.
 
-Invariant: every change of a dictionary of Module state reaches `observe.changed`, also when user code
-writes to `module._parameters[...]` directly.
-"""
+Invariant: every change of a dictionary of Module state reaches `observe.changed`, also when user
+code writes to `module._parameters[...]` directly. """
 
 from __future__ import annotations
 
@@ -110,7 +109,8 @@ class HookDict(OrderedDict):
 
 
 class RemovableHandle:
-    """Removes a hook from its dictionary (and its flags from `extra_dict`); also a context manager."""
+    """Removes a hook from its dictionary (and its flags from `extra_dict`); also a context
+    manager."""
 
     next_id = 0
 
@@ -118,8 +118,9 @@ class RemovableHandle:
         self.hooks_dict_ref = weakref.ref(hooks_dict)
         self.id = RemovableHandle.next_id
         RemovableHandle.next_id += 1
-        extras = [] if extra_dict is None else extra_dict if isinstance(extra_dict, list) else [extra_dict]
-        self.extra_dict_ref = tuple(weakref.ref(d) for d in extras)
+        if not isinstance(extra_dict, list):
+            extra_dict = [] if extra_dict is None else [extra_dict]
+        self.extra_dict_ref = tuple(weakref.ref(d) for d in extra_dict)
 
     def remove(self) -> None:
         for ref in (self.hooks_dict_ref, *self.extra_dict_ref):
@@ -146,8 +147,8 @@ class RemovableHandle:
 
 def add_hook(hooks: Any, hook: Callable, *, flags: tuple = (), prepend: bool = False,
              extra: Any = None) -> RemovableHandle:
-    """Registers `hook` in `hooks`, sets its id in every dictionary of `flags`; `extra` lists all the flag
-    dictionaries of this kind of hook, so that removal clears them."""
+    """Registers `hook` in `hooks`, sets its id in every dictionary of `flags`; `extra` lists all
+    the flag dictionaries of this kind of hook, so that removal clears them."""
     handle = RemovableHandle(hooks, extra_dict=extra)
     hooks[handle.id] = hook
     for d in flags:
@@ -190,8 +191,8 @@ class WrappedHook:
 class BackwardHook:
     """Full backward hooks of one call of a module.
 
-    Identity nodes around the module's inputs and outputs catch the two sets of gradients: the output
-    node runs the pre-hooks and keeps grad_output, the input node runs the hooks with both.
+    Identity nodes around the module's inputs and outputs catch the two sets of gradients: the
+    output node runs the pre-hooks and keeps grad_output, the input node runs the hooks with both.
     """
 
     def __init__(self, module: Any, hooks: list, pre_hooks: list):
@@ -210,7 +211,8 @@ class BackwardHook:
     def wrap_outputs(self, result: Any) -> Any:
         """The module's result with its tensors passed through the output node."""
         single = not isinstance(result, tuple)
-        results, self.output_places, _ = self._through((result,) if single else result, self._on_output)
+        values = (result,) if single else result
+        results, self.output_places, _ = self._through(values, self._on_output)
         self.n_outputs = len(results)
         return results[0] if single else results
 
@@ -249,13 +251,13 @@ class BackwardHook:
                 full = replaced
         self.grad_outputs = full
         if self.input_places is None:       # no input needs a gradient: the hooks run here
-            warnings.warn("Full backward hook is firing when gradients are computed with respect to module "
-                          "outputs since no inputs require gradients.", stacklevel=5)
+            warnings.warn("Full backward hook is firing when gradients are computed with respect "
+                          "to module outputs since no inputs require gradients.", stacklevel=5)
             for hook in self.hooks:
                 got = hook(self.module, (None,) * self.n_inputs, full)
                 if got is not None and not (isinstance(got, tuple) and all(g is None for g in got)):
-                    raise RuntimeError("Backward hook for Modules where no input requires gradient should "
-                                       "always return None or None for all gradients.")
+                    raise RuntimeError("Backward hook for Modules where no input requires gradient "
+                                       "should always return None or None for all gradients.")
             self.grad_outputs = None
         return tuple(full[i] for i in self.output_places)
 
@@ -265,7 +267,8 @@ class BackwardHook:
         assert self.input_places is not None
         full = _spread(grads, self.input_places, self.n_inputs)
         for hook in self.hooks:
-            replaced = _as_tuple(hook(self.module, full, self.grad_outputs), len(full), "grad_input", "hook")
+            got = hook(self.module, full, self.grad_outputs)
+            replaced = _as_tuple(got, len(full), "grad_input", "hook")
             if replaced is not None:
                 full = replaced
         self.grad_outputs = None
@@ -309,7 +312,8 @@ def register_module_forward_pre_hook(hook: Callable) -> RemovableHandle:
 
 def register_module_forward_hook(hook: Callable, *, with_kwargs: bool = False,
                                  always_call: bool = False) -> RemovableHandle:
-    """hook(module, args, output) runs after the forward of every module; it may return a new output."""
+    """hook(module, args, output) runs after the forward of every module; it may return a new
+    output."""
     kwargs, always = _global_forward_hooks_with_kwargs, _global_forward_hooks_always_called
     flags = (kwargs,) * with_kwargs + (always,) * always_call
     return add_hook(_global_forward_hooks, hook, flags=flags, extra=[kwargs, always])

@@ -1,9 +1,8 @@
 """state_dict and load_state_dict, as a mixin of Module.
 
-Takes and gives ordered dictionaries from dotted names to tensors, with PyTorch's `_metadata`. Invariants: a
-state dict shares memory with the module; loading copies in place, so parameters keep their identity
-(`assign=True` excepted).
-"""
+Takes and gives ordered dictionaries from dotted names to tensors, with PyTorch's `_metadata`.
+Invariants: a state dict shares memory with the module; loading copies in place, so parameters keep
+their identity (`assign=True` excepted). """
 
 from __future__ import annotations
 
@@ -51,11 +50,13 @@ class StateMethods:
 
     def get_extra_state(self) -> Any:
         """Override (with set_extra_state) to keep more than tensors in the state dict."""
-        raise RuntimeError("Reached a code path in Module.get_extra_state() that should never be called.")
+        raise RuntimeError("Reached a code path in Module.get_extra_state() that should never be "
+                           "called.")
 
     def set_extra_state(self, state: Any) -> None:
         """Override (with get_extra_state) to restore what get_extra_state gave."""
-        raise RuntimeError("Reached a code path in Module.set_extra_state() that should never be called.")
+        raise RuntimeError("Reached a code path in Module.set_extra_state() that should never be "
+                           "called.")
 
     def _overrides(self, name: str) -> bool:
         return getattr(type(self), name) is not getattr(StateMethods, name)
@@ -112,8 +113,8 @@ class StateMethods:
         """Copies a state dict into this module and its children.
 
         strict: RuntimeError when keys are missing or unexpected (shape mismatches always raise);
-        assign: the given tensors replace the module's instead of being copied into them. Returns the
-        named tuple (missing_keys, unexpected_keys).
+        assign: the given tensors replace the module's instead of being copied into them. Returns
+        the named tuple (missing_keys, unexpected_keys).
         https://docs.pytorch.org/docs/stable/generated/torch.nn.Module.html#torch.nn.Module.load_state_dict
         """
         if not isinstance(state_dict, Mapping):
@@ -127,7 +128,8 @@ class StateMethods:
         _load(self, state, "", metadata, assign, keys, errors)
 
         if strict:
-            for found, word in ((keys.unexpected_keys, "Unexpected"), (keys.missing_keys, "Missing")):
+            for found, word in ((keys.unexpected_keys, "Unexpected"),
+                                (keys.missing_keys, "Missing")):
                 if found:
                     quoted = ", ".join(f'"{k}"' for k in found)
                     errors.insert(0, f"{word} key(s) in state_dict: {quoted}. ")
@@ -136,12 +138,14 @@ class StateMethods:
                 type(self).__name__, "\n\t".join(errors)))
         return keys
 
-    def _load_from_state_dict(self, state_dict: Any, prefix: str, local_metadata: dict, strict: bool,
-                              missing_keys: list, unexpected_keys: list, error_msgs: list) -> None:
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, local_metadata: dict,
+                              strict: bool, missing_keys: list, unexpected_keys: list,
+                              error_msgs: list) -> None:
         """Loads this module's own state, not its children's; subclasses override it to convert old
         versions."""
         for hook in self._load_state_dict_pre_hooks.values():
-            hook(state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs)
+            hook(state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys,
+                 error_msgs)
 
         own = {k: t for k, t in self._parameters.items() if t is not None}
         own.update((k, t) for k, t in self._buffers.items()
@@ -175,12 +179,13 @@ class StateMethods:
     def _register_state_dict_hook(self, hook: Callable) -> RemovableHandle:
         """hook(module, state_dict, prefix, local_metadata) -> None or a new state dict."""
         if getattr(hook, "_from_public_api", False):
-            raise RuntimeError("Cannot register the same function as the state dict post hook that was "
-                               "previously registered via register_state_dict_post_hook")
+            raise RuntimeError("Cannot register the same function as the state dict post hook that "
+                               "was previously registered via register_state_dict_post_hook")
         return add_hook(self._state_dict_hooks, hook)
 
     def register_state_dict_post_hook(self, hook: Callable) -> RemovableHandle:
-        """hook(module, state_dict, prefix, local_metadata) -> None; may change state_dict in place."""
+        """hook(module, state_dict, prefix, local_metadata) -> None; may change state_dict in
+        place."""
         hook._from_public_api = True        # type: ignore[attr-defined]
         return add_hook(self._state_dict_hooks, hook)
 
@@ -190,7 +195,8 @@ class StateMethods:
 
     def _register_load_state_dict_pre_hook(self, hook: Callable, with_module: bool = False
                                            ) -> RemovableHandle:
-        return add_hook(self._load_state_dict_pre_hooks, WrappedHook(hook, self if with_module else None))
+        wrapped = WrappedHook(hook, self if with_module else None)
+        return add_hook(self._load_state_dict_pre_hooks, wrapped)
 
     def register_load_state_dict_pre_hook(self, hook: Callable) -> RemovableHandle:
         """hook(module, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys,
@@ -198,17 +204,18 @@ class StateMethods:
         return self._register_load_state_dict_pre_hook(hook, with_module=True)
 
     def register_load_state_dict_post_hook(self, hook: Callable) -> RemovableHandle:
-        """hook(module, incompatible_keys) -> None runs after loading; it may change the two lists."""
+        """hook(module, incompatible_keys) -> None runs after loading; it may change the two
+        lists."""
         return add_hook(self._load_state_dict_post_hooks, hook)
 
 
-def _load(module: Any, state: Any, prefix: str, metadata: Any, assign: bool, keys: _IncompatibleKeys,
-          errors: list) -> None:
+def _load(module: Any, state: Any, prefix: str, metadata: Any, assign: bool,
+          keys: _IncompatibleKeys, errors: list) -> None:
     local = {} if metadata is None else metadata.get(prefix[:-1], {})
     if assign:
         local["assign_to_params_buffers"] = assign
-    module._load_from_state_dict(state, prefix, local, True, keys.missing_keys, keys.unexpected_keys,
-                                 errors)
+    module._load_from_state_dict(state, prefix, local, True, keys.missing_keys,
+                                 keys.unexpected_keys, errors)
     for name, child in module._modules.items():
         if child is not None:
             child_prefix = prefix + name + "."
@@ -216,23 +223,24 @@ def _load(module: Any, state: Any, prefix: str, metadata: Any, assign: bool, key
             _load(child, child_state, child_prefix, metadata, assign, keys, errors)
     for hook in module._load_state_dict_post_hooks.values():
         if hook(module, keys) is not None:
-            raise AssertionError("Hooks registered with ``register_load_state_dict_post_hook`` are not "
-                                 "expected to return new values, if incompatible_keys need to be modified, "
-                                 "it should be done inplace.")
+            raise AssertionError("Hooks registered with ``register_load_state_dict_post_hook`` are "
+                                 "not expected to return new values, if incompatible_keys need to "
+                                 "be modified, it should be done inplace.")
 
 
 def _load_tensor(module: Any, name: str, key: str, t: Tensor, new: Any, assign: bool,
                  errors: list) -> None:
-    """Copies `new` into parameter or buffer `name`, or puts it in its place; failures go to `errors`."""
+    """Copies `new` into parameter or buffer `name`, or puts it in its place; failures go to
+    `errors`."""
     if not isinstance(new, Tensor):
-        errors.append(f'While copying the parameter named "{key}", expected torch.Tensor or Tensor-like '
-                      f"object from checkpoint but received {type(new)}")
+        errors.append(f'While copying the parameter named "{key}", expected torch.Tensor or '
+                      "Tensor-like object from checkpoint but received {type(new)}")
         return
     if t.shape == () and new.shape == (1,):     # checkpoints from before 0-d tensors
         new = new[0]
     if new.shape != t.shape:
-        errors.append(f"size mismatch for {key}: copying a param with shape {new.shape} from checkpoint, "
-                      f"the shape in current model is {t.shape}.")
+        errors.append(f"size mismatch for {key}: copying a param with shape {new.shape} from "
+                      f"checkpoint, the shape in current model is {t.shape}.")
         return
     try:
         with no_grad():
@@ -247,6 +255,6 @@ def _load_tensor(module: Any, name: str, key: str, t: Tensor, new: Any, assign: 
                 setattr(module, name, new)
                 observe.changed(module, name)
     except Exception as error:
-        errors.append(f'While copying the parameter named "{key}", whose dimensions in the model are '
-                      f"{t.shape} and whose dimensions in the checkpoint are {new.shape}, an exception "
-                      f"occurred : {error.args}.")
+        errors.append(f'While copying the parameter named "{key}", whose dimensions in the model '
+                      f"are {t.shape} and whose dimensions in the checkpoint are {new.shape}, an "
+                      f"exception occurred : {error.args}.")

@@ -217,7 +217,8 @@ class ModuleList(_ModuleSequence):
             return self._get_name() + "()"
         lines = [f"({a}): {text}" if a == b else f"({a}-{b}): {b - a + 1} x {text}"
                  for a, b, text in runs]
-        return (f"{self._get_name()}(\n  " + "\n  ".join(line.replace("\n", "\n  ") for line in lines)
+        return (f"{self._get_name()}(\n "
+                " " + "\n  ".join(line.replace("\n", "\n  ") for line in lines)
                 + "\n)")
 
 
@@ -268,8 +269,8 @@ class ModuleDict(Module):
     def update(self, modules: Any) -> None:
         """Adds the entries of a mapping or of an iterable of pairs; existing keys are replaced."""
         if not isinstance(modules, Iterable):
-            raise TypeError("ModuleDict.update should be called with an iterable of key/value pairs, but "
-                            "got " + type(modules).__name__)
+            raise TypeError("ModuleDict.update should be called with an iterable of key/value "
+                            "pairs, but got " + type(modules).__name__)
         mapping = isinstance(modules, (Mapping, ModuleDict))
         for key, module in modules.items() if mapping else _check_pairs(modules, "ModuleDict"):
             self[key] = module
@@ -356,9 +357,9 @@ class ParameterDict(Module):
 
     def _key_to_attr(self, key: Any) -> str:
         if not isinstance(key, str):
-            raise TypeError("Index given to ParameterDict cannot be used as a key as it is not a string "
-                            f"(type is '{type(key).__name__}'). Open an issue on github if you need "
-                            "non-string keys.")
+            raise TypeError("Index given to ParameterDict cannot be used as a key as it is not a "
+                            f"string (type is '{type(key).__name__}'). Open an issue on github if "
+                            "you need non-string keys.")
         return key
 
     def __getitem__(self, key: str) -> Any:
@@ -413,7 +414,7 @@ class ParameterDict(Module):
         return key, self.pop(key)
 
     def get(self, key: str, default: Any = None) -> Any:
-        return self[key] if key in self else default
+        return self[key] if key in self else default  # noqa: SIM401
 
     def fromkeys(self, keys: Iterable[str], default: Any = None) -> ParameterDict:
         """A new ParameterDict with `default` under every key."""
@@ -429,10 +430,11 @@ class ParameterDict(Module):
         return (self[k] for k in self._keys)
 
     def update(self, parameters: Any) -> None:
-        """Adds the entries of a mapping (a plain dict in sorted order) or of an iterable of pairs."""
+        """Adds the entries of a mapping (a plain dict in sorted order) or of an iterable of
+        pairs."""
         if not isinstance(parameters, Iterable):
-            raise TypeError("ParametersDict.update should be called with an iterable of key/value pairs, "
-                            "but got " + type(parameters).__name__)
+            raise TypeError("ParametersDict.update should be called with an iterable of key/value "
+                            "pairs, but got " + type(parameters).__name__)
         if isinstance(parameters, (OrderedDict, ParameterDict)):
             pairs: Any = list(parameters.items())
         elif isinstance(parameters, Mapping):

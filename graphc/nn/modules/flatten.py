@@ -31,8 +31,8 @@ class Unflatten(Module):
     def __init__(self, dim: int, unflattened_size: Any) -> None:
         super().__init__()
         if not isinstance(dim, int):
-            raise TypeError("unflattened_size must be a tuple of ints for an int dim; graphc has no named "
-                            f"dimensions (got dim of type {type(dim).__name__})")
+            raise TypeError("unflattened_size must be a tuple of ints for an int dim; graphc has "
+                            f"no named dimensions (got dim of type {type(dim).__name__})")
         if not isinstance(unflattened_size, (tuple, list)):
             raise TypeError("unflattened_size must be a tuple of ints, but found type "
                             f"{type(unflattened_size).__name__}")

@@ -1,9 +1,8 @@
 """Module: the base class of all layers and models.
 
-Takes parameters, buffers and submodules as attributes, gives a callable tree of them. The layout of the
-state (`_parameters`, `_buffers`, `_modules`, hook dictionaries, `training`) is PyTorch's. Invariant: every
-change of a module's state is reported to `observe.changed`.
-"""
+Takes parameters, buffers and submodules as attributes, gives a callable tree of them. The layout of
+the state (`_parameters`, `_buffers`, `_modules`, hook dictionaries, `training`) is PyTorch's.
+Invariant: every change of a module's state is reported to `observe.changed`. """
 
 from __future__ import annotations
 
@@ -13,7 +12,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ...core import observe
-from ...core.modes import no_grad
 from ...core.tensor import Tensor
 from .._names import typename
 from ..parameter import Buffer, Parameter
@@ -46,10 +44,23 @@ from ._state import StateMethods, _IncompatibleKeys
 
 _DICTS = ("_parameters", "_buffers", "_modules")
 _DICT_SET = frozenset(_DICTS)
-_HOOK_DICTS = ("_backward_pre_hooks", "_backward_hooks", "_forward_hooks", "_forward_hooks_with_kwargs",
-               "_forward_hooks_always_called", "_forward_pre_hooks", "_forward_pre_hooks_with_kwargs",
+_HOOK_DICTS = ("_backward_pre_hooks", "_backward_hooks", "_forward_hooks",
+               "_forward_hooks_with_kwargs", "_forward_hooks_always_called",
+               "_forward_pre_hooks", "_forward_pre_hooks_with_kwargs",
                "_state_dict_hooks", "_state_dict_pre_hooks", "_load_state_dict_pre_hooks",
                "_load_state_dict_post_hooks")
+
+__all__ = [
+    "Module",
+    "register_module_buffer_registration_hook",
+    "register_module_forward_hook",
+    "register_module_forward_pre_hook",
+    "register_module_full_backward_hook",
+    "register_module_full_backward_pre_hook",
+    "register_module_module_registration_hook",
+    "register_module_parameter_registration_hook",
+    "_IncompatibleKeys",
+]
 
 # The facade puts `compile` here: nn knows nothing of the compiler.
 COMPILE: list[Callable] = []
@@ -59,15 +70,15 @@ _set = object.__setattr__
 
 def _forward_unimplemented(self: Any, *input: Any) -> None:
     """Subclasses define `forward`; this raises NotImplementedError."""
-    raise NotImplementedError(f'Module [{type(self).__name__}] is missing the required "forward" function')
+    raise NotImplementedError(f"Module [{type(self).__name__}] is missing the required "
+                              '"forward" function')
 
 
 class Module(ApplyMethods, StateMethods):
     """Base class of all neural network modules.
 
-    Subclasses call `super().__init__()`, assign Parameters, Buffers and other Modules as attributes and
-    define `forward`. https://docs.pytorch.org/docs/stable/generated/torch.nn.Module.html
-    """
+    Subclasses call `super().__init__()`, assign Parameters, Buffers and other Modules as attributes
+    and define `forward`. https://docs.pytorch.org/docs/stable/generated/torch.nn.Module.html """
 
     training: bool
     call_super_init: bool = False
@@ -79,7 +90,8 @@ class Module(ApplyMethods, StateMethods):
             if kwargs:
                 raise TypeError(f"{name}.__init__() got an unexpected keyword argument "
                                 f"'{next(iter(kwargs))}'")
-            raise TypeError(f"{name}.__init__() takes 1 positional argument but {len(args) + 1} were given")
+            raise TypeError(f"{name}.__init__() takes 1 positional argument but {len(args) + 1} "
+                            "were given")
         _set(self, "training", True)
         for name in _DICTS:
             _set(self, name, ObservedDict())
@@ -102,7 +114,8 @@ class Module(ApplyMethods, StateMethods):
         if tensor is not None and not isinstance(tensor, Tensor):
             raise TypeError(f"cannot assign '{typename(tensor)}' object to buffer '{name}' "
                             "(torch Tensor or None required)")
-        self._buffers[name] = replaced_by_hooks(_global_buffer_registration_hooks, self, name, tensor)
+        tensor = replaced_by_hooks(_global_buffer_registration_hooks, self, name, tensor)
+        self._buffers[name] = tensor
         if persistent:
             self._non_persistent_buffers_set.discard(name)
         else:
@@ -118,9 +131,10 @@ class Module(ApplyMethods, StateMethods):
                 raise TypeError(f"cannot assign '{typename(param)}' object to parameter '{name}' "
                                 "(torch.nn.Parameter or None required)")
             if param.grad_fn:
-                raise ValueError(f"Cannot assign non-leaf Tensor to parameter '{name}'. Model parameters "
-                                 f"must be created explicitly. To express '{name}' as a function of "
-                                 "another Tensor, compute the value in the forward() method.")
+                raise ValueError(f"Cannot assign non-leaf Tensor to parameter '{name}'. Model "
+                                 f"parameters must be created explicitly. To express '{name}' as a "
+                                 "function of another Tensor, compute the value in the forward() "
+                                 "method.")
             param = replaced_by_hooks(_global_parameter_registration_hooks, self, name, param)
         self._parameters[name] = param
 
@@ -146,7 +160,8 @@ class Module(ApplyMethods, StateMethods):
             raise KeyError(f'module name can\'t contain ".", got: {name}')
         if name == "":
             raise KeyError('module name can\'t be empty string ""')
-        self._modules[name] = replaced_by_hooks(_global_module_registration_hooks, self, name, module)
+        module = replaced_by_hooks(_global_module_registration_hooks, self, name, module)
+        self._modules[name] = module
 
     def register_module(self, name: str, module: Module | None) -> None:
         """Alias of add_module."""
@@ -207,8 +222,9 @@ class Module(ApplyMethods, StateMethods):
         elif persistent:        # an override from before the argument existed
             register(name, value)
         else:
-            raise RuntimeError("Registering a non-persistent buffer on a Module subclass that implements "
-                               "register_buffer() without the persistent argument is not allowed.")
+            raise RuntimeError("Registering a non-persistent buffer on a Module subclass that "
+                               "implements register_buffer() without the persistent argument is "
+                               "not allowed.")
 
     def __delattr__(self, name: str) -> None:
         if name in self._parameters:
@@ -269,15 +285,18 @@ class Module(ApplyMethods, StateMethods):
         return add_hook(self._forward_pre_hooks, hook, flags=(flags,) if with_kwargs else (),
                         prepend=prepend, extra=flags)
 
-    def register_forward_hook(self, hook: Callable, *, prepend: bool = False, with_kwargs: bool = False,
+    def register_forward_hook(self, hook: Callable, *, prepend: bool = False,
+                              with_kwargs: bool = False,
                               always_call: bool = False) -> RemovableHandle:
         """hook(module, args, output) -> None or a new output, after forward. With `with_kwargs`:
         hook(module, args, kwargs, output). `always_call` runs it also when forward raised."""
         kwargs, always = self._forward_hooks_with_kwargs, self._forward_hooks_always_called
         flags = ((kwargs,) if with_kwargs else ()) + ((always,) if always_call else ())
-        return add_hook(self._forward_hooks, hook, flags=flags, prepend=prepend, extra=[kwargs, always])
+        return add_hook(self._forward_hooks, hook, flags=flags, prepend=prepend,
+                        extra=[kwargs, always])
 
-    def register_full_backward_pre_hook(self, hook: Callable, prepend: bool = False) -> RemovableHandle:
+    def register_full_backward_pre_hook(self, hook: Callable,
+                                        prepend: bool = False) -> RemovableHandle:
         """hook(module, grad_output) -> None or a new grad_output, before the module's backward."""
         return add_hook(self._backward_pre_hooks, hook, prepend=prepend)
 
@@ -291,8 +310,9 @@ class Module(ApplyMethods, StateMethods):
     def _named_members(self, get_members: Callable, prefix: str = "", recurse: bool = True,
                        remove_duplicate: bool = True) -> Iterator[tuple[str, Any]]:
         memo = set()
-        modules = self.named_modules(prefix=prefix, remove_duplicate=remove_duplicate) if recurse else [
-            (prefix, self)]
+        modules: Any = [(prefix, self)]
+        if recurse:
+            modules = self.named_modules(prefix=prefix, remove_duplicate=remove_duplicate)
         for module_prefix, module in modules:
             for key, value in get_members(module):
                 if value is None or value in memo:
@@ -309,7 +329,8 @@ class Module(ApplyMethods, StateMethods):
     def named_parameters(self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
                          ) -> Iterator[tuple[str, Parameter]]:
         """(dotted name, parameter) pairs."""
-        yield from self._named_members(lambda m: m._parameters.items(), prefix, recurse, remove_duplicate)
+        yield from self._named_members(lambda m: m._parameters.items(), prefix, recurse,
+                                       remove_duplicate)
 
     def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
         """The buffers, each once."""
@@ -319,7 +340,8 @@ class Module(ApplyMethods, StateMethods):
     def named_buffers(self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
                       ) -> Iterator[tuple[str, Tensor]]:
         """(dotted name, buffer) pairs."""
-        yield from self._named_members(lambda m: m._buffers.items(), prefix, recurse, remove_duplicate)
+        yield from self._named_members(lambda m: m._buffers.items(), prefix, recurse,
+                                       remove_duplicate)
 
     def children(self) -> Iterator[Module]:
         """The immediate child modules, each once."""
@@ -472,8 +494,8 @@ def _run_hooks_and_forward(module: Module, call: dict) -> Any:
             call["result"] = got
     if node is not None:
         if not isinstance(call["result"], (Tensor, tuple)):
-            warnings.warn("For backward hooks to be called, module output should be a Tensor or a tuple of "
-                          f"Tensors but received {type(call['result'])}", stacklevel=4)
+            warnings.warn("For backward hooks to be called, module output should be a Tensor or a "
+                          f"tuple of Tensors but received {type(call['result'])}", stacklevel=4)
         call["result"] = node.wrap_outputs(call["result"])
     return call["result"]
 
@@ -486,7 +508,8 @@ def _forward_hook(module: Module, hook_id: int, hook: Callable, call: dict) -> A
 
 
 def _run_always_called(module: Module, call: dict) -> None:
-    """After an exception: the always_call hooks that have not run yet; their own errors only warn."""
+    """After an exception: the always_call hooks that have not run yet; their own errors only
+    warn."""
     for kind, hooks, always in (
             ("global module", _global_forward_hooks, _global_forward_hooks_always_called),
             ("module", module._forward_hooks, module._forward_hooks_always_called)):
@@ -497,6 +520,7 @@ def _run_always_called(module: Module, call: dict) -> None:
                     if got is not None:
                         call["result"] = got
                 except Exception as error:
-                    warnings.warn(f"{kind} forward hook with ``always_call=True`` raised an exception that "
-                                  f"was silenced as another error was raised in forward: {error}",
+                    warnings.warn(f"{kind} forward hook with ``always_call=True`` raised an "
+                                  "exception that was silenced as another error was raised in "
+                                  f"forward: {error}",
                                   stacklevel=4)

@@ -8,7 +8,6 @@ from itertools import repeat
 from typing import Any
 
 
-
 def _ntuple(n: int, name: str = "parse") -> Callable[[Any], tuple]:
     def parse(x: Any) -> tuple:
         if isinstance(x, collections.abc.Iterable):

@@ -1,5 +1,5 @@
-"""Gradient clipping. Takes the parameters, changes their `.grad` in place. Invariant: the total norm is a
-tensor, so clipping can be captured and costs no synchronisation."""
+"""Gradient clipping. Takes the parameters, changes their `.grad` in place. Invariant: the total
+norm is a tensor, so clipping can be captured and costs no synchronisation."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ def get_total_norm(tensors: Any, norm_type: float = 2.0, error_if_nonfinite: boo
     total = _norm(cat([_norm(t, norm_type).reshape(1) for t in tensors]), norm_type)
     if error_if_nonfinite and not bool(total.isfinite()):
         raise RuntimeError(
-            f"The total norm of order {norm_type} for gradients from `parameters` is non-finite, so it "
-            "cannot be clipped. To disable this error and scale the gradients by the non-finite norm "
-            "anyway, set `error_if_nonfinite=False`")
+            f"The total norm of order {norm_type} for gradients from `parameters` is non-finite, "
+            "so it cannot be clipped. To disable this error and scale the gradients by the "
+            "non-finite norm anyway, set `error_if_nonfinite=False`")
     return total
 
 
@@ -61,7 +61,8 @@ def clip_grads_with_norm_(parameters: Any, max_norm: float, total_norm: Tensor,
 
 def clip_grad_norm_(parameters: Any, max_norm: float, norm_type: float = 2.0,
                     error_if_nonfinite: bool = False, foreach: bool | None = None) -> Tensor:
-    """Scales all gradients so that their norm, taken together, is at most max_norm; returns the norm.
+    """Scales all gradients so that their norm, taken together, is at most max_norm; returns the
+    norm.
     https://docs.pytorch.org/docs/stable/generated/torch.nn.utils.clip_grad_norm_.html"""
     parameters = _listed(parameters)
     grads = [p.grad for p in parameters if p.grad is not None]
