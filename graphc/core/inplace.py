@@ -143,3 +143,15 @@ def regenerate(view: Tensor) -> None:
     geometry = (t.shape, t.strides, view.storage_offset() - base.storage_offset())
     tape.record(op_module.get("as_strided"), (base,), geometry, view, types=(base.type_,))
     view._output_nr = 0
+
+
+def apply_function(fn: Any, target: Tensor, args: tuple, kwargs: dict) -> Tensor:
+    """target becomes fn(target, *args, **kwargs), in place: for in-place forms of composed functions."""
+    try:
+        check_inplace(target)
+        needs = STATE.grad and any(isinstance(t, Tensor) and t._needs for t in (target, *args))
+        value = fn(_snapshot(target) if needs else target, *args, **kwargs)
+        store(target, value)
+    except (RuntimeError, IndexError, TypeError, ValueError) as e:
+        raise with_user_line(e) from None
+    return target

@@ -73,6 +73,20 @@ def pointer(array: np.ndarray) -> Any:
         return cpu.ffi().from_buffer(array.view(np.dtype(f"V{array.dtype.itemsize}")))
 
 
+def address(array: np.ndarray) -> Any:
+    """A pointer to the first element of an array of any layout. It does not keep the array alive."""
+    if array.flags.c_contiguous:
+        return pointer(array)
+    if array.ndim == 2 and array.flags.f_contiguous:
+        return pointer(array.T)
+    return cpu.ffi().cast("void *", array.__array_interface__["data"][0])
+
+
+def null() -> Any:
+    """The null pointer."""
+    return cpu.ffi().NULL
+
+
 def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     """An array of uninitialised elements.
 

@@ -270,10 +270,13 @@ pad_constant = gather_op(
 
 # ---------------------------------------------------------------- indexing by data
 
-def _check_index(index: np.ndarray, n: int, message: str = "index out of range in self",
-                 negative: bool = False) -> None:
+def _check_index(index: np.ndarray, n: int, dim: int | None = None, negative: bool = False) -> None:
+    """IndexError for an index outside of [0, n), or [-n, n); names the axis when dim is given."""
     if index.size and (int(index.max()) >= n or int(index.min()) < (-n if negative else 0)):
-        raise IndexError(message)
+        if dim is None:
+            raise IndexError("index out of range in self")
+        bad = int(index[(index < (-n if negative else 0)) | (index >= n)].flat[0])
+        raise IndexError(f"index {bad} is out of bounds for dimension {dim} with size {n}")
 
 
 def _embedding_infer(weight: TensorType, index: TensorType) -> TensorType:
@@ -307,7 +310,7 @@ embedding = gather_op(
 
 def _rows_add(base: np.ndarray, index: np.ndarray, src: np.ndarray) -> np.ndarray:
     out = np.array(base, order="C")
-    _check_index(index, out.shape[0], "index out of range in self")
+    _check_index(index, out.shape[0])
     np.add.at(out, index.reshape(-1), src.reshape((-1, *out.shape[1:])))
     return out
 
@@ -333,11 +336,6 @@ def _along(index: np.ndarray, dim: int) -> tuple:
     return tuple(grid)
 
 
-def _bounds_text(index: np.ndarray, dim: int, n: int) -> str:
-    bad = int(index[(index < -n) | (index >= n)].flat[0]) if index.size else 0
-    return f"index {bad} is out of bounds for dimension {dim} with size {n}"
-
-
 def _gather_infer(input: TensorType, index: TensorType, dim: int) -> TensorType:
     if len(input.shape) != len(index.shape):
         raise RuntimeError("Index tensor must have the same number of dimensions as input tensor")
@@ -352,7 +350,7 @@ def _gather_kernel(a: np.ndarray, index: np.ndarray, dim: int) -> np.ndarray:
     _gather_infer(TensorType(a.shape, dtypes.float32, ()), TensorType(index.shape, dtypes.int64, ()), dim)
     if a.ndim == 0:
         return np.broadcast_to(a, index.shape).copy()
-    _check_index(index, a.shape[dim], _bounds_text(index, dim, a.shape[dim]))
+    _check_index(index, a.shape[dim], dim)
     return np.ascontiguousarray(a[_along(index, dim)])
 
 
@@ -379,7 +377,7 @@ gather = gather_op(
 def _at(op: Any) -> Any:
     def kernel(base: np.ndarray, index: np.ndarray, src: np.ndarray, dim: int) -> np.ndarray:
         out = np.array(base, order="C")
-        _check_index(index, out.shape[dim], _bounds_text(index, dim, out.shape[dim]))
+        _check_index(index, out.shape[dim], dim)
         src = src[tuple(slice(0, n) for n in index.shape)]
         if op is None:
             out[_along(index, dim)] = src
@@ -455,7 +453,7 @@ def _index_infer(input: TensorType, *indices: TensorType) -> TensorType:
 def _index_kernel(arrays: list) -> np.ndarray:
     a, indices = arrays[0], arrays[1:]
     for d, i in enumerate(indices):
-        _check_index(i, a.shape[d], _bounds_text(i, d, a.shape[d]), negative=True)
+        _check_index(i, a.shape[d], d, negative=True)
     return np.ascontiguousarray(a[tuple(indices)])
 
 
@@ -491,7 +489,7 @@ def _put(op: Any) -> Any:
         base, src, indices = arrays[0], arrays[1], arrays[2:]
         out = np.array(base, order="C")
         for d, i in enumerate(indices):
-            _check_index(i, out.shape[d], _bounds_text(i, d, out.shape[d]), negative=True)
+            _check_index(i, out.shape[d], d, negative=True)
         if op is None:
             out[tuple(indices)] = src
         else:

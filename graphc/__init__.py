@@ -1,0 +1,84 @@
+"""graphc: PyTorch-style tensors and autograd on the CPU, with a compiler whose results are eager's, bit for
+bit, and whose generated kernels can be read. Use it as `import graphc as torch`."""
+
+from __future__ import annotations
+
+import importlib
+import warnings as _warnings
+from typing import Any
+
+# numpy warns where IEEE 754 simply gives inf or nan, as PyTorch does silently
+_warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"graphc\..*")
+
+from . import functional as _functional
+from . import methods as _methods  # noqa: F401  (gives Tensor its methods)
+from .autograd import grad as _grad  # noqa: F401
+from .base.dtypes import (bfloat16, complex64, complex128, finfo, float16, float32, float64, get_default_dtype,
+                          iinfo, int8, int16, int32, int64, promote_types, set_default_dtype, uint8)
+from .base.dtypes import DType as dtype
+from .base.dtypes import bool_ as bool
+from .base.dtypes import can_cast
+from .core.modes import (enable_grad, inference_mode, is_grad_enabled, is_inference_mode_enabled, no_grad,
+                         set_grad_enabled)
+from .core.rng import Generator, default_generator, initial_seed, manual_seed, seed
+from .core.tensor import Size, Tensor
+from .creation import (arange, as_tensor, asarray, empty, empty_like, eye, from_numpy, full, full_like, linspace,
+                       ones, ones_like, rand, rand_like, randint, randn, randn_like, randperm, tensor, zeros,
+                       zeros_like)
+from .device import device
+from .printing import set_printoptions
+from .state import get_num_threads, get_rng_state, info, set_num_threads, set_rng_state
+
+__version__ = "0.1.0"
+
+float, double, half = float32, float64, float16
+short, int, long = int16, int32, int64
+cfloat, cdouble = complex64, complex128
+strided, contiguous_format, preserve_format = "strided", "contiguous_format", "preserve_format"
+channels_last = "channels_last"
+inf, nan, pi, e = _functional.math.inf, _functional.math.nan, _functional.math.pi, _functional.math.e
+newaxis = None
+
+_FUNCTIONS = (
+    *_functional.UNARY, *_functional.BINARY, "absolute", "negative", "arcsin", "arccos", "arctan", "fix",
+    "multiply", "not_equal", "less", "less_equal", "greater", "greater_equal", "arctan2", "add", "sub", "rsub",
+    "div", "pow", "float_power", "clamp", "clip", "clamp_min", "clamp_max", "round", "where", "lerp", "addcmul",
+    "addcdiv", "masked_fill", "softmax", "log_softmax", "sum", "nansum", "mean", "prod", "var", "std", "var_mean",
+    "std_mean", "max", "min", "amax", "amin", "aminmax", "argmax", "argmin", "any", "all", "logsumexp", "norm",
+    "count_nonzero", "matmul", "mm", "bmm", "mv", "dot", "outer", "addmm", "baddbmm", "reshape", "transpose",
+    "swapaxes", "swapdims", "permute", "movedim", "moveaxis", "t", "squeeze", "unsqueeze", "flatten", "ravel",
+    "unflatten", "broadcast_to", "broadcast_tensors", "narrow", "select", "split", "chunk", "tensor_split",
+    "unbind", "cat", "concat", "concatenate", "stack", "hstack", "vstack", "flip", "roll", "diagonal", "diag",
+    "tril", "triu", "tile", "clone", "meshgrid", "gather", "index_select", "take_along_dim", "scatter",
+    "scatter_add", "index_add", "nonzero", "masked_select", "is_tensor", "numel", "is_floating_point",
+    "is_complex", "equal", "allclose", "isclose", "result_type", "bernoulli", "normal", "multinomial",
+    "scalar_tensor")
+for _name in _FUNCTIONS:
+    globals()[_name] = getattr(_functional, _name)
+subtract, divide, true_divide = _functional.sub, _functional.div, _functional.div
+
+# Heavier rooms load when they are first named.
+_LAZY_MODULES = {"nn", "optim", "utils", "autograd", "datasets", "linalg", "fft", "func", "random",
+                 "testing", "cuda", "backends"}
+_LAZY_NAMES = {"compile": "compile", "save": "serialization", "load": "serialization", "verify": "compile",
+               "check_nan": "compile"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY_MODULES:
+        try:
+            return importlib.import_module("." + name, __name__)
+        except ModuleNotFoundError as e:
+            if e.name != f"{__name__}.{name}":
+                raise
+    if name in _LAZY_NAMES:
+        module = importlib.import_module("." + _LAZY_NAMES[name], __name__)
+        found = getattr(module, name, None)
+        if found is not None:
+            globals()[name] = found
+            return found
+    raise AttributeError(f"module 'graphc' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY_MODULES, *_LAZY_NAMES})

@@ -1,0 +1,669 @@
+"""Tensor's methods and operators, attached to the core class when the library is imported. Most are the
+top-level functions of the same name; in-place forms write through the storage.
+Source: https://pytorch.org/docs/stable/tensors.html"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from . import creation, functional, indexing, printing
+from .base import dtypes
+from .base.dtypes import DType
+from .core import dispatch, inplace, tape
+from .core.modes import STATE
+from .core.tensor import Tensor, alias, link_view, wrap
+from .creation import size_of
+from .device import CPU, check_device
+from .ir.types import dim_index
+from .ops import movement, pointwise, random as random_ops, reduce
+
+METHODS = (
+    *functional.UNARY, *functional.BINARY, "add", "sub", "div", "pow", "float_power", "clamp", "clip",
+    "clamp_min", "clamp_max", "round", "lerp", "addcmul", "addcdiv", "masked_fill", "softmax", "log_softmax",
+    "sum", "nansum", "mean", "prod", "var", "std", "max", "min", "amax", "amin", "aminmax", "argmax", "argmin",
+    "any", "all", "logsumexp", "norm", "count_nonzero", "matmul", "mm", "bmm", "mv", "dot", "outer", "addmm",
+    "baddbmm", "transpose", "swapaxes", "swapdims", "movedim", "moveaxis", "t", "squeeze", "unsqueeze",
+    "flatten", "ravel", "unflatten", "narrow", "select", "split", "chunk", "tensor_split", "unbind", "diagonal",
+    "diag", "tril", "triu", "clone", "gather", "index_select", "take_along_dim", "scatter", "scatter_add",
+    "index_add", "nonzero", "masked_select", "equal", "allclose", "isclose", "roll", "is_floating_point",
+    "is_complex", "absolute", "negative", "arcsin", "arccos", "arctan", "fix", "multiply", "not_equal", "less",
+    "less_equal", "greater", "greater_equal", "multinomial", "bernoulli")
+
+INPLACE = (
+    *[n for n in functional.UNARY if n not in ("isnan", "isinf", "isfinite", "logical_not")], "mul",
+    "floor_divide", "remainder", "fmod", "atan2", "eq", "ne", "lt", "le", "gt", "ge", "logical_and",
+    "logical_or", "logical_xor", "bitwise_and", "bitwise_or", "bitwise_xor", "add", "sub", "div", "pow",
+    "clamp", "clip", "clamp_min", "clamp_max", "round", "lerp", "addcmul", "addcdiv", "masked_fill", "tril",
+    "triu", "scatter", "scatter_add", "index_add", "copysign", "baddbmm", "addmm", "absolute", "negative",
+    "multiply")
+_DIRECT = {"add": pointwise.add, "sub": pointwise.sub, "mul": pointwise.mul, "div": pointwise.div}
+
+
+def _inplace(name: str) -> Callable:
+    fn = getattr(functional, name)
+    op = getattr(pointwise, name, None) if name in (*functional.UNARY, "mul") else None
+    if op is not None:
+        def method(self: Tensor, *args: Any) -> Tensor:
+            return inplace.apply_inplace(op, (self, *args))
+    else:
+        direct = _DIRECT.get(name)
+
+        def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:      # type: ignore[misc]
+            if direct is not None and not kwargs:
+                return inplace.apply_inplace(direct, (self, *args))
+            return inplace.apply_function(fn, self, args, kwargs)
+    method.__name__ = name + "_"
+    method.__doc__ = f"In-place version of {name}()."
+    return method
+
+
+# ---------------------------------------------------------------- operators
+
+def _operand(x: Any) -> bool:
+    return isinstance(x, (Tensor, int, float, bool, complex, np.number, np.bool_)) or \
+        hasattr(x, "number_type")
+
+
+def _operator(fn: Callable, swap: bool = False) -> Callable:
+    if swap:
+        def method(self: Tensor, other: Any) -> Any:
+            return fn(other, self) if _operand(other) else NotImplemented
+    else:
+        def method(self: Tensor, other: Any) -> Any:
+            if _operand(other):
+                return fn(self, other)
+            if isinstance(other, np.ndarray):
+                return fn(self, creation.as_tensor(other))
+            return NotImplemented
+    return method
+
+
+def _inplace_operator(name: str) -> Callable:
+    def method(self: Tensor, other: Any) -> Any:
+        return getattr(self, name)(other) if _operand(other) else NotImplemented
+    return method
+
+
+def _equality(fn: Callable, default: bool) -> Callable:
+    def method(self: Tensor, other: Any) -> Any:
+        if _operand(other):
+            return fn(self, other)
+        if isinstance(other, np.ndarray):
+            return fn(self, creation.as_tensor(other))
+        return default
+    return method
+
+
+_OPERATORS = {"add": functional.add, "sub": functional.sub, "mul": pointwise.mul, "truediv": pointwise.div,
+              "floordiv": functional.floor_divide, "mod": functional.remainder, "pow": functional.pow,
+              "matmul": functional.matmul, "and": pointwise.bitwise_and, "or": pointwise.bitwise_or,
+              "xor": pointwise.bitwise_xor, "lshift": pointwise.bitwise_left_shift,
+              "rshift": pointwise.bitwise_right_shift}
+_COMPARE = {"lt": pointwise.lt, "le": pointwise.le, "gt": pointwise.gt, "ge": pointwise.ge}
+_IOPS = {"add": "add_", "sub": "sub_", "mul": "mul_", "truediv": "div_", "floordiv": "floor_divide_",
+         "mod": "remainder_", "pow": "pow_", "and": "bitwise_and_", "or": "bitwise_or_",
+         "xor": "bitwise_xor_"}
+
+
+# ---------------------------------------------------------------- methods of their own
+
+class _Methods:
+    """Bodies of the methods that are not top-level functions; copied onto Tensor."""
+
+    # shapes
+    def size(self: Any, dim: int | None = None) -> Any:
+        shape = self.shape
+        return shape if dim is None else shape[dim_index(dim, len(shape))]
+
+    def numel(self: Any) -> Any:
+        return self.type_.numel
+
+    nelement = numel
+
+    def __len__(self: Any) -> int:
+        if self.ndim == 0:
+            raise TypeError("len() of a 0-d tensor")
+        return int(self.shape[0])
+
+    def ndimension(self: Any) -> int:
+        return self.ndim
+
+    def element_size(self: Any) -> int:
+        return self.dtype.itemsize
+
+    def is_contiguous(self: Any, memory_format: Any = None) -> bool:
+        return self.type_.is_contiguous
+
+    def contiguous(self: Any, memory_format: Any = None) -> Any:
+        return movement.contiguous(self)
+
+    def view(self: Any, *shape: Any) -> Any:
+        if len(shape) == 1 and isinstance(shape[0], DType):
+            return _view_dtype(self, shape[0])
+        return movement.view(self, movement.resolve_shape(size_args(shape), self.type_.numel))
+
+    def view_as(self: Any, other: Any) -> Any:
+        return self.view(tuple(other.shape))
+
+    def reshape(self: Any, *shape: Any) -> Any:
+        return movement.reshape(self, size_args(shape))
+
+    def reshape_as(self: Any, other: Any) -> Any:
+        return movement.reshape(self, tuple(other.type_.shape))
+
+    def expand(self: Any, *sizes: Any) -> Any:
+        shape = size_args(sizes)
+        own = self.type_.shape
+        lead = len(shape) - len(own)
+        if lead < 0:
+            raise RuntimeError(f"expand(torch.{self.dtype.title}Tensor{{{list(own)}}}, size={list(shape)}): the "
+                               f"number of sizes provided ({len(shape)}) must be greater or equal to the number "
+                               f"of dimensions in the tensor ({len(own)})")
+        full = tuple(own[i - lead] if i >= lead and isinstance(s, int) and s == -1 else s
+                     for i, s in enumerate(shape))
+        return movement.expand(self, full)
+
+    def expand_as(self: Any, other: Any) -> Any:
+        return movement.expand(self, tuple(other.type_.shape))
+
+    def permute(self: Any, *dims: Any) -> Any:
+        return functional.permute(self, size_args(dims))
+
+    def repeat(self: Any, *sizes: Any) -> Any:
+        counts = size_args(sizes)
+        own = self.type_.shape
+        lead = len(counts) - len(own)
+        if lead < 0:
+            raise RuntimeError("Number of dimensions of repeat dims can not be smaller than number of dimensions "
+                               "of tensor")
+        x = movement.reshape(self, (1,) * lead + tuple(own))
+        mixed: list = []
+        split: list = []
+        for r, n in zip(counts, x.type_.shape, strict=True):
+            split += [1, n]
+            mixed += [r, n]
+        y = movement.expand(movement.reshape(x, tuple(split)), tuple(mixed))
+        out = movement.reshape(y, tuple(r * n for r, n in zip(counts, x.type_.shape, strict=True)))
+        return out if out._storage is not self._storage else movement.clone(out, None)
+
+    def sum_to_size(self: Any, *size: Any) -> Any:
+        shape = size_args(size)
+        own = self.type_.shape
+        if own == shape:
+            return self
+        lead = len(own) - len(shape)
+        dims = tuple(range(lead)) + tuple(i + lead for i, n in enumerate(shape)
+                                          if n == 1 and own[i + lead] != 1)
+        y = reduce.sum(self, dims, True) if dims else self
+        return movement.reshape(y, shape)
+
+    def as_strided(self: Any, size: Any, stride: Any, storage_offset: int | None = None) -> Any:
+        start = 0 if storage_offset is None else storage_offset - self.storage_offset()
+        return movement.as_strided(self, tuple(size), tuple(stride), start)
+
+    def unfold(self: Any, dimension: int, size: int, step: int) -> Any:
+        d = dim_index(dimension, self.ndim)
+        meta = self.type_
+        n = (meta.shape[d] - size) // step + 1
+        shape = (*meta.shape[:d], n, *meta.shape[d + 1:], size)
+        strides = (*meta.strides[:d], meta.strides[d] * step, *meta.strides[d + 1:], meta.strides[d])
+        return movement.as_strided(self, shape, strides, 0)
+
+    def flip(self: Any, *dims: Any) -> Any:
+        return functional.flip(self, size_args(dims))
+
+    def tile(self: Any, *dims: Any) -> Any:
+        return functional.tile(self, size_args(dims))
+
+    # values
+    def item(self: Any) -> Any:
+        a = self.concrete(".item()")
+        if a.size != 1:
+            raise RuntimeError(f"a Tensor with {a.size} elements cannot be converted to Scalar")
+        return (dispatch.cast_array(a, self.dtype, dtypes.float32) if self.dtype.is_half else a).item()
+
+    def tolist(self: Any) -> Any:
+        a = self.concrete(".tolist()")
+        return (dispatch.cast_array(a, self.dtype, dtypes.float32) if self.dtype.is_half else a).tolist()
+
+    def numpy(self: Any, *, force: bool = False) -> np.ndarray:
+        if force:
+            return self.detach().concrete(".numpy()")
+        a = self.concrete(".numpy()")
+        if self._needs:
+            raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() "
+                               "instead.")
+        if self.dtype is dtypes.bfloat16:
+            raise TypeError("Got unsupported ScalarType BFloat16")
+        return a
+
+    def __array__(self: Any, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        a = self.numpy()
+        return a.astype(dtype) if dtype is not None else np.array(a) if copy else a
+
+    def __array_wrap__(self: Any, array: Any, context: Any = None, return_scalar: bool = False) -> Any:
+        return creation.from_numpy(np.ascontiguousarray(array))
+
+    def __dlpack__(self: Any, **options: Any) -> Any:
+        return self.numpy().__dlpack__(**options)
+
+    def __dlpack_device__(self: Any) -> Any:
+        return self.concrete("__dlpack_device__()").__dlpack_device__()
+
+    def __bool__(self: Any) -> bool:
+        a = self.concrete("bool(tensor), as in `if tensor:`,")
+        if a.size > 1:
+            raise RuntimeError("Boolean value of Tensor with more than one value is ambiguous")
+        if a.size == 0:
+            raise RuntimeError("Boolean value of Tensor with no values is ambiguous")
+        return bool(a.item() != 0)
+
+    def __int__(self: Any) -> int:
+        return int(self.item())
+
+    def __float__(self: Any) -> float:
+        return float(self.item())
+
+    def __index__(self: Any) -> int:
+        if self.dtype.category > dtypes.INT or self.numel() != 1:
+            raise TypeError("only integer tensors of a single element can be converted to an index")
+        return int(self.item())
+
+    def __iter__(self: Any) -> Iterator:
+        if self.ndim == 0:
+            raise TypeError("iteration over a 0-d tensor")
+        return iter(functional.unbind(self, 0))
+
+    def __contains__(self: Any, value: Any) -> bool:
+        return bool(functional.any(pointwise.eq(self, value)))
+
+    def __format__(self: Any, spec: str) -> str:
+        return format(self.item(), spec) if self.ndim == 0 and spec else format(repr(self), spec)
+
+    def __repr__(self: Any, *, tensor_contents: Any = None) -> str:
+        if STATE.tracer is not None:
+            self.concrete("printing a tensor")
+        return printing.tensor_repr(self)
+
+    __str__ = __repr__
+
+    # dtypes and devices
+    def to(self: Any, *args: Any, dtype: DType | None = None, device: Any = None, non_blocking: bool = False,
+           copy: bool = False, memory_format: Any = None) -> Any:
+        for a in args:
+            if isinstance(a, DType):
+                dtype = a
+            elif isinstance(a, Tensor):
+                dtype = a.dtype
+            elif isinstance(a, bool):
+                pass
+            elif a is not None:
+                device = a
+        check_device(device)
+        if dtype is None or dtype is self.dtype:
+            return movement.clone(self, None) if copy else self
+        return pointwise.cast(self, dtype)
+
+    def type(self: Any, dtype: Any = None, non_blocking: bool = False) -> Any:
+        if dtype is None:
+            return f"torch.{self.dtype.title}Tensor"
+        if isinstance(dtype, str):
+            name = dtype.rsplit(".", 1)[-1].removesuffix("Tensor")
+            dtype = next(d for d in dtypes.ALL if d.title == name)
+        return self.to(getattr(dtype, "dtype", dtype))
+
+    def type_as(self: Any, other: Any) -> Any:
+        return self.to(other.dtype)
+
+    def cpu(self: Any, memory_format: Any = None) -> Any:
+        return self
+
+    def cuda(self: Any, device: Any = None, non_blocking: bool = False) -> Any:
+        check_device("cuda" if device is None else device)
+        return self
+
+    @property
+    def device(self: Any) -> Any:
+        return CPU
+
+    @property
+    def is_cuda(self: Any) -> bool:
+        return False
+
+    def get_device(self: Any) -> int:
+        return -1
+
+    @property
+    def itemsize(self: Any) -> int:
+        return self.dtype.itemsize
+
+    @property
+    def nbytes(self: Any) -> int:
+        return self.numel() * self.dtype.itemsize
+
+    @property
+    def T(self: Any) -> Any:
+        return movement.permute(self, tuple(reversed(range(self.ndim))))
+
+    @property
+    def mT(self: Any) -> Any:
+        return movement.swap(self, -2, -1)
+
+    # autograd
+    @property
+    def data(self: Any) -> Any:
+        return _detached_copy_of_version(self)
+
+    @data.setter
+    def data(self: Any, value: Any) -> None:
+        if STATE.tracer is not None:
+            STATE.tracer.refuse("assigning .data while compiling", "use copy_() under no_grad")
+        self._array, self.dtype, self._storage = value._array, value.dtype, value._storage
+        from .core import observe
+        observe.changed(self, "data")
+
+    def detach(self: Any) -> Any:
+        return alias(self)
+
+    def detach_(self: Any) -> Any:
+        self._fn, self._needs = None, False
+        return self
+
+    def backward(self: Any, gradient: Any = None, retain_graph: bool | None = None,
+                 create_graph: bool = False, inputs: Any = None) -> None:
+        from .autograd import backward
+        backward(self, gradient, retain_graph, create_graph, inputs=inputs)
+
+    def retain_grad(self: Any) -> None:
+        if not self._needs:
+            raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
+        if self.grad_fn is None or self._retains_grad:
+            return
+        self._retains_grad = True
+
+        def keep(g: Any) -> None:
+            old = self._grad
+            self._grad = g if old is None else old + g
+        tape.register_tensor_hook(self, keep)
+
+    @property
+    def retains_grad(self: Any) -> bool:
+        return self._retains_grad
+
+    def register_hook(self: Any, hook: Callable) -> Any:
+        return tape.register_tensor_hook(self, hook)
+
+    def register_post_accumulate_grad_hook(self: Any, hook: Callable) -> Any:
+        if self.grad_fn is not None:
+            raise RuntimeError("post accumulate grad hooks cannot be registered on non-leaf tensors")
+        return tape.HookHandle(self.__dict__.setdefault("_post_accumulate_hooks", {}), hook)
+
+    def is_inference(self: Any) -> bool:
+        return self._inference
+
+    def share_memory_(self: Any) -> Any:
+        return self
+
+    def is_shared(self: Any) -> bool:
+        return False
+
+    def pin_memory(self: Any, device: Any = None) -> Any:
+        return self
+
+    def untyped_storage(self: Any) -> Any:
+        return self._storage
+
+    # making others
+    def new_zeros(self: Any, *size: Any, dtype: DType | None = None, device: Any = None,
+                  requires_grad: bool = False) -> Any:
+        return creation.zeros(size_of(size), dtype=dtype or self.dtype, device=device,
+                              requires_grad=requires_grad)
+
+    def new_ones(self: Any, *size: Any, dtype: DType | None = None, device: Any = None,
+                 requires_grad: bool = False) -> Any:
+        return creation.ones(size_of(size), dtype=dtype or self.dtype, device=device,
+                             requires_grad=requires_grad)
+
+    def new_empty(self: Any, *size: Any, dtype: DType | None = None, device: Any = None,
+                  requires_grad: bool = False) -> Any:
+        return creation.empty(size_of(size), dtype=dtype or self.dtype, device=device,
+                              requires_grad=requires_grad)
+
+    def new_full(self: Any, size: Any, fill_value: Any, dtype: DType | None = None, device: Any = None,
+                 requires_grad: bool = False) -> Any:
+        return creation.full(size, fill_value, dtype=dtype or self.dtype, device=device,
+                             requires_grad=requires_grad)
+
+    def new_tensor(self: Any, data: Any, dtype: DType | None = None, device: Any = None,
+                   requires_grad: bool = False) -> Any:
+        return creation.tensor(data, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad)
+
+    # writes
+    def copy_(self: Any, src: Any, non_blocking: bool = False) -> Any:
+        src = src if isinstance(src, Tensor) else creation.as_tensor(src)
+        if src.ndim > self.ndim or any(n != m and n != 1 for n, m in zip(
+                src.shape[::-1], self.shape[::-1], strict=False)):
+            raise RuntimeError(f"The size of tensor a ({self.shape[-1] if self.ndim else 1}) must match the size "
+                               f"of tensor b ({src.shape[-1]}) at non-singleton dimension "
+                               f"{self.ndim - 1 if self.ndim else 0}")
+        return _overwrite(self, src)
+
+    def fill_(self: Any, value: Any) -> Any:
+        if isinstance(value, Tensor) and value.ndim:
+            raise RuntimeError("fill_ only supports 0-dimension value tensor but got tensor with "
+                               f"{value.ndim} dimensions.")
+        return _overwrite(self, value)
+
+    def zero_(self: Any) -> Any:
+        return _overwrite(self, 0)
+
+    def index_fill_(self: Any, dim: int, index: Any, value: Any) -> Any:
+        key = (slice(None),) * dim_index(dim, self.ndim) + (index,)
+        indexing.setitem(self, key, value)
+        return self
+
+    def index_copy_(self: Any, dim: int, index: Any, source: Any) -> Any:
+        key = (slice(None),) * dim_index(dim, self.ndim) + (index,)
+        indexing.setitem(self, key, source)
+        return self
+
+    def index_put_(self: Any, indices: Any, values: Any, accumulate: bool = False) -> Any:
+        if not accumulate:
+            indexing.setitem(self, tuple(indices), values)
+            return self
+        from .ops import gather
+        view, places = indexing._basic(self, tuple(indices))
+        target, at, _, _ = indexing._advanced(view, places)
+        shape = (*at[0].shape, *target.shape[len(at):])
+        src = indexing._fit(pointwise.cast(values, self.dtype), shape)
+        inplace.check_inplace(target)
+        inplace.store(target, gather.index_add_at((target, src, *at)))
+        return self
+
+    def uniform_(self: Any, from_: float = 0, to: float = 1, *, generator: Any = None, **named: Any) -> Any:
+        low, high = named.get("a", named.get("from", from_)), named.get("b", to)
+        u = random_ops.rand(tuple(self.shape), self.dtype, generator)
+        return _overwrite(self, u * (high - low) + low)
+
+    def normal_(self: Any, mean: float = 0, std: float = 1, *, generator: Any = None) -> Any:
+        return _overwrite(self, random_ops.randn(tuple(self.shape), self.dtype, generator) * std + mean)
+
+    def random_(self: Any, from_: int = 0, to: int | None = None, *, generator: Any = None) -> Any:
+        if to is None:
+            low, high = (0, from_) if from_ else (0, 1 << (24 if self.dtype is dtypes.float32 else 53))
+        else:
+            low, high = from_, to
+        return _overwrite(self, random_ops.randint_in(low, high, tuple(self.shape), dtypes.int64, generator))
+
+    def bernoulli_(self: Any, p: Any = 0.5, *, generator: Any = None) -> Any:
+        u = random_ops.rand(tuple(self.shape), dtypes.float32, generator)
+        return _overwrite(self, u < p)
+
+    def exponential_(self: Any, lambd: float = 1, *, generator: Any = None) -> Any:
+        u = random_ops.rand(tuple(self.shape), self.dtype, generator)
+        return _overwrite(self, pointwise.log1p(-u) / -lambd)
+
+    def squeeze_(self: Any, dim: Any = None) -> Any:
+        return _reshape_in_place(self, functional.squeeze(self, dim))
+
+    def unsqueeze_(self: Any, dim: int) -> Any:
+        return _reshape_in_place(self, functional.unsqueeze(self, dim))
+
+    def t_(self: Any) -> Any:
+        return _reshape_in_place(self, functional.t(self))
+
+    def transpose_(self: Any, dim0: int, dim1: int) -> Any:
+        return _reshape_in_place(self, functional.transpose(self, dim0, dim1))
+
+    # copies of the object
+    def __deepcopy__(self: Any, memo: dict) -> Any:
+        if self.grad_fn is not None:
+            raise RuntimeError("Only Tensors created explicitly by the user (graph leaves) support the deepcopy "
+                               "protocol at the moment.  If you were attempting to deepcopy a module, this may "
+                               "be because of a torch.nn.utils.weight_norm usage, see "
+                               "https://github.com/pytorch/pytorch/pull/103001")
+        if id(self) in memo:
+            return memo[id(self)]
+        if STATE.tracer is not None:
+            STATE.tracer.refuse("deepcopy of a tensor while compiling", "use clone()")
+        key = ("storage", id(self._storage))
+        new = memo.get(key)
+        if new is None:
+            new = memo[key] = (self._storage, wrap(movement._restride_kernel(self._array, None), self.dtype),
+                               self._array)
+        out = alias(new[1])
+        if new[2] is not self._array:       # another view of memory that was copied before
+            out = alias(wrap(movement._restride_kernel(self._array, None), self.dtype))
+        out.__class__ = self.__class__
+        out._needs = self._needs
+        memo[id(self)] = out
+        for k, v in self.__dict__.items():
+            if k == "_grad" and v is not None:
+                out._grad = copy.deepcopy(v, memo)
+            elif not k.startswith("_"):
+                out.__dict__[k] = copy.deepcopy(v, memo)
+        return out
+
+    def __reduce_ex__(self: Any, protocol: int) -> tuple:
+        extra = {k: v for k, v in self.__dict__.items() if not k.startswith("_")}
+        a = np.ascontiguousarray(self.concrete("pickling a tensor")).reshape(self.shape)
+        raw = a.view(np.uint16) if self.dtype is dtypes.bfloat16 else a
+        return (_rebuild, (self.__class__, raw, self.dtype, self._needs and self.grad_fn is None, extra))
+
+    def clone_preserving(self: Any) -> Any:
+        return movement.clone(self, None)
+
+    def apply_(self: Any, fn: Callable) -> Any:
+        a = self.concrete("apply_()")
+        for i in np.ndindex(a.shape):
+            a[i] = fn(a[i].item())
+        self._storage.version += 1
+        return self
+
+
+def _rebuild(cls: type, a: np.ndarray, dtype: DType, needs: bool, extra: dict) -> Any:
+    t = wrap(a.view(dtype.np) if dtype is dtypes.bfloat16 else a, dtype)
+    out: Any = t
+    if cls is not Tensor:
+        out = alias(t)
+        out.__class__ = cls
+    out._needs = needs
+    out.__dict__.update(extra)
+    return out
+
+
+def size_args(args: tuple) -> tuple:
+    """Shape arguments given one by one or as one sequence; -1 stays."""
+    if len(args) == 1 and isinstance(args[0], (tuple, list)):
+        args = tuple(args[0])
+    return tuple(int(a) if isinstance(a, np.integer) else a.item() if isinstance(a, Tensor) else a  # type: ignore
+                 for a in args)
+
+
+def _overwrite(target: Tensor, value: Any) -> Tensor:
+    needs = STATE.grad and (target._needs or isinstance(value, Tensor) and value._needs)
+    if needs or STATE.tracer is not None:
+        return inplace.apply_inplace(pointwise.copy, (target, value))
+    inplace.check_inplace(target)
+    a: Any = target._array
+    if isinstance(value, Tensor):
+        v = value._array
+        if value.dtype is not target.dtype:
+            v = dispatch.cast_array(v, value.dtype, target.dtype)
+        np.copyto(a, v)
+    else:
+        if target.dtype.category <= dtypes.INT and isinstance(value, float):
+            value = int(value)
+        a[...] = creation._half_value(value, target.dtype) if target.dtype.is_half else \
+            dispatch.number_array(value, target.dtype)
+    target._storage.version += 1
+    return target
+
+
+def _detached_copy_of_version(t: Tensor) -> Tensor:
+    """.data: the same memory under a version counter of its own, so writes go unnoticed by autograd."""
+    out = alias(t)
+    if STATE.tracer is None:
+        from .core.storage import Storage
+        out._storage = Storage(t._storage.value)
+    return out
+
+
+def _reshape_in_place(t: Tensor, view: Tensor) -> Tensor:
+    t._array, t._fn, t._needs = view._array, view._fn, view._needs
+    t._meta, t._trace, t._offset = view._meta, view._trace, view._offset
+    return t
+
+
+def _view_dtype(t: Tensor, d: DType) -> Tensor:
+    a = t.concrete(".view(dtype)")
+    out = wrap(a.view(d.np), d)
+    out._storage = t._storage
+    link_view(out, t)
+    return out
+
+
+def _cast_method(name: str, d: DType) -> Callable:
+    def method(self: Tensor, memory_format: Any = None) -> Tensor:
+        return pointwise.cast(self, d)
+    method.__name__ = name
+    method.__doc__ = f"self as {d}."
+    return method
+
+
+def attach() -> None:
+    """Puts everything onto Tensor; called once by the package."""
+    for name in METHODS:
+        setattr(Tensor, name, getattr(functional, name))
+    for name in INPLACE:
+        setattr(Tensor, name + "_", _inplace(name))
+    for name, fn in _OPERATORS.items():
+        setattr(Tensor, f"__{name}__", _operator(fn))
+        setattr(Tensor, f"__r{name}__", _operator(fn, swap=True))
+    for name, fn in _COMPARE.items():
+        setattr(Tensor, f"__{name}__", _operator(fn))
+    for name, target in _IOPS.items():
+        setattr(Tensor, f"__i{name}__", _inplace_operator(target))
+    Tensor.__eq__ = _equality(pointwise.eq, False)          # type: ignore[method-assign, assignment]
+    Tensor.__ne__ = _equality(pointwise.ne, True)           # type: ignore[method-assign, assignment]
+    methods: dict[str, Any] = {
+        "__neg__": functional.neg, "__pos__": lambda self: self, "__abs__": functional.abs,     # type: ignore
+        "__invert__": functional.bitwise_not, "__getitem__": indexing.getitem,                  # type: ignore
+        "__setitem__": indexing.setitem, "__array_priority__": 1000}
+    methods.update({k: v for k, v in vars(_Methods).items()
+                    if k not in ("__module__", "__dict__", "__weakref__", "__doc__", "__annotations__",
+                                 "__firstlineno__", "__static_attributes__")})
+    for name, d in (("float", dtypes.float32), ("double", dtypes.float64), ("half", dtypes.float16),
+                    ("bfloat16", dtypes.bfloat16), ("int", dtypes.int32), ("long", dtypes.int64),
+                    ("short", dtypes.int16), ("char", dtypes.int8), ("byte", dtypes.uint8),
+                    ("bool", dtypes.bool_)):
+        methods[name] = _cast_method(name, d)
+    for name, value in methods.items():
+        setattr(Tensor, name, value)
+
+
+attach()

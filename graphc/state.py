@@ -1,0 +1,56 @@
+"""Process-wide state for users: thread count, random state as a tensor, and a report of what is in force."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+
+import numpy as np
+
+from .core.rng import default_generator
+from .core.tensor import Tensor, wrap
+from .native import library
+
+
+def set_num_threads(n: int) -> None:
+    """Threads that native kernels may use. Results do not depend on it. RuntimeError below 1."""
+    if n < 1:
+        raise RuntimeError("set_num_threads expects a positive integer")
+    library.set_num_threads(int(n))
+
+
+def get_num_threads() -> int:
+    """Threads that native kernels may use."""
+    return library.get_num_threads()
+
+
+def get_rng_state() -> Tensor:
+    """The default generator's (seed, offset) as a uint8 tensor of 16 bytes."""
+    words = np.array(default_generator.state_words(), dtype=np.uint64)
+    return wrap(words.view(np.uint8).copy())
+
+
+def set_rng_state(new_state: Tensor) -> None:
+    """Restores what get_rng_state() returned. TypeError for anything else."""
+    a = np.ascontiguousarray(new_state.concrete("set_rng_state()"))
+    if a.dtype != np.uint8 or a.size != 16:
+        raise TypeError("expected a state from graphc.get_rng_state(): 16 bytes of uint8")
+    seed, offset = (int(w) for w in a.view(np.uint64))
+    default_generator.set_state_words(seed, offset)
+
+
+def info() -> str:
+    """What this installation runs with: compiler, kernels, threads, cache, and whether the bitwise contract
+    (eager == compiled, any thread count) is in force."""
+    facts = library.describe()
+    native = facts["native"]
+    lines = [f"graphc on Python {platform.python_version()}, numpy {np.__version__}, {sys.platform} "
+             f"{platform.machine()}, {os.cpu_count()} CPUs",
+             f"C compiler: {facts['compiler'] or 'none'}",
+             f"native kernels: {'yes' if native else 'no (numpy only)'}",
+             f"bitwise contract: {'in force' if native else 'off, needs a C compiler'}",
+             f"threads: {facts['threads']}"]
+    if facts["cache"]:
+        lines.append(f"cache: {facts['cache']}")
+    return "\n".join(lines)
