@@ -11,11 +11,10 @@
 #include <arm_neon.h>
 #endif
 
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC diagnostic ignored "-Wpsabi" /* every function with vector arguments is inlined */
-#define UNROLL _Pragma("GCC unroll 16")
+#if defined(__clang__)
+#define UNROLL _Pragma("clang loop unroll(full)")
 #else
-#define UNROLL _Pragma("unroll")
+#define UNROLL _Pragma("GCC unroll 16")
 #endif
 #define INLINE static inline __attribute__((always_inline))
 
@@ -79,67 +78,87 @@ INLINE vec fma_vec(vec a, vec b, vec c)
 #endif
 }
 
-/* ---- quad: TL lanes (32 bytes), for TL x TL transposes in registers ---- */
+/* ---- transposes in registers ---- */
 
-#define TL ((int)(32 / sizeof(T)))
+#define BLOCK ((int)(16 / sizeof(T))) /* lanes of a 128-bit block */
 
-typedef T quad __attribute__((vector_size(32)));
-typedef T quad_any __attribute__((vector_size(32), aligned(sizeof(T)), may_alias));
+typedef double pairs __attribute__((vector_size(VEC_BYTES))); /* lanes moved two (or one) at a time */
 
 #if defined(__clang__) || __GNUC__ >= 12
 #define SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
-#elif F32
-typedef int32_t quad_index __attribute__((vector_size(32)));
-#define SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (quad_index){__VA_ARGS__})
 #else
-typedef int64_t quad_index __attribute__((vector_size(32)));
-#define SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (quad_index){__VA_ARGS__})
+typedef int32_t index32 __attribute__((vector_size(VEC_BYTES)));
+typedef int64_t index64 __attribute__((vector_size(VEC_BYTES)));
+#define SHUFFLE(a, b, ...)                                                                         \
+    __builtin_shuffle(a, b, __builtin_choose_expr(sizeof((a)[0]) == 4, (index32){__VA_ARGS__},     \
+                                                  (index64){__VA_ARGS__}))
 #endif
 
-INLINE quad load_quad(const T *p) { return (quad) * (const quad_any *)p; }
-INLINE void store_quad(T *p, quad x) { *(quad_any *)p = (quad_any)x; }
-
-INLINE quad fma_quad(quad a, quad b, quad c)
-{
-#if defined(__AVX2__) && defined(__FMA__) && F32
-    return (quad)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
-#elif defined(__AVX2__) && defined(__FMA__)
-    return (quad)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c);
+/* Lanes of `a` and `b` interleaved inside each block: the lower (LOW) or upper (HIGH) half of it. */
+#if VEC_BYTES == 64
+#define LOW32(a, b) SHUFFLE(a, b, 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29)
+#define HIGH32(a, b) SHUFFLE(a, b, 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31)
+#define LOW64(a, b) SHUFFLE(a, b, 0, 8, 2, 10, 4, 12, 6, 14)
+#define HIGH64(a, b) SHUFFLE(a, b, 1, 9, 3, 11, 5, 13, 7, 15)
+#define EVEN_BLOCKS(a, b) SHUFFLE(a, b, 0, 1, 4, 5, 8, 9, 12, 13)
+#define ODD_BLOCKS(a, b) SHUFFLE(a, b, 2, 3, 6, 7, 10, 11, 14, 15)
+#elif VEC_BYTES == 32
+#define LOW32(a, b) SHUFFLE(a, b, 0, 8, 1, 9, 4, 12, 5, 13)
+#define HIGH32(a, b) SHUFFLE(a, b, 2, 10, 3, 11, 6, 14, 7, 15)
+#define LOW64(a, b) SHUFFLE(a, b, 0, 4, 2, 6)
+#define HIGH64(a, b) SHUFFLE(a, b, 1, 5, 3, 7)
+#define EVEN_BLOCKS(a, b) SHUFFLE(a, b, 0, 1, 4, 5)
+#define ODD_BLOCKS(a, b) SHUFFLE(a, b, 2, 3, 6, 7)
 #else
-    for (int l = 0; l < TL; l++)
-        c[l] = fma1(a[l], b[l], c[l]);
-    return c;
+#define LOW32(a, b) SHUFFLE(a, b, 0, 4, 1, 5)
+#define HIGH32(a, b) SHUFFLE(a, b, 2, 6, 3, 7)
+#define LOW64(a, b) SHUFFLE(a, b, 0, 2)
+#define HIGH64(a, b) SHUFFLE(a, b, 1, 3)
 #endif
-}
 
-/* x[i][j] becomes x[j][i]; two-source shuffles that are single instructions under AVX. */
-INLINE void transpose(quad x[])
+/* x[i][j] becomes x[j][i], VL x VL: first inside blocks, so that block q of x[BLOCK * g + k] holds
+ * rows BLOCK * g .. of column BLOCK * q + k, then blocks as wholes. */
+INLINE void transpose(vec x[])
 {
+    pairs z[VL];
 #if F32
-    quad y[8], z[8];
-    UNROLL for (int i = 0; i < 8; i += 2)
+    pairs y[VL];
+    UNROLL for (int i = 0; i < VL; i += 2)
     {
-        y[i] = SHUFFLE(x[i], x[i + 1], 0, 8, 1, 9, 4, 12, 5, 13);
-        y[i + 1] = SHUFFLE(x[i], x[i + 1], 2, 10, 3, 11, 6, 14, 7, 15);
+        y[i] = (pairs)LOW32(x[i], x[i + 1]);
+        y[i + 1] = (pairs)HIGH32(x[i], x[i + 1]);
     }
-    UNROLL for (int i = 0; i < 8; i += 4)
+    UNROLL for (int i = 0; i < VL; i += 4)
     {
-        z[i] = SHUFFLE(y[i], y[i + 2], 0, 1, 8, 9, 4, 5, 12, 13);
-        z[i + 1] = SHUFFLE(y[i], y[i + 2], 2, 3, 10, 11, 6, 7, 14, 15);
-        z[i + 2] = SHUFFLE(y[i + 1], y[i + 3], 0, 1, 8, 9, 4, 5, 12, 13);
-        z[i + 3] = SHUFFLE(y[i + 1], y[i + 3], 2, 3, 10, 11, 6, 7, 14, 15);
-    }
-    UNROLL for (int i = 0; i < 4; i++)
-    {
-        x[i] = SHUFFLE(z[i], z[i + 4], 0, 1, 2, 3, 8, 9, 10, 11);
-        x[i + 4] = SHUFFLE(z[i], z[i + 4], 4, 5, 6, 7, 12, 13, 14, 15);
+        z[i] = LOW64(y[i], y[i + 2]);
+        z[i + 1] = HIGH64(y[i], y[i + 2]);
+        z[i + 2] = LOW64(y[i + 1], y[i + 3]);
+        z[i + 3] = HIGH64(y[i + 1], y[i + 3]);
     }
 #else
-    quad a = SHUFFLE(x[0], x[1], 0, 4, 2, 6), b = SHUFFLE(x[0], x[1], 1, 5, 3, 7);
-    quad c = SHUFFLE(x[2], x[3], 0, 4, 2, 6), d = SHUFFLE(x[2], x[3], 1, 5, 3, 7);
-    x[0] = SHUFFLE(a, c, 0, 1, 4, 5);
-    x[1] = SHUFFLE(b, d, 0, 1, 4, 5);
-    x[2] = SHUFFLE(a, c, 2, 3, 6, 7);
-    x[3] = SHUFFLE(b, d, 2, 3, 6, 7);
+    UNROLL for (int i = 0; i < VL; i += 2)
+    {
+        z[i] = LOW64((pairs)x[i], (pairs)x[i + 1]);
+        z[i + 1] = HIGH64((pairs)x[i], (pairs)x[i + 1]);
+    }
 #endif
+    UNROLL for (int k = 0; k < BLOCK; k++)
+    {
+#if VEC_BYTES == 64
+        pairs u[4];
+        u[0] = EVEN_BLOCKS(z[k], z[BLOCK + k]);
+        u[1] = ODD_BLOCKS(z[k], z[BLOCK + k]);
+        u[2] = EVEN_BLOCKS(z[2 * BLOCK + k], z[3 * BLOCK + k]);
+        u[3] = ODD_BLOCKS(z[2 * BLOCK + k], z[3 * BLOCK + k]);
+        x[k] = (vec)EVEN_BLOCKS(u[0], u[2]);
+        x[BLOCK + k] = (vec)EVEN_BLOCKS(u[1], u[3]);
+        x[2 * BLOCK + k] = (vec)ODD_BLOCKS(u[0], u[2]);
+        x[3 * BLOCK + k] = (vec)ODD_BLOCKS(u[1], u[3]);
+#elif VEC_BYTES == 32
+        x[k] = (vec)EVEN_BLOCKS(z[k], z[BLOCK + k]);
+        x[BLOCK + k] = (vec)ODD_BLOCKS(z[k], z[BLOCK + k]);
+#else
+        x[k] = (vec)z[k];
+#endif
+    }
 }
