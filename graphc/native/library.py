@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LARGE = 1 << 20  # bytes from which memory comes from the caching allocator, in huge pages
-_SECONDS_PER_KB = 0.03  # of C source, one core: for the announcement only
+_SECONDS_PER_KB = 0.08  # of C source on one core, for the announcement only
 
 _library: Any = None  # None: not yet decided; False: no native code in this process
 _functions: dict[str, Any] = {}
@@ -195,7 +195,7 @@ def _load() -> Any:
     sources = sorted((runtime_dir() / "src").glob("*.c"))
 
     def compile_library(work: "Path") -> dict[str, bytes]:
-        kilobytes = sum(path.stat().st_size for path in sources) / 1024
+        kilobytes = sum(map(build.weight, sources)) / 1024
         seconds = max(1, round(kilobytes * _SECONDS_PER_KB / min(build.cores(), len(sources))))
         print(
             f"graphc: building native kernels (once, ~{seconds} s) ...", file=sys.stderr, flush=True
