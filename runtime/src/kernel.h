@@ -1,7 +1,7 @@
 /* Pointwise array kernels: loops over contiguous memory around the scalar functions of the headers.
  * GC_UNARY, GC_BINARY and GC_TERNARY each define one exported gc_v_* kernel. An operand of stride 0
- * is one element for all; it is copied first, so it may lie inside the output. The output may also be
- * one of the inputs, but not overlap one in part. Any split over threads gives the same bits. */
+ * is one element for all; it is copied first, so it may lie inside the output. The output may be one
+ * of the inputs, too, but not overlap one in part. Any split over threads gives the same bits. */
 #ifndef GC_KERNEL_H
 #define GC_KERNEL_H
 
@@ -82,6 +82,12 @@ static inline void gc_operand(gc_args *g, int k, const void *p, int64_t stride, 
     gc_operand(&g, 0, a, sa, sizeof(TI)); \
     gc_operand(&g, 1, b, sb, sizeof(TI)); \
     gc_pointwise(n, body_##NAME, &g); \
+  }
+
+#define GC_BINARY_ALIAS(NAME, SAME_AS) \
+  GC_EXPORT void gc_v_##NAME(int64_t n, const void *a, int64_t sa, const void *b, int64_t sb, \
+                             void *out) { \
+    gc_v_##SAME_AS(n, a, sa, b, sb, out); \
   }
 
 #define GC_TERNARY(NAME, FN, TI, TO) \
