@@ -17,7 +17,7 @@ from ..base.dtypes import DType
 from ..base.errors import with_user_line
 from ..ir import op as op_module
 from ..ir.op import Op
-from ..ir.types import broadcast_shapes
+from ..ir.types import broadcast_shapes, pointwise_strides
 from . import tape
 from .modes import STATE
 from .tensor import Tensor, view_of, wrap
@@ -171,14 +171,30 @@ def run_pointwise(op: Op, inputs: tuple, attrs: tuple, out: np.ndarray | None = 
     try:
         if plan.half and plan.out.is_half:
             result = cast_array(np.asarray(op.eager(*arrays, *attrs)), plan.out.compute, plan.out)
-        elif out is not None and out.dtype == plan.out.np and isinstance(op.eager, np.ufunc):
-            result = op.eager(*arrays, *attrs, out=out)
+        elif isinstance(op.eager, np.ufunc):
+            if out is None or out.dtype != plan.out.np:
+                out = None
+                for a in arrays:        # numpy's axis order differs from PyTorch's when layouts mix
+                    if a.ndim > 1 and not a.flags.c_contiguous:
+                        out = _result_array(arrays, plan.out)
+                        break
+            result = op.eager(*arrays, out=out)
         else:
             result = op.eager(*arrays, *attrs)
     except ValueError:
         broadcast_shapes(*[a.shape for a in arrays])     # PyTorch's error, when shapes are at fault
         raise
     return wrap(result, plan.out)
+
+
+def _result_array(arrays: list, d: DType) -> np.ndarray:
+    """An empty array for the result of an elementwise op, with the strides that infer gives."""
+    layouts = [(a.shape, tuple(s // a.itemsize for s in a.strides)) for a in arrays]
+    shape = broadcast_shapes(*[s for s, _ in layouts])
+    strides = pointwise_strides(shape, layouts)
+    order = sorted(range(len(shape)), key=lambda i: (-strides[i], i))
+    inverse = sorted(range(len(shape)), key=order.__getitem__)
+    return np.empty([shape[i] for i in order], d.np).transpose(inverse)
 
 
 def number_array(x: Any, d: DType) -> Any:

@@ -30,8 +30,8 @@ def _sigmoid(x: Any) -> Any:
 _erf = _f(math.erf)
 
 
-def _softplus(x: Any) -> Any:
-    return np.where(x > 20, x, np.log1p(np.exp(np.minimum(x, 20))))
+def _softplus(x: Any, beta: Any, threshold: Any) -> Any:
+    return np.where(x * beta > threshold, x, np.log1p(np.exp(np.minimum(x * beta, threshold))) / beta)
 
 
 def _remainder(a: Any, b: Any) -> Any:
@@ -42,7 +42,8 @@ def _remainder(a: Any, b: Any) -> Any:
 _TABLE: dict[str, Callable] = {
     "erf": _like(_erf), "erfc": _like(_f(math.erfc)), "sigmoid": _like(_sigmoid),
     "log_sigmoid": _like(lambda x: np.minimum(x, 0) - np.log1p(np.exp(-np.abs(x)))),
-    "softplus": _like(_softplus), "silu": _like(lambda x: x * _sigmoid(x)),
+    "softplus": _like(_softplus),
+    "elu": _like(lambda x, alpha: np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0)))), "silu": _like(lambda x: x * _sigmoid(x)),
     "gelu": _like(lambda x: 0.5 * x * (1 + _erf(x * math.sqrt(0.5)))),
     "gelu_tanh": _like(lambda x: 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x ** 3)))),
     "rsqrt": _like(lambda x: 1 / np.sqrt(x)), "reciprocal": _like(lambda x: 1 / x),

@@ -14,7 +14,7 @@ from ..base.dtypes import DType
 from ..core.tensor import Tensor
 from ..ir.op import Make, Sample
 from .define import binary, pointwise, unary
-from .kernels import empty_strided, native_pointwise
+from .kernels import empty_strided
 from .kernels import cast as cast_kernel
 
 _INTS = ("int64", "int32", "uint8")
@@ -281,7 +281,7 @@ def _bits(name: str, kernel: Any, n: int = 2, allow_bool: bool = True, lo: float
 
     def samples() -> list[Sample]:
         return [s for s in make(lo, 9, grad=False, dtypes=kinds, special=False, **extra)()
-                if s.error or all(m.dtype in kinds for m in s.inputs)]
+                if all(m.dtype in kinds for m in s.inputs)]
     return pointwise(name, kernel, inputs=_TWO[:n], out=_int_rule(name, n, allow_bool),
                      samples=samples)
 
@@ -403,10 +403,19 @@ leaky_relu = pointwise(
     lower=lambda x, s: _where_lower(_predicate("gt")(x, _const(0, x)), x, _infix("mul")(x, _const(s, x))),
     samples=unary(dtypes=("float32", "float64")))
 
-_softplus_native = native_pointwise("softplus", 1)
-softplus_unit = pointwise("softplus_unit", _softplus_native, native="softplus", out="float",
-                          vjp=[lambda g, input: where(input > 20, g, g * input.sigmoid())],
-                          samples=unary(-4, 4), backward_name="SoftplusBackward0")
+def _softplus_samples() -> list[Sample]:
+    return [Sample((*x.inputs, beta, threshold), grad=x.grad) for x in unary(-4, 4)()
+            for beta, threshold in ((1.0, 20.0), (2.0, 1.5))]
+
+
+softplus = pointwise(
+    "softplus", inputs=("input", "beta", "threshold"), out="float", samples=_softplus_samples,
+    vjp=[lambda g, input, beta, threshold: where(input * beta > threshold, g, g * (input * beta).sigmoid()),
+         None, None], doc="log(1 + exp(beta * x)) / beta; x itself where beta * x is above threshold")
+elu = pointwise(
+    "elu", inputs=("input", "alpha"), out="float",
+    vjp=[lambda g, input, alpha: where(input > 0, g, g * (alpha * input.exp())), None],
+    samples=lambda: [Sample((*x.inputs, 1.3), grad=x.grad) for x in unary(-3, 3)()])
 copysign = pointwise("copysign", np.copysign, inputs=_TWO, out="float",
                      vjp=[lambda g, input, out: g * (input.sign() * out.sign()), None],
                      samples=binary(0.2, 2, dtypes=("float32", "float64")))
