@@ -212,8 +212,9 @@ def record(op: Op, inputs: tuple, attrs: tuple, out: Any, class_name: str = "",
                          for e, t in zip(edges, inputs, strict=True)])
     entry.out_types = tuple([(t.shape, t.dtype) for t in outs])
     entry.saved, entry.types = _save(op, entry, inputs, outs, types)
+    auxiliary = op.extra.get("auxiliary", ())       # outputs that no gradient flows through
     for j, t in enumerate(outs):
-        if t.dtype.category >= 2:
+        if t.dtype.category >= 2 and j not in auxiliary:
             t._fn, t._needs = entry, True
             if j:
                 t._output_nr = j

@@ -199,7 +199,7 @@ def _layer_norm_samples() -> list[Sample]:
 
 layer_norm = composite("layer_norm", _layer_norm_body, inputs=("input", "weight", "bias"),
                        outputs=("out", "mean", "rstd"), infer=_layer_norm_infer, eager=_layer_norm_kernel,
-                       vjp=_layer_norm_vjp, half="wide", samples=_layer_norm_samples,
+                       vjp=_layer_norm_vjp, half="wide", samples=_layer_norm_samples, auxiliary=(1, 2),
                        backward_name="NativeLayerNormBackward0")
 
 
