@@ -12,6 +12,13 @@
 #define GC_CAT_(a, b) a##_##b
 #define GC_CAT(a, b) GC_CAT_(a, b)
 
+/* One out-of-line copy: inlined or specialised everywhere, these would double the library's build time. */
+#if defined(__clang__)
+#define GC_ONCE __attribute__((noinline))
+#else
+#define GC_ONCE __attribute__((noinline, noclone))
+#endif
+
 #define GC_TILE 32768          /* bytes of lanes[8][w] of a tile of columns: two thirds of an L1 cache */
 
 static inline int64_t gc_min_i64(int64_t a, int64_t b) { return a < b ? a : b; }
