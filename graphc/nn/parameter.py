@@ -83,9 +83,6 @@ class Parameter(Tensor, metaclass=_ParameterMeta):
         memo[id(self)] = result
         return result
 
-    def __repr__(self, *, tensor_contents: Any = None) -> str:
-        return "Parameter containing:\n" + super().__repr__()
-
     def __reduce_ex__(self, protocol: Any) -> tuple:
         return (_rebuild, (type(self), self.detach(), self.requires_grad, _extra_attributes(self)))
 

@@ -102,9 +102,7 @@ def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor,
     Vaswani et al. 2017."""
     scale = 1.0 / math.sqrt(query.shape[-1]) if scale is None else scale
     if enable_gqa:
-        repeats = query.shape[-3] // key.shape[-3]
-        key = key.repeat_interleave(repeats, -3)
-        value = value.repeat_interleave(repeats, -3)
+        key, value = (_repeat_heads(t, query.shape[-3]) for t in (key, value))
     if is_causal:
         if attn_mask is not None:
             raise RuntimeError("scaled_dot_product_attention: Explicit attn_mask should not be set "
@@ -123,6 +121,16 @@ def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor,
     if dropout_p > 0.0:
         weights = dropout(weights, dropout_p)
     return weights @ value
+
+
+def _repeat_heads(t: Tensor, heads: int) -> Tensor:
+    """(..., H, S, E) -> (..., heads, S, E), each head repeated in place."""
+    *lead, own, s, e = t.shape
+    if heads % own:
+        raise RuntimeError(f"Number of heads in key and value must divide the number of heads in "
+                           f"query, got {own} and {heads}")
+    t = t.unsqueeze(-3).expand(*lead, own, heads // own, s, e)
+    return t.reshape(*lead, heads, s, e)
 
 
 def _lower_triangle(rows: Any, cols: Any) -> Tensor:

@@ -12,7 +12,9 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
+from ...autograd import Function
 from ...core import observe
+from ...core.modes import is_grad_enabled
 from ...core.tensor import Tensor
 
 _MISSING: Any = object()
@@ -188,6 +190,19 @@ class WrappedHook:
             self.module = weakref.ref(state["module"])
 
 
+class BackwardHookFunction(Function):
+    """The identity; backward gives the gradients to a function that may replace them."""
+
+    @staticmethod
+    def forward(ctx: Any, on_grads: Callable, *tensors: Tensor) -> Any:
+        ctx.on_grads = on_grads
+        return tuple(t.detach() for t in tensors)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        return (None, *ctx.on_grads(grads))
+
+
 class BackwardHook:
     """Full backward hooks of one call of a module.
 
@@ -217,27 +232,11 @@ class BackwardHook:
         return results[0] if single else results
 
     def _through(self, values: tuple, on_grads: Callable) -> tuple[tuple, list[int], bool]:
-        from ...autograd import Function
-        from ...core.modes import is_grad_enabled
-
-        places = [i for i, v in enumerate(values) if isinstance(v, Tensor)]
-        required = is_grad_enabled() and any(values[i].requires_grad for i in places)
-        if not required:
-            return tuple(values), places, False
-
-        class BackwardHookFunction(Function):
-            @staticmethod
-            def forward(ctx: Any, *tensors: Tensor) -> Any:
-                outs = tuple(t.detach() for t in tensors)
-                ctx.mark_non_differentiable(*[o for o, t in zip(outs, tensors, strict=True)
-                                              if not t.requires_grad])
-                return outs
-
-            @staticmethod
-            def backward(ctx: Any, *grads: Any) -> Any:
-                return on_grads(grads)
-
-        passed = BackwardHookFunction.apply(*[values[i] for i in places])
+        """(values, the positions of the tensors that need a gradient, whether there are any)."""
+        places = [i for i, v in enumerate(values) if isinstance(v, Tensor) and v.requires_grad]
+        if not places or not is_grad_enabled():
+            return tuple(values), [], False
+        passed = BackwardHookFunction.apply(on_grads, *[values[i] for i in places])
         out = list(values)
         for i, t in zip(places, passed, strict=True):
             out[i] = t

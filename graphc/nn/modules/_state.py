@@ -234,7 +234,7 @@ def _load_tensor(module: Any, name: str, key: str, t: Tensor, new: Any, assign: 
     `errors`."""
     if not isinstance(new, Tensor):
         errors.append(f'While copying the parameter named "{key}", expected torch.Tensor or '
-                      "Tensor-like object from checkpoint but received {type(new)}")
+                      f"Tensor-like object from checkpoint but received {type(new)}")
         return
     if t.shape == () and new.shape == (1,):     # checkpoints from before 0-d tensors
         new = new[0]
