@@ -9,6 +9,8 @@ class device:
     """Where a tensor lives, as `torch.device`: type and index."""
 
     __slots__ = ("type", "index")
+    type: str
+    index: int | None
 
     def __init__(self, type: Any, index: int | None = None):
         if isinstance(type, device):

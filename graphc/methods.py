@@ -548,7 +548,7 @@ class _Methods:
                 out.__dict__[k] = copy.deepcopy(v, memo)
         return out
 
-    def __reduce_ex__(self: Any, protocol: int) -> tuple:
+    def __reduce_ex__(self: Any, protocol: Any) -> tuple:
         extra = {k: v for k, v in self.__dict__.items() if not k.startswith("_")}
         a = np.ascontiguousarray(self.concrete("pickling a tensor")).reshape(self.shape)
         raw = a.view(np.uint16) if self.dtype is dtypes.bfloat16 else a

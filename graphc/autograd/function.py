@@ -69,6 +69,8 @@ class _FunctionEntry(tape.TapeEntry):
     """A tape entry whose VJP is the user's backward."""
 
     __slots__ = ("ctx", "function")
+    ctx: Any
+    function: Any
 
     def run(self, grads: list) -> Any:
         if self.saved is tape._FREED:

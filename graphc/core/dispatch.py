@@ -106,7 +106,7 @@ def operand_keys(inputs: tuple) -> tuple:
     return tuple(keys)
 
 
-def number_type(x: Any) -> type:
+def number_type(x: Any) -> Any:
     """bool, int, float or complex: the kind of a Python number, numpy number or run-time scalar."""
     t = type(x)
     if t in _NUMBERS:

@@ -35,6 +35,15 @@ class TapeEntry:
     op: Op
     edges: tuple
     saved: Any
+    attrs: tuple
+    types: Any
+    metas: Any
+    out_types: tuple
+    origin: Any
+    seq: int
+    pre_hooks: Any
+    post_hooks: Any
+    metadata: dict | None
 
     def name(self) -> str:
         return type(self).__name__
@@ -227,7 +236,7 @@ def _save(op: Op, entry: TapeEntry, inputs: tuple, outs: tuple, types: tuple | N
     plan = op.plans.get(key)
     if plan is None:
         rules = op.vjp if isinstance(op.vjp, tuple) else (op.vjp,) * len(entry.edges)
-        reads = {r for rule, e in zip(rules, entry.edges, strict=False) if rule and e is not None
+        reads: Any = {r for rule, e in zip(rules, entry.edges, strict=False) if rule and e is not None
                  for r in rule.reads}
         for r in [r for r in reads if r[0] == "all"]:
             reads |= {("in", i) for i in range(r[1], len(entry.edges))}

@@ -7,7 +7,7 @@ the value; `dtype` always agrees with it.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -69,6 +69,22 @@ class Tensor:
     _multi_view: str = ""           # op name, for views that come several at once
     _inference: bool = False
     _offset: int = 0                # storage offset while traced
+
+    if TYPE_CHECKING:               # `graphc/methods.py` attaches operators and methods
+        dtype: DType
+        _needs: bool
+        _array: Any
+        _storage: Any
+        _fn: Any
+        data: Any
+        _any: Any
+        __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __matmul__ = _any
+        __truediv__ = __rtruediv__ = __floordiv__ = __mod__ = __pow__ = __rpow__ = _any
+        __neg__ = __invert__ = __and__ = __or__ = __xor__ = __eq__ = __ne__ = _any
+        __lt__ = __le__ = __gt__ = __ge__ = __getitem__ = __setitem__ = __len__ = _any
+        __iter__ = __float__ = __int__ = __index__ = __bool__ = _any
+
+        def __getattr__(self, name: str) -> Any: ...
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         return object.__new__(cls)

@@ -46,13 +46,20 @@ class Div:
 
 
 class Mod:
-    """a - b * floor(a / b), b > 0."""
+    """a - b * floor(a / b), b > 0. `partner` is the key of floor(a / b) in normal form."""
 
-    __slots__ = ("a", "b", "key")
+    __slots__ = ("a", "b", "key", "_partner")
 
     def __init__(self, a: Index, b: Index):
         self.a, self.b = a, b
         self.key = f"({a.key} % {b.key})"
+        self._partner: str | None = None
+
+    @property
+    def partner(self) -> str:
+        if self._partner is None:
+            self._partner = _divide(self.a, self.b)[0].key
+        return self._partner
 
     def __repr__(self) -> str:
         return self.key
@@ -105,7 +112,7 @@ class Index:
     def key(self) -> str:
         """The normal form as text; equal keys mean equal values."""
         if self._key is None:
-            parts = []
+            parts: list[str] = []
             for m in sorted(self.terms, key=_monomial_key):
                 c = self.terms[m]
                 name = "*".join(a.key for a in m)
@@ -456,7 +463,7 @@ def _recombine(terms: dict) -> Index:
             if not isinstance(a, Mod):
                 continue
             rest = _without(m, a)
-            quotient = seen.get(f"({a.a.key} // {a.b.key})")
+            quotient = seen.get(a.partner)
             if quotient is None:
                 continue
             other = Index({tuple(sorted((*rest, quotient), key=_atom_key)): c}) * a.b

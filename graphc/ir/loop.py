@@ -40,6 +40,9 @@ class Expr:
 
     __slots__ = ("dtype", "_key", "_symbols")
     args: tuple = ()
+    dtype: DType
+    _key: str | None
+    _symbols: frozenset | None
 
     def _text(self) -> str:
         raise TypeError(type(self).__name__)

@@ -88,6 +88,8 @@ class Op:
                  body: Callable | None = None, view: bool = False, dtype_rule: str = "promote",
                  samples: Callable[[], Iterable[Sample]], doc: str = "", backward_name: str = "",
                  defaults: tuple = (), **extra: Any):
+        self.infer: Any
+        self.eager: Any
         self.name, self.kind = name, kind
         self.inputs, self.attrs, self.outputs = tuple(inputs), tuple(attrs), tuple(outputs)
         self.infer, self.eager, self.lower, self.body = infer, eager, lower, body

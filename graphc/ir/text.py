@@ -107,7 +107,7 @@ def index_text(i: Index) -> str:
         if isinstance(a, (Div, Mod)):
             return f"({index_text(a.a)} {'//' if isinstance(a, Div) else '%'} {index_text(a.b)})"
         return a.name
-    parts = []
+    parts: list[str] = []
     for m, c in sorted(i.terms.items(), key=lambda t: (not t[0], [a.key for a in t[0]])):
         text = "*".join(atom(a) for a in m)
         text = str(abs(c)) if not m else text if abs(c) == 1 else f"{abs(c)}*{text}"
