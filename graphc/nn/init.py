@@ -16,6 +16,7 @@ import numpy as np
 from ..base.dtypes import float64
 from ..core.modes import no_grad
 from ..core.tensor import Tensor, wrap
+from ..ops.pointwise import where
 
 _LINEAR = ("linear", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d",
            "conv_transpose3d")
@@ -119,10 +120,11 @@ def _normal_quantile(p: Tensor) -> Tensor:
     float64."""
     q = p - 0.5
     central = q * _ratio(0.180625 - q * q, 0)
-    tail = ((0.5 - q.abs()).clamp(min=1e-300)).log().neg().sqrt()      # q.abs(): the nearer tail
+    nearer = where(q < 0, p, 1 - p).clamp(min=1e-300)
+    tail = (-nearer.log()).sqrt()
     near, far = _ratio(tail - 1.6, 1), _ratio(tail - 5.0, 2)
-    size = near.where(tail <= 5, far)
-    return central.where(q.abs() <= 0.425, size * q.sign())
+    size = where(tail <= 5, near, far)
+    return where(q.abs() <= 0.425, central, size * q.sign())
 
 
 def constant_(tensor: Tensor, val: float) -> Tensor:

@@ -69,7 +69,7 @@ def mish(input: Tensor, inplace: bool = False) -> Tensor:
     """x * tanh(softplus(x)). Misra 2019."""
     if inplace:
         return in_place(mish, input)
-    return input * pw.tanh(pw.softplus_unit(input))
+    return input * pw.tanh(softplus(input))
 
 
 def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
@@ -210,10 +210,8 @@ def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tenso
     """log(1 + exp(beta * x)) / beta; x itself where beta * x > threshold."""
     _float_input("softplus", input)
     scaled = input if beta == 1 else input * beta
-    if threshold == 20:
-        out = pw.softplus_unit(scaled)
-        return out if beta == 1 else pw.where(scaled > 20, input, out / beta)
-    return pw.where(scaled > threshold, input, -pw.log_sigmoid(-scaled) / beta)
+    soft = -pw.log_sigmoid(-scaled)
+    return pw.where(scaled > threshold, input, soft if beta == 1 else soft / beta)
 
 
 def softsign(input: Tensor) -> Tensor:

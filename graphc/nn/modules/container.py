@@ -12,6 +12,7 @@ from itertools import chain
 from typing import Any
 
 from ...core.tensor import Tensor
+from .._names import typename
 from ..parameter import Parameter
 from .module import Module
 
@@ -276,12 +277,12 @@ class ModuleDict(Module):
             self[key] = module
 
 
-def _describe(key: Any, value: Any) -> str:
+def _describe(key: Any, value: Any, type_text: str) -> str:
     if not isinstance(value, Tensor):
         return f"  ({key}): Object of type: {type(value).__name__}"
     kind = "Parameter" if isinstance(value, Parameter) else "Tensor"
     size = "x".join(str(s) for s in value.shape)
-    return f"  ({key}): {kind} containing: [{value.dtype} of size {size}]"
+    return f"  ({key}): {kind} containing: [{type_text} of size {size}]"
 
 
 def _as_parameter(value: Any) -> Any:
@@ -339,7 +340,7 @@ class ParameterList(Module):
         return self
 
     def extra_repr(self) -> str:
-        return "\n".join(_describe(i, p) for i, p in enumerate(self))
+        return "\n".join(_describe(i, p, str(getattr(p, "dtype", ""))) for i, p in enumerate(self))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         raise RuntimeError("ParameterList should not be called.")
@@ -445,7 +446,7 @@ class ParameterDict(Module):
             self[key] = value
 
     def extra_repr(self) -> str:
-        return "\n".join(_describe(k, p) for k, p in self.items())
+        return "\n".join(_describe(k, p, typename(p)) for k, p in self.items())
 
     def __call__(self, input: Any) -> Any:
         raise RuntimeError("ParameterDict should not be called.")
