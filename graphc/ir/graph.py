@@ -155,9 +155,7 @@ class Graph:
     def __len__(self) -> int:
         return len(self.nodes)
 
-    def __str__(self) -> str:
-        from .text import graph_text
-        return graph_text(self)
+    # ir.text attaches __str__
 
 
 def _key(a: Any) -> Any:

@@ -20,13 +20,15 @@ _NOTHING: frozenset = frozenset()
 
 
 class Buffer:
-    """A piece of memory: `name` in the text, element dtype, number of elements (int or Index), and the
-    space it lives in: "param" (pointer argument), "local" (array of the kernel) or "heap"."""
+    """A piece of memory: `name` in the text, element dtype, number of elements (int or Index), the space
+    it lives in: "param" (pointer argument), "local" (array of the kernel), "tile" (of a product) or
+    "heap"; `over`: the loop symbols inside which its contents are made."""
 
-    __slots__ = ("name", "dtype", "count", "space")
+    __slots__ = ("name", "dtype", "count", "space", "over")
 
-    def __init__(self, name: str, dtype: DType, count: Any = 1, space: str = "param"):
-        self.name, self.dtype, self.count, self.space = name, dtype, count, space
+    def __init__(self, name: str, dtype: DType, count: Any = 1, space: str = "param",
+                 over: frozenset = _NOTHING):
+        self.name, self.dtype, self.count, self.space, self.over = name, dtype, count, space, over
 
     def __repr__(self) -> str:
         return self.name
@@ -76,9 +78,7 @@ class Expr:
             return self
         return self.with_args(tuple(a.substitute(values) for a in self.args))
 
-    def __repr__(self) -> str:
-        from .text import expr_text
-        return expr_text(self)
+    # ir.text attaches __repr__
 
 
 def _init(e: Expr, dtype: DType) -> None:
@@ -159,7 +159,7 @@ class Load(Expr):
         return f"load {self.buffer.name} {self.index.key}"
 
     def _own_symbols(self) -> Any:
-        return self.index.symbols()
+        return self.index.symbols() | self.buffer.over
 
     def substitute(self, values: Mapping[Any, Any]) -> Expr:
         return Load(self.buffer, self.index.substitute(values))
@@ -332,11 +332,9 @@ def all_of(*conds: Expr) -> Expr:
 # ---------------------------------------------------------------- statements
 
 class Stmt:
-    __slots__ = ()
+    """Base of the statements; ir.text attaches __repr__."""
 
-    def __repr__(self) -> str:
-        from .text import stmt_text
-        return stmt_text(self)
+    __slots__ = ()
 
 
 class For(Stmt):

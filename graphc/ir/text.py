@@ -147,3 +147,9 @@ def stmt_text(s: Stmt | list, indent: int = 0) -> str:
     if isinstance(s, Barrier):
         return f"{pad}barrier"
     raise TypeError(type(s).__name__)
+
+
+# data knows nothing of its text: the text is attached from here
+Graph.__str__ = graph_text              # type: ignore[assignment,method-assign]
+Expr.__repr__ = expr_text               # type: ignore[assignment,method-assign]
+Stmt.__repr__ = stmt_text               # type: ignore[assignment,method-assign]

@@ -1,0 +1,1 @@
+"""The compiler: capture, passes, lowering, code generation, programs."""

@@ -1,0 +1,304 @@
+"""Whole programs: takes kernels in order, places and the arena layout, gives one C file.
+
+Kernels with equal text are one function, called with other pointers; neighbours among them that touch
+different memory run as one parallel region. Invariant: a status stops the program before any input is
+written.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass, field
+from typing import Any
+
+from ...base.resources import templates_dir
+from ...ir.index import Index, as_index
+from ...ir.loop import Buffer
+from ..lower.kernel import Kernel
+from .c import Printer
+
+GRAIN = 1 << 14         # elements of work in the smallest piece of a parallel region
+HEADERS = ("gc_api.h", "gc_basic.h", "gc_int.h", "gc_cast.h", "gc_math.h", "gc_reduce.h", "gc_philox.h")
+
+
+@dataclass(slots=True)
+class Function:
+    """A printed kernel: `text` with the name NAME, its parameters in order, and the first name it got."""
+
+    name: str
+    text: str
+    params: list
+    sizes: list
+    uses: list = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Source:
+    """The C text, what each kernel became, the messages of statuses, and the last slot of `sizes` that
+    says which segment runs."""
+
+    text: str
+    functions: dict
+    messages: list
+    segment_slot: int
+
+
+@functools.cache
+def _templates() -> Any:
+    import jinja2
+    env = jinja2.Environment(loader=jinja2.FileSystemLoader(str(templates_dir() / "c")), trim_blocks=True,
+                             lstrip_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined,
+                             autoescape=False)
+    return env.get_template("kernel.c.j2"), env.get_template("program.c.j2")
+
+
+class Writer:
+    """Writes one program. `segments`: lists of kernels; `address`: buffer name -> C expression of its
+    pointer inside `run`; `slots`: symbol name -> position in `sizes`."""
+
+    def __init__(self, name: str, segments: list[list[Kernel]], address: dict[str, str],
+                 slots: dict[str, int], comments: dict[Kernel, list[str]], summary: list[str],
+                 arena: set[str], version: str = ""):
+        self.name, self.segments, self.address, self.slots = name, segments, address, slots
+        self.comments, self.summary, self.arena, self.version = comments, summary, arena, version
+        self.messages: list[str] = []
+        self.shared: dict[str, Function] = {}
+        self.functions: dict[Kernel, Function] = {}
+        self.order: list[tuple[Function, list[str], Kernel]] = []
+
+    def write(self) -> Source:
+        lines = [self._segment(kernels) for kernels in self.segments]
+        texts = []
+        for f, comment, _ in self.order:
+            texts.append(self._final(f, comment))
+        _, program = _templates()
+        body = "\n".join(texts)
+        text = program.render(
+            name=self.name, version=self.version, summary=self.summary, headers=HEADERS,
+            messages=self.messages, kernels=texts, segments=lines, segment_slot=len(self.slots),
+            uses_columns="gcp_lane_rows" in body)
+        return Source(text, self.functions, self.messages, len(self.slots))
+
+    # ---------------------------------------------------------------- functions
+
+    def _function(self, k: Kernel) -> Function:
+        p = Printer(self.messages)
+        p.block(k.body, 1)
+        prologue, epilogue = [], []
+        for s in p.sizes:
+            prologue.append(f"const int64_t {s} = f->sizes[{self.slots[s]}];")
+        for b in p.heaps:
+            size = p.index(as_index(b.count) * b.dtype.itemsize, bare=True)
+            prologue.append(f"{b.dtype.ctype} *{b.name} = f->api->alloc({size});")
+            epilogue.append(f"f->api->free({b.name});")
+        if p.heaps:
+            names = " || ".join(f"!{b.name}" for b in p.heaps)
+            frees = " ".join(f"f->api->free({b.name});" for b in p.heaps)
+            prologue.append(f"if ({names}) {{ {frees} *f->status = -1; return; }}")
+        params = [{"type": ("" if written else "const ") + b.dtype.ctype, "name": local,
+                   "restrict": True} for b, written, local in p.params.values()]
+        kernel, _ = _templates()
+        text = kernel.render(name="NAME", form=k.form, comment=["COMMENT"], params=params, prologue=prologue,
+                             epilogue=epilogue, body="\n".join(p.lines), ctype=k.c.dtype.ctype if k.c else "")
+        function = self.shared.get(text)
+        if function is None:
+            function = self.shared[text] = Function(k.name, text, params, list(p.sizes))
+            self.order.append((function, self.comments.get(k, [k.name]), k))
+        self.functions[k] = function
+        function.uses.append((k, [b for b, _, _ in p.params.values()],
+                              {b.name for b, written, _ in p.params.values() if written}))
+        return function
+
+    def _final(self, f: Function, comment: list[str]) -> str:
+        if len(f.uses) > 1:
+            comment = [*comment, f"called for {len(f.uses)} sets of buffers"]
+        safe = "\n * ".join(c.replace("*/", "* /") for c in comment)
+        return f.text.replace("COMMENT", safe, 1).replace("NAME", f.name)
+
+    # ---------------------------------------------------------------- the body of run
+
+    def _segment(self, kernels: list[Kernel]) -> list[str]:
+        lines: list[str] = []
+        sizes: dict[str, None] = {}
+        for k in kernels:
+            if k.form != "gemm":
+                self._function(k)
+        steps = self._batches(kernels)
+        failed = False
+        for batch in steps:
+            step: list[str] = []
+            if len(batch) > 1:
+                step += self._launch_many(batch, sizes)
+            elif batch[0].form == "rows":
+                step += self._launch(batch[0], sizes)
+            else:
+                step += self._product(batch[0], sizes)
+            if failed and any(self._commits(k) for k in batch):
+                lines.append("  if (status) return status;")
+                failed = False
+            lines += step
+            failed = failed or any(k.fallible or k.form != "rows" for k in batch) or any(
+                "status = -1" in self.functions[k].text for k in batch if k in self.functions)
+        used = " ".join(lines)
+        head = [f"  const int64_t {s} = sizes[{self.slots[s]}];" for s in self.slots
+                if s in sizes or _mentions(used, s)]
+        if "arena" in used:
+            head.append(f"  char *const arena = buffers[{self.arena_slot}];")
+        return head + lines
+
+    arena_slot = 0
+
+    def _commits(self, k: Kernel) -> bool:
+        f = self.functions.get(k)
+        if f is None:
+            return False
+        return any(b.startswith("in") for used, _, written in f.uses if used is k for b in written)
+
+    def _batches(self, kernels: list[Kernel]) -> list[list[Kernel]]:
+        """Neighbours with one function and separate memory, together."""
+        out: list[list[Kernel]] = []
+        for k in kernels:
+            if out and k.form == "rows" and self._independent(out[-1], k):
+                out[-1].append(k)
+            else:
+                out.append([k])
+        return out
+
+    def _independent(self, batch: list[Kernel], k: Kernel) -> bool:
+        f = self.functions.get(k)
+        if f is None or self.functions.get(batch[-1]) is not f:
+            return False
+        reads, writes = self._touches(k)
+        if any(w in self.arena for w in writes):
+            return False
+        for other in batch:
+            r, w = self._touches(other)
+            if w & (reads | writes) or writes & r:
+                return False
+        return True
+
+    def _touches(self, k: Kernel) -> tuple[set[str], set[str]]:
+        f = self.functions[k]
+        for used, buffers, written in f.uses:
+            if used is k:
+                return {b.name for b in buffers}, written
+        return set(), set()
+
+    def _pointer(self, b: Buffer, offset: Any = 0) -> str:
+        return self.address[b.name]
+
+    def _table(self, k: Kernel) -> str:
+        f = self.functions[k]
+        buffers = next(b for used, b, _ in f.uses if used is k)
+        return ", ".join(self._pointer(b) for b in buffers) or "0"
+
+    def _launch(self, k: Kernel, sizes: dict) -> list[str]:
+        f = self.functions[k]
+        p = Printer([])
+        n = p.index(as_index(k.extent), bare=True)
+        sizes.update(p.sizes)
+        grain = self._grain(k)
+        out = [f"  {{ /* {k.name} */", f"    void *const p[] = {{{self._table(k)}}};",
+               "    gcp_job job = {&f, p, 0};"]
+        if grain is None:
+            out.append(f"    {f.name}(&job, 0, {n}, 0);")
+        else:
+            out.append(f"    api->parallel_for({n}, {grain}, {f.name}, &job);")
+        return [*out, "  }"]
+
+    def _grain(self, k: Kernel) -> int | None:
+        """Rows per piece; None when all of it is one piece."""
+        work, extent = as_index(k.work), as_index(k.extent)
+        w = work.constant if work.constant is not None else (work.hint or 1)
+        grain = max(1, GRAIN // max(w, 1))
+        if extent.constant is not None and extent.constant <= grain:
+            return None
+        return grain
+
+    def _launch_many(self, batch: list[Kernel], sizes: dict) -> list[str]:
+        """One region over several sets of buffers."""
+        f = self.functions[batch[0]]
+        p = Printer([])
+        out = [f"  {{ /* {', '.join(k.name for k in batch)} */"]
+        for i, k in enumerate(batch):
+            out.append(f"    void *const p{i}[] = {{{self._table(k)}}};")
+        jobs = ", ".join(f"{{&f, p{i}, {p.index(as_index(k.extent), bare=True)}}}" for i, k in enumerate(batch))
+        sizes.update(p.sizes)
+        out.append(f"    gcp_job jobs[] = {{{jobs}}};")
+        grains = [self._grain(k) for k in batch]
+        grain = min([g for g in grains if g is not None] or [GRAIN])
+        total = sum((as_index(k.extent) for k in batch), as_index(0))
+        n = p.index(as_index(total), bare=True)
+        sizes.update(p.sizes)
+        if f.name not in self._batched:
+            self._batched.add(f.name)
+            f.text += _BATCH
+        c = total.constant
+        if c is not None and c <= grain:
+            out.append(f"    {f.name}_all(jobs, 0, {n}, 0);")
+        else:
+            out.append(f"    api->parallel_for({n}, {grain}, {f.name}_all, jobs);")
+        return [*out, "  }"]
+
+    @functools.cached_property
+    def _batched(self) -> set[str]:
+        return set()
+
+    def _product(self, k: Kernel, sizes: dict) -> list[str]:
+        g = k.gemm
+        assert g is not None
+        p = Printer([])
+
+        def text(x: Any) -> str:
+            return p.index(as_index(x), bare=True)
+
+        def operand(x: tuple) -> str:
+            buffer, strides, offset = x
+            lead = list(strides) if len(strides) == 3 else [0, *strides]
+            ctype = buffer.dtype.ctype
+            at = f"(const {ctype} *){_cast_parens(self._pointer(buffer))}"
+            if not as_index(offset).same(0):
+                at += f" + {text(offset)}"
+            return f"{at}, {', '.join(text(s) for s in lead)}"
+        epilogue = k.form == "tile"
+        c = f"({g.c.dtype.ctype} *){_cast_parens(self._pointer(g.c))}"
+        out = [f"  {{ /* {k.name}: [{text(g.batch)}] {text(g.m)} x {text(g.n)} x {text(g.k)} */"]
+        last = ""
+        if g.code in ("f32", "f64"):
+            last = ", 0"
+            if epilogue:
+                f = self.functions[k]
+                out += [f"    void *const p[] = {{{self._table(k)}}};", "    gcp_job job = {&f, p, 0};",
+                        f"    const gc_epilogue_{g.code} epilogue = {{{f.name}, &job}};"]
+                last = ", &epilogue"
+        out += [f"    if (api->gemm_{g.code}({text(g.batch)}, {text(g.m)}, {text(g.n)}, {text(g.k)},",
+                f"                      {operand(g.a)},", f"                      {operand(g.b)},",
+                f"                      {c}, {text(as_index(g.m) * g.n)}, {text(g.n)}{last})) return -1;", "  }"]
+        sizes.update(p.sizes)
+        return out
+
+
+_BATCH = """/* The same over several jobs, one after the other in one count. */
+static void NAME_all(void *ctx, int64_t begin, int64_t end, int thread) {
+  const gcp_job *job = ctx;
+  for (; begin < end; job++) {
+    if (begin < job->n) NAME((void *)job, begin, gcp_min(end, job->n), thread);
+    end -= job->n;
+    begin = begin < job->n ? 0 : begin - job->n;
+  }
+}
+"""
+
+
+def _cast_parens(text: str) -> str:
+    return text if text.replace("[", "").replace("]", "").isalnum() else f"({text})"
+
+
+def _mentions(text: str, name: str) -> bool:
+    import re
+    return re.search(rf"\b{re.escape(name)}\b", text) is not None
+
+
+def pointer_of(index: Index | int) -> str:
+    """An arena offset as text."""
+    return Printer([]).index(as_index(index))

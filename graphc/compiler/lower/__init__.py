@@ -1,0 +1,1 @@
+"""Groups of graph nodes become loop nests."""

@@ -1,0 +1,532 @@
+"""Reductions as loops in the canonical order: rows (one result at a time) and columns (a tile of them).
+
+Takes the reduced units of one stage; appends statements to the owner's scope. Invariant: element r of the
+logical order enters lane r mod 8 of block r div 64 of chunk r div 4096, whatever the loops look like
+(runtime/include/gc_reduce.h states and implements the order).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...base import dtypes
+from ...base.dtypes import DType
+from ...ir.index import Data, Div, Index, Mod, Symbol, as_index, from_expr, unflatten
+from ...ir.loop import (Address, Alloc, Apply, Buffer, Call, Const, Expr, For, If, IndexValue, Let, Load, Ref,
+                        Select, Set, Stmt, Store, cast)
+from ...ir.types import numel
+from .kernel import Kernel
+from .nest import Scope, place
+from .values import rounded
+
+RUN = 256
+CHUNK = 4096
+LEVELS = 52
+SUMS = ("sum", "prod")
+EXTREMA = ("max", "min")
+
+
+def kind_of(u: Any) -> str:
+    return u.node.op.lower
+
+
+def accumulator(u: Any) -> DType:
+    """The dtype that a reduction runs in."""
+    d = u.node.args[0].dtype
+    if kind_of(u) in SUMS and not d.is_floating_point:
+        return dtypes.int64
+    if kind_of(u) in ("any", "all"):
+        return dtypes.bool_
+    return d.compute
+
+
+def in_lanes(u: Any) -> bool:
+    """Whether the order matters, that is whether the lanes are used."""
+    return kind_of(u) in SUMS and accumulator(u).is_floating_point
+
+
+def in_runs(u: Any) -> bool:
+    """Whether the runtime's run functions do the inner loop."""
+    return accumulator(u).is_floating_point and kind_of(u) in (*SUMS, *EXTREMA)
+
+
+def identity(u: Any) -> Const:
+    """What an accumulator starts from."""
+    d, kind = accumulator(u), kind_of(u)
+    if kind in ("sum", "any"):
+        return Const(0, d)
+    if kind in ("prod", "all"):
+        return Const(1, d)
+    if d.is_floating_point:
+        return Const(float("-inf") if kind in ("max", "argmax") else float("inf"), d)
+    if d is dtypes.bool_:
+        return Const(0 if kind in ("max", "argmax") else 1, d)
+    bits = d.itemsize * 8
+    low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if d.is_signed else (0, (1 << bits) - 1)
+    return Const(low if kind in ("max", "argmax") else high, d)
+
+
+def combine(u: Any, acc: Expr, x: Expr) -> Expr:
+    """acc combined with one element, for reductions whose order does not matter."""
+    d, kind = accumulator(u), kind_of(u)
+    if kind in ("any", "all"):
+        fn = "bitwise_or" if kind == "any" else "bitwise_and"
+        return Apply(fn, (acc, cast(x, dtypes.bool_)), d)
+    if kind in EXTREMA:
+        if d.is_floating_point:
+            return Apply(f"{kind}_pick", (acc, x), d)
+        return Apply("maximum" if kind == "max" else "minimum", (acc, x), d)
+    return Apply("add" if kind == "sum" else "mul", (acc, cast(x, d)), d)
+
+
+def wins(u: Any, best: Expr, x: Expr) -> Expr:
+    """Whether x takes the place of the best so far (argmax, argmin): greater, or the first nan."""
+    beats = Apply("gt" if kind_of(u) == "argmax" else "lt", (x, best), dtypes.bool_)
+    if not x.dtype.is_floating_point:
+        return beats
+    fresh = Apply("bitwise_and", (Apply("ne", (x, x), dtypes.bool_), Apply("eq", (best, best), dtypes.bool_)),
+                  dtypes.bool_)
+    return Apply("bitwise_or", (beats, fresh), dtypes.bool_)
+
+
+def counter(name: str, extent: Any) -> Index:
+    return Index({(Symbol(name, 0, extent),): 1})
+
+
+def symbol(i: Index) -> Symbol:
+    (m,), = i.terms
+    return m
+
+
+def _min(a: Any, b: Any) -> Expr:
+    return Apply("min", (IndexValue(a), IndexValue(b)), dtypes.int64)
+
+
+class RowReduce:
+    """One loop over the reduced elements of a row that computes `sums`, and stores the `maps` on the way.
+
+    Values in run functions are first computed into a buffer of RUN elements; a sum over plain memory
+    needs no buffer."""
+
+    def __init__(self, owner: Any, space: tuple, sums: list, maps: list):
+        self.owner, self.space, self.sums, self.maps = owner, space, sums, maps
+        self.n = numel(space)
+        self.names = owner.scope.names
+
+    @staticmethod
+    def chunked(u: Any) -> bool:
+        return in_lanes(u)
+
+    # ---- whole rows
+
+    def emit(self) -> None:
+        """The accumulators, the loops and the finished values in the owner's scope."""
+        scope = self.owner.scope
+        state = {u.node.id: self._begin(u, scope) for u in self.sums}
+        if not self.space:
+            self._element(as_index(0), scope, state)
+        elif isinstance(self.n, int) and self.n <= CHUNK:
+            self._runs(scope, as_index(0), as_index(self.n), state)
+        else:
+            c = counter(self.names.fresh("c"), None)
+            inner = Scope(scope, [symbol(c)])
+            chunks = (as_index(self.n) + (CHUNK - 1)) // CHUNK
+            for u in self.sums:
+                if in_lanes(u):
+                    inner.stmts.append(Call(_fn(u, "begin"), (Address(state[u.node.id][0]), IndexValue(8))))
+            length = self._let(inner, _min(CHUNK, self.n - c * CHUNK), CHUNK + 1)
+            self._runs(inner, c * CHUNK, length, state)
+            for u in self.sums:
+                if in_lanes(u):
+                    lanes, stack = state[u.node.id]
+                    inner.stmts.append(Call(_fn(u, "push"), (Address(stack), IndexValue(c), Address(lanes),
+                                                             IndexValue(8))))
+            scope.stmts.append(For(symbol(c), chunks, inner.stmts))
+        for u in self.sums:
+            self._finish(u, state[u.node.id])
+
+    def _let(self, scope: Scope, e: Expr, extent: Any) -> Index:
+        ref = Ref(scope.names.fresh("n"), dtypes.int64, frozenset(scope.symbols))
+        scope.stmts.append(Let(ref.name, e))
+        return from_expr(ref, 0, extent)
+
+    def _long(self) -> bool:
+        return not (isinstance(self.n, int) and self.n <= CHUNK)
+
+    def _begin(self, u: Any, scope: Scope) -> tuple:
+        d = accumulator(u)
+        if not self.space:
+            return ()
+        if in_lanes(u):
+            lanes = Buffer(scope.names.fresh("lanes"), d, 8, "local")
+            scope.stmts.append(Alloc(lanes))
+            if not self._long():
+                scope.stmts.append(Call(_fn(u, "begin"), (Address(lanes), IndexValue(8))))
+                return lanes, None
+            stack = Buffer(scope.names.fresh("stack"), d, 8 * LEVELS, "local")
+            scope.stmts.append(Alloc(stack))
+            return lanes, stack
+        acc = Buffer(scope.names.fresh("acc"), d, 1, "local")
+        scope.stmts.append(Alloc(acc, identity(u)))
+        if kind_of(u).startswith("arg"):
+            at = Buffer(scope.names.fresh("where"), dtypes.int64, 1, "local")
+            scope.stmts.append(Alloc(at, Const(-1, dtypes.int64)))
+            return acc, at
+        return (acc,)
+
+    def _runs(self, scope: Scope, start: Index, length: Index, state: dict) -> None:
+        """Elements start .. start + length - 1, at most one chunk of them."""
+        direct = {u.node.id: self._direct(u, start) for u in self.sums}
+        for u in self.sums:
+            if direct[u.node.id] is not None:
+                self._call_run(u, scope, direct[u.node.id], length, state[u.node.id])
+        if all(direct[u.node.id] is not None for u in self.sums) and not self.maps:
+            return
+        buffered = [u for u in self.sums if direct[u.node.id] is None]
+        known = length.constant
+        if known is not None and known <= RUN or not any(in_runs(u) for u in buffered):
+            self._run(scope, start, length, buffered, state, known if known is not None else 0)
+            return
+        s = counter(self.names.fresh("s"), length)
+        inner = Scope(scope, [symbol(s)])
+        m: Index = as_index(RUN) if known is not None and known % RUN == 0 else self._let(
+            inner, _min(RUN, length - s), RUN + 1)
+        self._run(inner, start + s, m, buffered, state, RUN)
+        scope.stmts.append(For(symbol(s), length, inner.stmts, step=RUN))
+
+    def _run(self, scope: Scope, start: Index, m: Index, sums: list, state: dict, room: int) -> None:
+        q = counter(self.names.fresh("r"), m)
+        inner = Scope(scope, [symbol(q)])
+        buffers: dict[int, Buffer] = {}
+        for u in sums:
+            if in_runs(u):
+                e = buffers[u.node.id] = Buffer(scope.names.fresh("e"), accumulator(u), max(room, 1), "local")
+                scope.stmts.append(Alloc(e))
+        self._body(start + q, q, inner, sums, buffers, state)
+        scope.stmts.append(For(symbol(q), m, inner.stmts, "vector"))
+        for u in sums:
+            if in_runs(u):
+                self._call_run(u, scope, Address(buffers[u.node.id]), m, state[u.node.id])
+
+    def _body(self, r: Index, q: Index, scope: Scope, sums: list, buffers: dict, state: dict) -> None:
+        """One element: values of the sums' arguments and of the maps, then stores and combinations."""
+        at = unflatten(r, self.space)
+        values = self.owner._values()
+        roots: list[Expr] = []
+        sinks: list[Any] = []
+        for u in self.maps:
+            sub = self.owner._coords(u, dict(zip([symbol(x).name for x in u.symbols[self.owner.rank:]], at,
+                                                 strict=True)))
+            coords = tuple(_rename(c, sub) for c in u.coords)
+            e = values.value(u.node, coords)
+            from .values import stored
+            for where in self.owner._store_targets(u, coords):
+                roots.append(stored(e, u.node.dtype))
+                sinks.append(where)
+        for u in sums:
+            roots.append(cast(self._argument(u, at, values), accumulator(u)) if in_runs(u)
+                         else self._argument(u, at, values))
+            sinks.append(u)
+        for short, sink in zip(place(scope, roots, self.owner.pinned), sinks, strict=True):
+            if isinstance(sink, tuple):
+                scope.stmts.append(Store(sink[0], sink[1], short))
+            elif in_runs(sink):
+                scope.stmts.append(Store(buffers[sink.node.id], q, short))
+            else:
+                scope.stmts += _accumulate(sink, short, r, state[sink.node.id], scope)
+
+    def _argument(self, u: Any, at: list, values: Any) -> Expr:
+        """The input element of u at reduced coordinates `at`."""
+        sub = {symbol(s).name: c for s, c in zip(u.symbols[:u.kept], self.owner.row_coords, strict=True)}
+        sub.update({symbol(s).name: c for s, c in zip(u.symbols[u.kept:], at, strict=True)})
+        return values.value(u.node.args[0], tuple(_rename(c, sub) for c in u.source))
+
+    def _direct(self, u: Any, start: Index) -> Address | None:
+        """Where the elements lie, when they are neighbours in memory and of the accumulator's dtype."""
+        if not in_runs(u):
+            return None
+        r = counter("direct", self.n)
+        e = self._argument(u, unflatten(start + r, self.space), self.owner._values())
+        if not isinstance(e, Load) or e.dtype is not accumulator(u):
+            return None
+        if e.index.coefficient(symbol(r)) != 1 or any(
+                isinstance(a, (Div, Mod, Data)) and symbol(r) in Index({(a,): 1}).symbols()
+                for m in e.index.terms for a in m):
+            return None
+        return Address(e.buffer, e.index.substitute({symbol(r): 0}))
+
+    def _call_run(self, u: Any, scope: Scope, where: Address, m: Index, state: tuple) -> None:
+        acc = state[0]
+        if in_lanes(u):
+            scope.stmts.append(Call(_fn(u, "run"), (Address(acc), where, IndexValue(m))))
+        else:
+            ref = Ref(acc.name, acc.dtype, frozenset(scope.symbols))
+            scope.stmts.append(Set(acc.name, Apply(f"{kind_of(u)}_run", (ref, where, IndexValue(m)), acc.dtype,
+                                                   acc.dtype.code)))
+
+    def _element(self, r: Index, scope: Scope, state: dict) -> None:
+        """A row of one element: no loop. A sum starts from +0, so that -0 becomes +0."""
+        values = self.owner._values()
+        for u in self.sums:
+            x = self._argument(u, [], values)
+            kind, d = kind_of(u), accumulator(u)
+            if kind.startswith("arg"):
+                e: Expr = Const(0, dtypes.int64)
+            elif kind == "sum" and d.is_floating_point:
+                e = Apply("add", (Const(0, d), x), d)
+            else:
+                e = cast(x, d)
+            state[u.node.id] = (e,)
+
+    def _finish(self, u: Any, state: tuple) -> None:
+        if not self.space:
+            e = state[0]
+        elif in_lanes(u):
+            lanes, stack = state
+            if stack is not None:
+                chunks = (as_index(self.n) + (CHUNK - 1)) // CHUNK
+                self.owner.scope.stmts.append(Call(_fn(u, "finish"), (Address(stack), IndexValue(chunks),
+                                                                      IndexValue(8))))
+            e = self._fold(u, stack if stack is not None else lanes)
+        else:
+            acc = state[-1]
+            e = Ref(acc.name, acc.dtype, frozenset(self.owner.scope.symbols))
+            if kind_of(u).startswith("arg"):        # nothing beat the start value: the first element
+                e = Apply("maximum", (e, Const(0, dtypes.int64)), dtypes.int64)
+        self.owner.finish_reduce(u, rounded(e, u.node.dtype))
+
+    def _fold(self, u: Any, lanes: Buffer) -> Expr:
+        """The value of eight lanes, bound where it stands: it reads memory that changes."""
+        scope, d = self.owner.scope, accumulator(u)
+        ref = Ref(scope.names.fresh(kind_of(u)), d, frozenset(scope.symbols))
+        scope.stmts.append(Let(ref.name, Apply(f"{kind_of(u)}_fold", (Address(lanes),), d, d.code)))
+        return ref
+
+    # ---- one long sum by many threads
+
+    def emit_chunks(self, name: str) -> Kernel:
+        """A kernel that leaves 8 lanes per chunk in scratch memory."""
+        (u,) = self.sums
+        chunks = (as_index(self.n) + (CHUNK - 1)) // CHUNK
+        d = accumulator(u)
+        self.parts = Buffer(f"{self.owner.name}_parts", d, chunks * 8, "heap")
+        top = self.owner.top
+        c = self.owner.row = counter("row", chunks)
+        scope = self.owner.scope = Scope(top, [symbol(c)])
+        lanes = Buffer("lanes", d, 8, "local")
+        scope.stmts += [Alloc(lanes), Call(_fn(u, "begin"), (Address(lanes), IndexValue(8)))]
+        length = self._let(scope, _min(CHUNK, self.n - c * CHUNK), CHUNK + 1)
+        self._runs(scope, c * CHUNK, length, {u.node.id: (lanes, None)})
+        l = counter("l", 8)
+        scope.stmts.append(For(symbol(l), 8, [Store(self.parts, c * 8 + l, Load(lanes, l))]))
+        body: list[Stmt] = [*top.stmts, For(symbol(c), chunks, scope.stmts, "parallel")]
+        kernel = Kernel(name, "rows", body, symbol(c), chunks, CHUNK)
+        kernel.scratch = [self.parts]
+        return kernel
+
+    def emit_combine(self) -> None:
+        """The tree over the chunks, in the owner's scope."""
+        (u,) = self.sums
+        chunks = (as_index(self.n) + (CHUNK - 1)) // CHUNK
+        d = accumulator(u)
+        self.owner.scope.stmts.append(Call(_fn(u, "tree"), (Address(self.parts), IndexValue(chunks),
+                                                            IndexValue(8))))
+        e = self._fold(u, self.parts)
+        self.owner.finish_reduce(u, rounded(e, u.node.dtype))
+
+
+def _fn(u: Any, what: str) -> str:
+    return f"gc_{kind_of(u)}_{what}_{accumulator(u).code}"
+
+
+def _rename(c: Index, by_name: dict) -> Index:
+    return c.substitute({s: by_name[s.name] for s in c.symbols() if s.name in by_name and s.kind == "loop"})
+
+
+def _accumulate(u: Any, x: Expr, r: Index, state: tuple, scope: Scope) -> list[Stmt]:
+    acc = state[0]
+    ref = Ref(acc.name, acc.dtype, frozenset(scope.symbols))
+    if not kind_of(u).startswith("arg"):
+        return [Set(acc.name, combine(u, ref, x))]
+    at = state[1]
+    x_ref = Ref(scope.names.fresh("x"), x.dtype, frozenset(scope.symbols))
+    take = Ref(scope.names.fresh("take"), dtypes.bool_, frozenset(scope.symbols))
+    where = Ref(at.name, at.dtype, frozenset(scope.symbols))
+    return [Let(x_ref.name, x), Let(take.name, wins(u, ref, x_ref)),
+            Set(acc.name, Select(take, x_ref, ref)), Set(at.name, Select(take, IndexValue(r), where))]
+
+
+class ColumnReduce:
+    """Reductions down the columns of one tile: eight rows of a lane at a time."""
+
+    def __init__(self, owner: Any, sums: list):
+        self.owner, self.sums = owner, sums
+        self.space = sums[0].space[owner.kept:]
+        self.n = numel(self.space)
+        self.names = owner.scope.names
+
+    def emit(self) -> None:
+        lanes = [u for u in self.sums if in_lanes(u)]
+        plain = [u for u in self.sums if not in_lanes(u)]
+        if lanes:
+            self._lanes(lanes)
+        if plain:
+            self._plain(plain)
+
+    def _argument(self, u: Any, r: Index, jj: Index, values: Any) -> Expr:
+        o = self.owner
+        sub = {symbol(s).name: c for s, c in zip(u.symbols[:u.kept], o.column_coords(jj), strict=True)}
+        sub.update({symbol(s).name: c for s, c in zip(u.symbols[u.kept:], unflatten(r, self.space),
+                                                      strict=True)})
+        return values.value(u.node.args[0], tuple(_rename(c, sub) for c in u.source))
+
+    def _lanes(self, sums: list) -> None:
+        o, scope = self.owner, self.owner.scope
+        w = o.w
+        long = not (isinstance(self.n, int) and self.n <= CHUNK)
+        lanes = {}
+        stacks = {}
+        for u in sums:
+            d = accumulator(u)
+            lanes[u.node.id] = Buffer(self.names.fresh("lanes"), d, 8 * o.width, "local")
+            scope.stmts.append(Alloc(lanes[u.node.id]))
+            if long:
+                # one entry per binary digit of the chunk count
+                levels = LEVELS if not isinstance(self.n, int) else (self.n // CHUNK + 1).bit_length() + 1
+                count = levels * 8 * o.width
+                stacks[u.node.id] = Buffer(self.names.fresh("stack"), d, count,
+                                           "local" if count * d.itemsize <= 1 << 18 else "heap")
+                scope.stmts.append(Alloc(stacks[u.node.id]))
+        if not long:
+            self._chunk(scope, as_index(0), as_index(self.n), sums, lanes)
+            ends = lanes
+        else:
+            c = counter(self.names.fresh("c"), None)
+            inner = Scope(scope, [symbol(c)])
+            ref = Ref(scope.names.fresh("n"), dtypes.int64, frozenset(inner.symbols))
+            inner.stmts.append(Let(ref.name, _min(CHUNK, self.n - c * CHUNK)))
+            self._chunk(inner, c * CHUNK, from_expr(ref, 0, CHUNK + 1), sums, lanes)
+            for u in sums:
+                inner.stmts.append(Call(_fn(u, "push"), (Address(stacks[u.node.id]), IndexValue(c),
+                                                         Address(lanes[u.node.id]), IndexValue(w * 8))))
+            chunks = (as_index(self.n) + (CHUNK - 1)) // CHUNK
+            scope.stmts.append(For(symbol(c), chunks, inner.stmts))
+            for u in sums:
+                scope.stmts.append(Call(_fn(u, "finish"), (Address(stacks[u.node.id]), IndexValue(chunks),
+                                                           IndexValue(w * 8))))
+            ends = stacks
+        over = frozenset(scope.symbols)
+        for u in sums:
+            out = Buffer(self.names.fresh("sum"), accumulator(u), o.width, "local", over)
+            scope.stmts += [Alloc(out), Call(_fn(u, "fold_rows"), (Address(ends[u.node.id]), IndexValue(w),
+                                                                   Address(out)))]
+            self._finish(u, out)
+
+    def _chunk(self, scope: Scope, start: Index, length: Index, sums: list, lanes: dict) -> None:
+        """Adds rows start .. start + length - 1 (one chunk) to fresh lanes."""
+        o, w = self.owner, self.owner.w
+        for u in sums:
+            scope.stmts.append(Call(_fn(u, "begin"), (Address(lanes[u.node.id]), IndexValue(w * 8))))
+        b = counter(self.names.fresh("b"), length)
+        in_block = Scope(scope, [symbol(b)])
+        l = counter(self.names.fresh("l"), 8)
+        in_lane = Scope(in_block, [symbol(l)])
+        # rows of this lane in this block: b + l, b + l + 8, ... below length
+        left = length - b - l + 7
+        count = Ref(scope.names.fresh("rows"), dtypes.int64, frozenset(in_lane.symbols))
+        known = length.constant
+        if known is not None and known % 64 == 0:
+            k_end: Any = as_index(8)
+        else:
+            in_lane.stmts.append(Let(count.name, Apply("lane_rows", (IndexValue(left),), dtypes.int64, "")))
+            k_end = from_expr(count, 0, 9)
+        inside: list[Stmt] = []
+        buffered = []
+        for u in sums:
+            where = self._direct(u, start + b + l, w)
+            if where is None:
+                buffered.append(u)
+                continue
+            address, ld = where
+            inside.append(Call(_fn(u, "rows"), (Address(lanes[u.node.id], l * w), address, IndexValue(ld * 8),
+                                                IndexValue(k_end), IndexValue(w))))
+        if buffered:
+            k = counter(self.names.fresh("k"), k_end)
+            in_rows = Scope(in_lane, [symbol(k)])
+            jj = counter(self.names.fresh("j"), o.width)
+            in_cols = Scope(in_rows, [symbol(jj)])
+            values = o._values()
+            roots = [cast(self._argument(u, start + b + l + k * 8, jj, values), accumulator(u)) for u in buffered]
+            es = [Buffer(self.names.fresh("e"), accumulator(u), 8 * o.width, "local") for u in buffered]
+            for e, short in zip(es, place(in_cols, roots, o.pinned), strict=True):
+                in_cols.stmts.append(Store(e, k * o.width + jj, short))
+            in_rows.stmts.append(For(symbol(jj), w, in_cols.stmts, "vector"))
+            inside += [Alloc(e) for e in es]
+            inside.append(For(symbol(k), k_end, in_rows.stmts))
+            for u, e in zip(buffered, es, strict=True):
+                inside.append(Call(_fn(u, "rows"), (Address(lanes[u.node.id], l * w), Address(e),
+                                                    IndexValue(o.width), IndexValue(k_end), IndexValue(w))))
+        if k_end.is_constant:
+            in_lane.stmts += inside
+        else:
+            in_lane.stmts.append(If(Apply("gt", (count, Const(0, dtypes.int64)), dtypes.bool_), inside))
+        in_block.stmts.append(For(symbol(l), 8, in_lane.stmts))
+        scope.stmts.append(For(symbol(b), length, in_block.stmts, step=64))
+
+    def _direct(self, u: Any, r: Index, w: Any) -> tuple[Address, Any] | None:
+        """(first element, distance between rows) when the tile's rows lie in memory as they are."""
+        if len(self.space) != 1:
+            return None
+        k, jj = counter("direct_k", None), counter("direct_j", self.owner.width)
+        e = self._argument(u, r + k, jj, self.owner._values())
+        if not isinstance(e, Load) or e.dtype is not accumulator(u):
+            return None
+        ld = e.index.coefficient(symbol(k))
+        if ld is None or e.index.coefficient(symbol(jj)) != 1:
+            return None
+        return Address(e.buffer, e.index.substitute({symbol(k): 0, symbol(jj): 0})), as_index(ld)
+
+    def _plain(self, sums: list) -> None:
+        """Order-free reductions: one accumulator per column."""
+        o, scope = self.owner, self.owner.scope
+        state: dict[int, list[Buffer]] = {}
+        for u in sums:
+            acc = Buffer(self.names.fresh("acc"), accumulator(u), o.width, "local", frozenset(scope.symbols))
+            state[u.node.id] = [acc]
+            scope.stmts.append(Alloc(acc))
+            if kind_of(u).startswith("arg"):
+                at = Buffer(self.names.fresh("where"), dtypes.int64, o.width, "local", frozenset(scope.symbols))
+                state[u.node.id].append(at)
+                scope.stmts.append(Alloc(at))
+        jj = counter(self.names.fresh("j"), o.width)
+        start = [Store(b, jj, identity(u) if i == 0 else Const(0, dtypes.int64))
+                 for u in sums for i, b in enumerate(state[u.node.id])]
+        scope.stmts.append(For(symbol(jj), o.w, list(start), "vector"))
+        r = counter(self.names.fresh("r"), self.n)
+        in_rows = Scope(scope, [symbol(r)])
+        jj = counter(self.names.fresh("j"), o.width)
+        in_cols = Scope(in_rows, [symbol(jj)])
+        values = o._values()
+        shorts = place(in_cols, [self._argument(u, r, jj, values) for u in sums], o.pinned)
+        for u, x in zip(sums, shorts, strict=True):
+            acc = state[u.node.id][0]
+            if not kind_of(u).startswith("arg"):
+                in_cols.stmts.append(Store(acc, jj, combine(u, Load(acc, jj), x)))
+                continue
+            at = state[u.node.id][1]
+            x_ref = Ref(scope.names.fresh("x"), x.dtype, frozenset(in_cols.symbols))
+            take = Ref(scope.names.fresh("take"), dtypes.bool_, frozenset(in_cols.symbols))
+            in_cols.stmts += [Let(x_ref.name, x), Let(take.name, wins(u, Load(acc, jj), x_ref)),
+                              Store(acc, jj, Select(take, x_ref, Load(acc, jj))),
+                              Store(at, jj, Select(take, IndexValue(r), Load(at, jj)))]
+        in_rows.stmts.append(For(symbol(jj), o.w, in_cols.stmts, "vector"))
+        scope.stmts.append(For(symbol(r), self.n, in_rows.stmts))
+        for u in sums:
+            self._finish(u, state[u.node.id][-1])
+
+    def _finish(self, u: Any, out: Buffer) -> None:
+        o = self.owner
+        jj = counter(self.names.fresh("j"), o.width)
+        scope = Scope(o.scope, [symbol(jj)])
+        o.finish_columns(u, jj, scope, rounded(Load(out, jj), u.node.dtype))
+        o.scope.stmts.append(For(symbol(jj), o.w, scope.stmts, "vector"))

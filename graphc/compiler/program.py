@@ -1,0 +1,305 @@
+"""Programs: takes a captured Graph, gives a `Program` that runs it as compiled C.
+
+`build` looks for a stored record first: a warm process runs no pass, no template and no compiler, and
+imports neither networkx nor jinja2. Invariant: a call with a non-zero status has changed no input.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..base import dtypes
+from ..base.config import config
+from ..base.errors import GraphcError
+from ..ir.graph import Graph, Node
+from ..ir.index import Index
+from ..ir.text import graph_text
+from ..native import build as native_build
+from ..native import cpu, library
+from ..native.cache import digest, disk_cache
+from .inspect.views import KernelInfo, kernel_from_record, why_text
+
+FORMAT = 3          # of the record; older ones are rebuilt
+RECORD = "program.json"
+SOURCE = "program.c"
+
+
+class ProgramError(GraphcError):
+    """A compiled program stopped: an index out of range, a division by zero, no memory. Nothing was
+    written. `status` is what the program returned."""
+
+    def __init__(self, status: int, message: str):
+        self.status = status
+        super().__init__(message)
+
+
+class Program:
+    """A compiled graph. `call` runs it; `kernels`, `source`, `memory`, `why_not_fused`, `graph_before` and
+    `graph_after` show what it is."""
+
+    def __init__(self, record: dict, path: str, source: str, constants: list,
+                 opaque: dict[int, Callable] | None = None):
+        self._record, self._path = record, path
+        self.source = source
+        self.messages: list[str] = record["messages"]
+        self.graph_before, self.graph_after = record["before"], record["after"]
+        self.memory: str = record["memory"]
+        self._constants = constants         # graph outputs that are no arrays: (position, value)
+        self._opaque = opaque or {}
+        self._program = library.program(path)
+        self._run, self._api = self._program.run, self._program.api
+        self._states: list[_State] = []
+        self._out = [(i, _Spec(*spec)) for i, spec in record["outputs"]]
+        self._count = record["results"]
+        self._symbols = record["symbols"]
+        self._arena_size = _size(record["arena"])
+        self.cached = False
+
+    @property
+    def kernels(self) -> list[KernelInfo]:
+        return [kernel_from_record(r) for r in self._record["kernels"]]
+
+    @property
+    def why_not_fused(self) -> str:
+        return why_text([tuple(r) for r in self._record["refused"]])
+
+    def record(self) -> dict:
+        """What `load` needs, JSON-able."""
+        return self._record
+
+    # ---------------------------------------------------------------- running
+
+    def call(self, arrays: Sequence[np.ndarray], scalars: Sequence[float] = (),
+             rng: Sequence[tuple[int, int]] = (), sizes: Sequence[int] = ()) -> list:
+        """The results in the order of the graph's outputs, in fresh memory; updates are written into
+        `arrays`. Raises ProgramError with nothing written."""
+        state = self._states.pop() if self._states else _State(self)
+        try:
+            table, refs = state.table, state.refs
+            i = 0
+            for a in arrays:
+                if refs[i]() is not a:
+                    state.set_input(i, a)
+                i += 1
+            if scalars:
+                state.scalars[0:len(scalars)] = scalars
+            if rng or sizes or state.dynamic:
+                state.set_sizes(self, sizes, rng)
+            values = dict(zip(self._symbols, sizes, strict=True)) if self._symbols else None
+            results: list = [None] * self._count
+            keep = []
+            for at, spec in self._out:
+                a = spec.make(values)
+                p = spec.pointer(a)
+                table[i] = p
+                keep.append(p)
+                results[at] = a
+                i += 1
+            if self._opaque:
+                status = self._segments(state, arrays, results, values)
+            else:
+                status = self._run(self._api, table, state.sizes, state.scalars)
+            if status:
+                raise ProgramError(status, self._message(status))
+        finally:
+            self._states.append(state)
+        for at, value in self._constants:
+            results[at] = value
+        return results
+
+    def _message(self, status: int) -> str:
+        if status < 0:
+            return "not enough memory"
+        return self.messages[status - 1] if status <= len(self.messages) else f"status {status}"
+
+    def _segments(self, state: _State, arrays: Sequence, results: list, values: dict | None) -> int:
+        """Native segments with the opaque operators between them."""
+        slot = len(self._symbols) + 2 * self._record["draws"]
+        for k in range(self._record["segments"]):
+            state.sizes[slot] = k
+            status = self._run(self._api, state.table, state.sizes, state.scalars)
+            if status:
+                return status
+            if k in self._opaque:
+                self._opaque[k](state, arrays, results, values)
+        return 0
+
+
+class _Spec:
+    """How to make one output array."""
+
+    __slots__ = ("shape", "strides", "dtype", "dense", "fixed", "span", "small")
+
+    def __init__(self, dtype: str, shape: list, strides: list, dense: bool):
+        self.dtype = dtypes.dtype_named(dtype).np
+        self.shape, self.strides, self.dense = [_size(s) for s in shape], [_size(s) for s in strides], dense
+        self.fixed = all(isinstance(s, int) for s in self.shape)
+        if self.fixed:
+            self.shape = tuple(self.shape)      # type: ignore[assignment]
+            self.strides = tuple(self.strides)  # type: ignore[assignment]
+        self.small = self.fixed and dense and int(np.prod(shape)) * self.dtype.itemsize < library.LARGE
+
+    def make(self, values: dict | None) -> np.ndarray:
+        if self.small:
+            return np.empty(self.shape, self.dtype)
+        shape, strides = self.shape, self.strides
+        if not self.fixed:
+            shape = tuple(_value(s, values) for s in shape)     # type: ignore[assignment]
+            strides = tuple(_value(s, values) for s in strides)  # type: ignore[assignment]
+        if self.dense:
+            return library.empty(shape, self.dtype)             # type: ignore[arg-type]
+        span = 1 + sum((n - 1) * s for n, s in zip(shape, strides, strict=True)) if 0 not in shape else 1
+        size = self.dtype.itemsize
+        return np.lib.stride_tricks.as_strided(library.empty((span,), self.dtype), shape,
+                                               [s * size for s in strides])
+
+    def pointer(self, a: np.ndarray) -> Any:
+        return library.pointer(a) if self.dense else address(a)
+
+
+class _State:
+    """The buffers of one call in flight: pointer table, arena, scalars, sizes."""
+
+    __slots__ = ("table", "refs", "scalars", "sizes", "arena", "keep", "dynamic", "inputs")
+
+    def __init__(self, program: Program):
+        r = program._record
+        n = r["inputs"]
+        ffi = cpu.ffi()
+        self.inputs = n
+        self.table = ffi.new("void *[]", n + len(r["outputs"]) + 1)
+        self.refs: list = [_nothing] * n
+        self.keep: list = [None] * n
+        self.scalars = ffi.new("double[]", max(r["scalars"], 1))
+        self.sizes = ffi.new("int64_t[]", len(r["symbols"]) + 2 * r["draws"] + 1)
+        self.dynamic = bool(r["symbols"])
+        self.arena = None
+        if not self.dynamic:
+            self._grow(int(program._arena_size))
+
+    def _grow(self, size: int) -> None:
+        if self.arena is None or self.arena.size < size + 64:
+            self.arena = library.empty((size + 64,), np.dtype(np.uint8))
+        start = address_of(self.arena)
+        self.table[len(self.table) - 1] = cpu.ffi().cast("void *", start + -start % 64)
+
+    def set_input(self, i: int, a: np.ndarray) -> None:
+        if a.flags.c_contiguous:
+            p = library.pointer(a)
+            self.table[i] = p
+        else:
+            self.table[i] = address(a)
+        self.refs[i] = weakref.ref(a)
+
+    def set_sizes(self, program: Program, sizes: Sequence[int], rng: Sequence[tuple[int, int]]) -> None:
+        i = 0
+        for s in sizes:
+            self.sizes[i] = s
+            i += 1
+        for seed, offset in rng:
+            self.sizes[i] = seed - (1 << 64) if seed >= 1 << 63 else seed
+            self.sizes[i + 1] = offset - (1 << 64) if offset >= 1 << 63 else offset
+            i += 2
+        if self.dynamic:
+            self._grow(_value(program._arena_size, dict(zip(program._symbols, sizes, strict=True))))
+
+    def arena_view(self, offset: int, shape: tuple, strides: tuple, dtype: Any) -> np.ndarray:
+        """An array over arena memory."""
+        start = address_of(self.arena)
+        at = -start % 64 + offset
+        span = 1 + sum((n - 1) * s for n, s in zip(shape, strides, strict=True)) if 0 not in shape else 0
+        flat = self.arena[at:at + span * dtype.itemsize].view(dtype)       # type: ignore[index]
+        return np.lib.stride_tricks.as_strided(flat, shape, [s * dtype.itemsize for s in strides])
+
+
+def _nothing() -> None:
+    return None
+
+
+def address_of(a: Any) -> int:
+    return a.__array_interface__["data"][0]
+
+
+def address(a: np.ndarray) -> Any:
+    """A pointer to the first element of any array; keeps nothing alive."""
+    return cpu.ffi().cast("void *", a.__array_interface__["data"][0])
+
+
+def _size(x: Any) -> Any:
+    """An int, or compiled code for a size that depends on symbols."""
+    return x if isinstance(x, int) else compile(x, "<size>", "eval")
+
+
+def _value(x: Any, values: dict | None) -> int:
+    return x if isinstance(x, int) else eval(x, {"__builtins__": {}}, values)
+
+
+# ---------------------------------------------------------------- building
+
+_STAMP: list[str] = []
+
+
+def _stamp() -> str:
+    """Changes when the compiler's own sources do."""
+    if not _STAMP:
+        here = os.path.dirname(os.path.abspath(__file__))
+        root = os.path.dirname(here)
+        parts = []
+        for folder in ("base", "ir", "ops", "compiler", "compiler/passes", "compiler/lower",
+                       "compiler/codegen", "compiler/inspect"):
+            with os.scandir(os.path.join(root, folder)) as entries:
+                for e in sorted(entries, key=lambda e: e.name):
+                    if e.name.endswith(".py"):
+                        st = e.stat()
+                        parts.append(f"{folder}/{e.name} {st.st_size} {st.st_mtime_ns}")
+        from ..base.resources import templates_dir
+        for path in sorted((templates_dir() / "c").iterdir()):
+            st = path.stat()
+            parts.append(f"{path.name} {st.st_size} {st.st_mtime_ns}")
+        _STAMP.append(digest(*parts))
+    return _STAMP[0]
+
+
+def key_of(graph: Graph, fast_math: bool = False) -> str:
+    """The cache key: the captured graph's text with types, the compiler, the runtime, our own sources."""
+    draws = ",".join(f"{k}:{v}" for k, v in sorted(graph.draws.items()))
+    return digest("program", str(FORMAT), _stamp(), native_build.fingerprint(), str(fast_math), draws,
+                  graph_text(graph))
+
+
+def build(graph: Graph, *, fast_math: bool = False, name: str = "program") -> Program:
+    """The program of a captured graph, from the cache where it is there.
+
+    Raises NativeBuildError without a C compiler."""
+    key = key_of(graph, fast_math)
+    constants = [(i, o) for i, o in enumerate(graph.outputs) if not isinstance(o, Node)]
+    entry = disk_cache().get(key)
+    if entry is not None:
+        record = json.loads(entry.files[RECORD])
+        if not record["opaque"]:
+            program = Program(record, entry.path(native_build.LIBRARY), entry.files[SOURCE].decode(),
+                              constants)
+            program.cached = True
+            return program
+    from .driver import compile_graph
+    record, source, opaque = compile_graph(graph, name)
+    if config.debug >= 5:
+        import sys
+        print(source, file=sys.stderr)
+    entry = native_build.shared_object({SOURCE: source}, key=key,
+                                       extras={RECORD: json.dumps(record).encode()})
+    return Program(record, entry.path(native_build.LIBRARY), source, constants, opaque)
+
+
+def load(record: dict, path: str, source: str = "", constants: Sequence = ()) -> Program:
+    """A program from its record and its library file."""
+    return Program(record, path, source, list(constants))
+
+
+__all__ = ["Index", "Program", "ProgramError", "build", "key_of", "load"]
