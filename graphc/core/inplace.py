@@ -155,3 +155,23 @@ def apply_function(fn: Any, target: Tensor, args: tuple, kwargs: dict) -> Tensor
     except (RuntimeError, IndexError, TypeError, ValueError) as e:
         raise with_user_line(e) from None
     return target
+
+
+Tensor._regenerate = regenerate
+
+
+def update(op: Op, inputs: tuple, attrs: tuple = ()) -> None:
+    """Runs an op whose outputs replace some of its inputs (`writes` in its record): with its in-place
+    kernel in eager mode, through its body under capture. Nothing is recorded on the tape."""
+    writes = op.extra["writes"]
+    if STATE.tracer is None:
+        arrays = [t._array if isinstance(t, Tensor) else t for t in inputs]
+        if op.extra["inplace"](*arrays, *attrs):
+            for i in writes:
+                if inputs[i] is not None:
+                    inputs[i]._storage.version += 1
+            return
+    out = dispatch.apply(op, inputs, attrs)
+    for i, value in zip(writes, out, strict=True):
+        if inputs[i] is not None:
+            dispatch.write(inputs[i], value)

@@ -69,6 +69,7 @@ class Tensor:
     _multi_view: str = ""           # op name, for views that come several at once
     _inference: bool = False
     _offset: int = 0                # storage offset while traced
+    _regenerate: Any                # attached by core.inplace
 
     if TYPE_CHECKING:               # `graphc/methods.py` attaches operators and methods
         dtype: DType
@@ -159,8 +160,7 @@ class Tensor:
     @property
     def grad_fn(self) -> Any:
         if self._base is not None and self._rebase_seen != self._base._rebased:
-            from .inplace import regenerate
-            regenerate(self)
+            self._regenerate()
         return self._fn
 
     @property

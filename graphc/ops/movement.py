@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..core.tensor import Tensor
-from ..ir.op import Make, Sample
+from ..ir.op import Make, Sample, get
 from ..ir.types import (TensorType, contiguous_strides, dim_index, is_dense, numel, pointwise_strides,
                         view_strides)
 from .define import movement
@@ -194,8 +194,7 @@ slice_ = movement(
 
 
 def _embed(g: Tensor, input_type: TensorType, dim: int, start: Any, step: int) -> Tensor:
-    from .gather import slice_backward
-    return slice_backward(g, tuple(input_type.shape), dim, start, step)
+    return get("slice_backward")(g, tuple(input_type.shape), dim, start, step)
 
 
 def _select_infer(input: TensorType, dim: int, index: Any) -> TensorType:
@@ -353,8 +352,7 @@ def _diagonal_vjp(g: Tensor, input_type: TensorType, offset: int, dim1: int, dim
     st = zeros.stride()
     keep = [i for i in range(len(st)) if i not in (dim1, dim2)]
     start = max(-offset, 0) * st[dim1] + max(offset, 0) * st[dim2]
-    from .gather import as_strided_scatter
-    return as_strided_scatter(zeros, g, tuple(g.shape), (*(st[i] for i in keep), st[dim1] + st[dim2]), start)
+    return get("as_strided_scatter")(zeros, g, tuple(g.shape), (*(st[i] for i in keep), st[dim1] + st[dim2]), start)
 
 
 def _diagonal_kernel(a: np.ndarray, offset: int, dim1: int, dim2: int) -> np.ndarray:
@@ -401,12 +399,11 @@ def overlaps(shape: tuple, strides: tuple) -> bool:
 
 
 def _as_strided_vjp(g: Tensor, input_type: TensorType, shape: tuple, strides: tuple, offset: Any) -> Tensor:
-    from .gather import as_strided_accumulate, as_strided_scatter
     zeros = g.new_zeros(tuple(input_type.shape))
     if tuple(input_type.strides) != contiguous_strides(input_type.shape):
         zeros = clone(zeros, tuple(input_type.strides))
-    op = as_strided_accumulate if overlaps(shape, strides) else as_strided_scatter
-    return op(zeros, g, shape, strides, offset)
+    name = "as_strided_accumulate" if overlaps(shape, strides) else "as_strided_scatter"
+    return get(name)(zeros, g, shape, strides, offset)
 
 
 as_strided = movement(
