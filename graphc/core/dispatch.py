@@ -231,7 +231,7 @@ def run(op: Op, inputs: tuple, attrs: tuple) -> Any:
             return wrap(result, parent.dtype)       # reshape that had to copy
         return view_of(parent, result)
     if type(result) is tuple:
-        return tuple([wrap(r) for r in result])
+        return tuple([None if r is None else wrap(r) for r in result])
     return wrap(result)
 
 

@@ -393,8 +393,12 @@ def accumulate_grad(leaf: Tensor, g: Tensor, fresh: bool, create_graph: bool) ->
         if create_graph:
             set_grad(leaf, g if fresh else g.clone())
         else:
-            mine = fresh and g.is_contiguous() == leaf.is_contiguous()    # type: ignore[attr-defined]
-            set_grad(leaf, g.detach() if mine else g.detach().clone())    # type: ignore[attr-defined]
+            d: Any = g.detach()         # type: ignore[attr-defined]
+            if d.type_.strides != leaf.type_.strides and leaf.type_.is_contiguous:
+                d = d.contiguous() if not d.type_.is_contiguous else d if fresh else d.clone()
+            elif not fresh:
+                d = d.clone()
+            set_grad(leaf, d)
     elif create_graph:
         set_grad(leaf, old + g)     # type: ignore[operator]
     else:
@@ -487,8 +491,12 @@ def _is_fresh(g: Tensor, results: Sequence, grads: list) -> bool:
         return False
     if sum(1 for r in results if isinstance(r, Tensor) and r._storage is s) > 1:
         return False
-    # 2 references: the tensor's own slot and getrefcount's argument, +1 for the local name `s`
-    return g._base is None and sys.getrefcount(s) <= 3
+    # references: the tensor's own slot, the local name `s`, getrefcount's argument; a view's base, which
+    # only the view may hold (its attribute, the local name, the argument), is one more
+    base = g._base
+    if base is not None:
+        return sys.getrefcount(base) <= 3 and sys.getrefcount(s) <= 4
+    return sys.getrefcount(s) <= 3
 
 
 def _run_pre_hooks(entry: TapeEntry, grads: list) -> list:

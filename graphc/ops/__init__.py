@@ -1,4 +1,4 @@
 """The operators: one file per family, one record per op. Importing this room fills the op table."""
 
-from . import (composite, contract, gather, kernels, movement, pointwise, random,  # noqa: F401
-               reduce)
+from . import (composite, contract, gather, kernels, movement, optim_steps, pointwise,  # noqa: F401
+               random, reduce)

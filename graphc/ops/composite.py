@@ -9,6 +9,7 @@ import numpy as np
 
 from ..base import dtypes
 from ..base.dtypes import from_numpy_dtype
+from ..core.modes import STATE
 from ..core.tensor import Tensor
 from ..ir.op import Make, Sample
 from ..ir.types import TensorType, numel
@@ -167,10 +168,12 @@ def _layer_norm_infer(input: TensorType, weight: Any, bias: Any, n: int, eps: fl
 
 
 def _layer_norm_vjp(gs: list, input: Tensor, weight: Any, bias_type: Any, mean: Tensor, rstd: Tensor,
-                    n: int, needs: tuple) -> tuple:
+                    n: int, eps: float, needs: tuple) -> tuple:
     g = gs[0]
     if g is None:
         return None, None, None
+    if STATE.grad:      # the gradient is differentiated again: mean and rstd depend on input
+        mean, rstd = _norm_parts(input, n, eps)
     dims = tuple(range(input.ndim - n, input.ndim))
     xh = (input - mean) * rstd
     dx = dw = db = None

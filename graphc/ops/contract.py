@@ -64,8 +64,16 @@ def _mm_samples() -> list[Sample]:
     return out
 
 
+def _mm_grad_mat2(g: Tensor, input: Tensor, mat2_type: TensorType) -> Tensor:
+    # of a transposed matrix (a Linear layer's weight) so that the transpose of the result is row-major
+    n, m = mat2_type.strides
+    if n == 1 and m != 1:
+        return swap(mm(swap(g, 0, 1), input), 0, 1)
+    return mm(swap(input, 0, 1), g)
+
+
 mm = contract("mm", _mm_kernel, _mm_infer, inputs=("input", "mat2"), samples=_mm_samples,
-              vjp=[lambda g, mat2: mm(g, swap(mat2, 0, 1)), lambda g, input: mm(swap(input, 0, 1), g)])
+              vjp=[lambda g, mat2: mm(g, swap(mat2, 0, 1)), _mm_grad_mat2])
 
 
 def _bmm_infer(input: TensorType, mat2: TensorType) -> TensorType:

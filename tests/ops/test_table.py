@@ -31,6 +31,9 @@ def test_infer_agrees_with_eager(op, s):
     if op.kind == "composite" and any(t.dtype.is_half for t in inputs if isinstance(t, Tensor)):
         inferred = ()       # runs in float32 and rounds: the body's own ops are what is inferred
     for got, want in zip(results, inferred, strict=False):
+        if got is None or want is None:
+            assert got is want
+            continue
         assert tuple(got.shape) == tuple(want.shape)
         assert got.dtype is want.dtype
         expected = tuple(st for st, n in zip(want.strides, want.shape, strict=True) if n != 1)
