@@ -1,0 +1,345 @@
+"""`graphc.compile`: takes a function or a Module, gives a callable that runs it as compiled programs.
+
+A call tries the known specialisations (guards first), else captures and builds a new one. Invariant: a
+compiled call does exactly what the eager call does, or the eager call is made instead, visibly.
+"""
+
+from __future__ import annotations
+
+import functools
+import types
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from .base import pytree
+from .base.config import config
+from .base.errors import CaptureBreak, Origin, user_origin
+from .compiler.capture.entry import MISS, Entry
+from .compiler.capture.guards import ReadSet
+from .compiler.capture.program import Captured, capture
+from .core.modes import STATE
+from .core.tensor import Tensor
+
+_MANY = 8       # specialisations before a warning
+
+
+def compile(model: Any = None, *, fullgraph: bool = False, dynamic: bool | None = None,
+            fast_math: bool = False, backend: str = "c", mode: str | None = None,
+            options: dict | None = None, disable: bool = False) -> Any:
+    """A compiled version of `model`, a function or a Module; also a decorator, with or without arguments.
+
+    fullgraph: raise `CaptureBreak` with the user's line instead of running eagerly where capture is
+    impossible. dynamic: accepted; sizes are static. fast_math: allow results that differ in the last bits.
+    backend: "c" (native code), or "interpret" (every node through the eager kernels).
+    https://docs.pytorch.org/docs/stable/generated/torch.compile.html"""
+    if backend not in ("c", "interpret"):
+        raise RuntimeError(f'Invalid backend: {backend!r}, should be one of ["c", "interpret"]')
+    if model is None:
+        return functools.partial(compile, fullgraph=fullgraph, dynamic=dynamic, fast_math=fast_math,
+                                 backend=backend, mode=mode, options=options, disable=disable)
+    if disable:
+        return model
+    settings = {"fullgraph": fullgraph, "fast_math": fast_math, "backend": backend}
+    if isinstance(model, CompiledFunction):
+        model = model.fn
+    if hasattr(model, "children") and hasattr(model, "_parameters"):
+        return CompiledModule(model, settings)
+    if not callable(model):
+        raise TypeError(f"compile() needs a function or a Module, not {type(model).__name__}")
+    return CompiledFunction(model, settings)
+
+
+class Specialisation:
+    """One compiled program with its guards."""
+
+    def __init__(self, captured: Captured, program: Any):
+        self.captured, self.program = captured, program
+        self.call = Entry(captured, program).build()
+        self.calls = 0
+
+    def mismatch(self, leaves: list, spec: Any) -> str:
+        """Why this specialisation did not serve a call, in words."""
+        c = self.captured
+        if spec != c.arg_spec:
+            return "the arguments are nested or named differently"
+        for i, (was, now) in enumerate(zip(c.leaves, leaves, strict=True)):
+            found = _difference(was, now)
+            if found:
+                return f"argument {i}: {found}"
+        if (STATE.grad, STATE.inference) != c.mode[:2]:
+            return f"grad mode was {c.mode[0]}, now {STATE.grad}"
+        changed = c.reads.changed()
+        if changed:
+            return "; ".join(changed[:3])
+        for text, (outcome, origin) in c.scalar_guards.items():
+            return f"a number that decided something changed ({text} was {outcome}, {origin})"
+        return "other tensors share memory, or a .grad is set differently"
+
+
+def _difference(was: Any, now: Any) -> str:
+    if isinstance(was, Tensor) and isinstance(now, Tensor):
+        if was.dtype is not now.dtype:
+            return f"dtype was {was.dtype}, now {now.dtype}"
+        if was.shape != now.shape:
+            return f"shape was {list(was.shape)}, now {list(now.shape)}"
+        if was._array is not None and was.stride() != now.stride():
+            return f"strides were {list(was.stride())}, now {list(now.stride())}"
+        if was._needs is not now._needs:
+            return f"requires_grad was {was._needs}, now {now._needs}"
+        return ""
+    if type(was) is not type(now):
+        return f"was {type(was).__name__}, now {type(now).__name__}"
+    if type(was) is not float and was is not now and was != now:
+        return f"was {was!r}, now {now!r}"
+    return ""
+
+
+class CompiledFunction:
+    """A compiled function. Inspect it: `.graph`, `.kernels`, `.source`, `.memory`, `.why_not_fused`,
+    `.explain()` speak of the program that ran last."""
+
+    def __init__(self, fn: Callable, settings: dict):
+        self.fn, self.settings = fn, settings
+        self.specialisations: list[Specialisation] = []
+        self._calls: list[Callable] = []
+        self._breaks: dict[Any, CaptureBreak] = {}
+        self._warned: set = set()
+        self.history: list[str] = []
+        functools.update_wrapper(self, fn, updated=())
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if STATE.tracer is not None:
+            return self.fn(*args, **kwargs)
+        try:
+            for call in self._calls:
+                result = call(args, kwargs)
+                if result is not MISS:
+                    return result
+        except _program_error() as e:
+            return self._replay(e, args, kwargs)
+        return self._miss(args, kwargs)
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        return self if instance is None else types.MethodType(self, instance)
+
+    # ---- misses
+
+    def _miss(self, args: tuple, kwargs: dict) -> Any:
+        leaves, spec = pytree.flatten((args, kwargs))
+        key = _key(leaves, spec)
+        if key in self._breaks:
+            return self.fn(*args, **kwargs)
+        try:
+            made = self._specialise(leaves, spec)
+        except CaptureBreak as e:
+            if self.settings["fullgraph"]:
+                raise
+            self._breaks[key] = e
+            self._warn(e)
+            return self.fn(*args, **kwargs)
+        except Exception as error:      # noqa: BLE001  (the user's own error: eager raises it, too)
+            return self._eagerly(error, args, kwargs)
+        try:
+            result = made.call(args, kwargs)
+        except _program_error() as e:
+            return self._replay(e, args, kwargs)
+        if result is MISS:
+            raise RuntimeError("a program was just captured for this call, but its guards exclude it:\n" +
+                               made.mismatch(leaves, spec))
+        return result
+
+    def _specialise(self, leaves: list, spec: Any) -> Specialisation:
+        reasons = [s.mismatch(leaves, spec) for s in self.specialisations[:1]]
+        reads = ReadSet()
+        reads.follow(self.fn, getattr(self.fn, "__name__", "the function"))
+        for x in leaves:
+            if not isinstance(x, Tensor):
+                reads.follow(x, "an argument")
+        captured = capture(self.fn, leaves, spec, reads)
+        late = {(id(m), k) for kind, what, _ in captured.scalar_leaves if kind == "item" for m, k in [what]}
+        reads.settle(late)
+        changed = reads.changed()
+        if changed:
+            raise CaptureBreak("Python state changes while the function runs: " + changed[0],
+                               "change it outside of the compiled function",
+                               Origin(*_home(self.fn)))
+        made = Specialisation(captured, self._build(captured.graph))
+        self.specialisations.insert(0, made)
+        self._calls.insert(0, made.call)
+        self.history.append(reasons[0] if reasons else "first call")
+        if config.debug >= 1:
+            print(f"graphc: compiled {getattr(self.fn, '__name__', self.fn)}: {self.history[-1]}")
+        if len(self.specialisations) == _MANY:
+            warnings.warn(f"{getattr(self.fn, '__name__', self.fn)} has been compiled {_MANY} times; last reason: "
+                          f"{self.history[-1]}", stacklevel=5)
+        return made
+
+    def _build(self, graph: Any) -> Any:
+        return build(graph, self.settings, getattr(self.fn, "__name__", "program"))
+
+    def _replay(self, error: Any, args: tuple, kwargs: dict) -> Any:
+        """The program stopped at a run-time error and changed nothing: eager mode raises its own."""
+        result = self.fn(*args, **kwargs)
+        warnings.warn(f"compiled code reported an error that eager mode did not: {error}", stacklevel=4)
+        return result
+
+    def _eagerly(self, error: BaseException, args: tuple, kwargs: dict) -> Any:
+        """Capturing raised: eager mode raises the same, with its own state; else the error is ours."""
+        result = self.fn(*args, **kwargs)
+        if self.settings["fullgraph"] or config.check:
+            raise error
+        self._warn(CaptureBreak(f"capture failed with {type(error).__name__}: {error}", "", user_origin(4)))
+        self._breaks[_key(*pytree.flatten((args, kwargs)))] = CaptureBreak(str(error))
+        return result
+
+    def _warn(self, e: CaptureBreak) -> None:
+        if e.origin not in self._warned:
+            self._warned.add(e.origin)
+            warnings.warn(f"not compiled, runs eagerly: {e}", stacklevel=5)
+
+    # ---- inspection
+
+    @property
+    def _last(self) -> Specialisation:
+        if not self.specialisations:
+            raise RuntimeError("nothing is compiled yet: call the function first")
+        return self.specialisations[0]
+
+    @property
+    def graph(self) -> Any:
+        """The program's graph; `.graph.before` and `.graph.after` stand on the program."""
+        return self._last.program.graph_before
+
+    @property
+    def graph_after(self) -> Any:
+        return self._last.program.graph_after
+
+    @property
+    def program(self) -> Any:
+        return self._last.program
+
+    @property
+    def kernels(self) -> Any:
+        return self._last.program.kernels
+
+    @property
+    def source(self) -> str:
+        return self._last.program.source
+
+    @property
+    def memory(self) -> Any:
+        return self._last.program.memory
+
+    @property
+    def why_not_fused(self) -> Any:
+        return self._last.program.why_not_fused
+
+    def explain(self) -> str:
+        """What was compiled, what it depends on, why it was compiled again, and what runs eagerly."""
+        name = getattr(self.fn, "__name__", repr(self.fn))
+        lines = [f"{name}: {len(self.specialisations)} program(s)"]
+        for i, reason in enumerate(self.history):
+            s = self.specialisations[len(self.specialisations) - 1 - i]
+            c = s.captured
+            lines.append(f"  {i + 1}. {reason}: {len(c.graph.nodes)} nodes, {len(c.sources)} inputs, "
+                         f"{len(c.graph.outputs)} outputs, {len(c.graph.updates)} updates")
+            for x in c.leaves:
+                lines.append(f"     argument: {x.type_ if isinstance(x, Tensor) else repr(x)}")
+            lines += [f"     {check.what}" for check in c.reads.every_call]
+            if c.reads.modules:
+                lines.append(f"     the state of {len(c.reads.modules)} module(s)")
+            lines += [f"     {text} is {outcome!r}" + (f" ({origin})" if origin else "")
+                      for text, (outcome, origin) in c.scalar_guards.items()]
+        lines += [f"  eager: {e}" for e in self._breaks.values()]
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        return f"<compiled {getattr(self.fn, '__qualname__', self.fn)}>"
+
+
+class CompiledModule(CompiledFunction):
+    """A compiled Module: calls run compiled, everything else is the module's own."""
+
+    def __init__(self, module: Any, settings: dict):
+        object.__setattr__(self, "_orig_mod", module)
+        super().__init__(module, settings)
+
+    @property
+    def __class__(self) -> Any:         # isinstance(compiled, nn.Linear) holds
+        return type(object.__getattribute__(self, "_orig_mod"))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(object.__getattribute__(self, "_orig_mod"), name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _OWN:
+            object.__setattr__(self, name, value)
+        else:
+            setattr(self._orig_mod, name, value)
+
+    def train(self, mode: bool = True) -> Any:
+        self._orig_mod.train(mode)
+        return self
+
+    def eval(self) -> Any:
+        self._orig_mod.eval()
+        return self
+
+    def __repr__(self) -> str:
+        return f"Compiled({self._orig_mod!r})"
+
+
+_OWN = {"fn", "settings", "specialisations", "_calls", "_breaks", "_warned", "history", "__wrapped__",
+        "__name__", "__qualname__", "__doc__", "__module__", "__dict__"}
+
+
+def build(graph: Any, settings: dict, name: str) -> Any:
+    """A runnable program for a graph: native code, or the interpreter where nothing can be compiled."""
+    from .compiler.interpret import InterpretedProgram
+    if settings["backend"] == "interpret":
+        return InterpretedProgram(graph)
+    try:
+        from .compiler import program
+    except ImportError:
+        return InterpretedProgram(graph)
+    from .native import library
+    if not library.available():
+        return InterpretedProgram(graph)
+    return program.build(graph, fast_math=settings["fast_math"], name=name)
+
+
+class _NoError(Exception):
+    pass
+
+
+_ERRORS: list = []
+
+
+def _program_error() -> Any:
+    """The exception class of programs that stopped at run time (found once)."""
+    if not _ERRORS:
+        try:
+            from .compiler.program import ProgramError
+            _ERRORS.append((ProgramError, IndexError))
+        except ImportError:
+            _ERRORS.append((IndexError,))
+    return _ERRORS[0]
+
+
+def _key(leaves: list, spec: Any) -> Any:
+    """What tells calls apart that capture refused before."""
+    parts = []
+    for x in leaves:
+        if isinstance(x, Tensor):
+            parts.append((tuple(x.shape), x.dtype, x._needs))
+        elif isinstance(x, (int, str, bool, type(None))):
+            parts.append((type(x), x))
+        else:
+            parts.append(id(x) if type(x) is not float else float)
+    return (repr(spec), tuple(parts), STATE.grad)
+
+
+def _home(fn: Any) -> tuple[str, int]:
+    code = getattr(getattr(fn, "__func__", fn), "__code__", None)
+    return (code.co_filename, code.co_firstlineno) if code is not None else ("", 0)

@@ -1,0 +1,1 @@
+"""Capture: user code in, Graph plus guards plus a delivery plan out."""

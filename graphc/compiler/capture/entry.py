@@ -1,0 +1,435 @@
+"""The entry of a specialisation: takes a `Captured` and a program, gives `call(args)`, a Python function
+written for exactly these guards and outputs. It returns `MISS` when a guard fails and changes nothing then.
+Invariant: every guard is checked before the program runs, everything is delivered after it succeeded.
+"""
+
+from __future__ import annotations
+
+
+from typing import Any
+
+import numpy as np
+
+from ...base import dtypes, pytree
+from ...core import observe
+from ...core.modes import STATE
+from ...core.storage import Storage
+from ...core.tensor import Tensor, address
+from .guards import MISSING, unchanged
+from .lift import Source
+from .program import Captured, Made
+from .symbols import evaluator, same_number
+
+MISS: Any = type("Miss", (), {"__repr__": lambda self: "MISS"})()
+
+
+class Entry:
+    """Writes the source of one `call` and makes it."""
+
+    def __init__(self, captured: Captured, program: Any):
+        self.c, self.program = captured, program
+        self.lines: list[str] = []
+        self.names: dict[str, Any] = {
+            "MISS": MISS, "STATE": STATE, "EPOCH": observe.epoch, "MODES": dtypes, "new": object.__new__,
+            "Tensor": Tensor, "Storage": Storage, "run": program.call, "flatten": pytree.flatten,
+            "unflatten": pytree.unflatten, "same": same_number, "window": window, "region": region,
+            "unchanged": unchanged, "address": address}
+        self.epoch = [observe.epoch[0]]
+        self.held: dict[int, str] = {}
+
+    def add(self, line: str, depth: int = 1) -> None:
+        self.lines.append("    " * depth + line)
+
+    def const(self, value: Any, prefix: str = "k") -> str:
+        name = f"{prefix}{len(self.names)}"
+        self.names[name] = value
+        return name
+
+    def miss_if(self, condition: str) -> None:
+        self.add(f"if {condition}: return MISS")
+
+    # ---- pieces
+
+    def build(self) -> Any:
+        self._arguments()
+        self._modes()
+        self._facts()
+        self._numbers()
+        self._inputs()
+        self._alias_guards()
+        self._run()
+        self._deliver()
+        text = "def call(args, kwargs=None):\n" + "\n".join(self.lines) + "\n"
+        exec(compile(text, "<graphc entry>", "exec"), self.names)       # noqa: S102
+        call = self.names["call"]
+        call.source = text
+        call.epoch = self.epoch
+        return call
+
+    def _arguments(self) -> None:
+        c = self.c
+        n = len(c.leaves)
+        flat = _flat_count(c.arg_spec)
+        xs = ", ".join(f"x{i}" for i in range(n))
+        if flat == n:
+            self.miss_if(f"kwargs or len(args) != {n}")
+            if n:
+                self.add(f"{xs}{',' if n == 1 else ''} = args")
+        else:
+            spec = self.const(c.arg_spec)
+            self.add("leaves, spec = flatten((args, kwargs or {}))")
+            self.miss_if(f"spec != {spec}")
+            if n:
+                self.add(f"{xs}{',' if n == 1 else ''} = leaves")
+        for i, x in enumerate(c.leaves):
+            self._leaf(i, x)
+
+    def _leaf(self, i: int, x: Any) -> None:
+        if isinstance(x, Tensor):
+            kind, meta = self.const(type(x)), x.type_
+            self.miss_if(f"type(x{i}) is not {kind}")
+            self.add(f"a{i} = x{i}._array")
+            bytes_ = tuple(s * x.dtype.itemsize for s in meta.strides)
+            leaf = f" or (x{i}._fn is None) is not {x._fn is None}" if x._needs else ""
+            self.miss_if(f"a{i} is None or a{i}.shape != {self._tuple(meta.shape)} or "
+                         f"a{i}.strides != {self._tuple(bytes_)} or x{i}.dtype is not {self.const(x.dtype)} or "
+                         f"x{i}._needs is not {x._needs}{leaf}")
+        elif type(x) is float:
+            self.miss_if(f"type(x{i}) is not float")
+        elif type(x) in (int, bool, str, bytes, type(None)):
+            self.miss_if(f"type(x{i}) is not {self.const(type(x))} or x{i} != {x!r}")
+        else:
+            k = self.const(x)
+            self.miss_if(f"x{i} is not {k}")
+
+    def _tuple(self, values: tuple) -> str:
+        return repr(tuple(int(v) for v in values))
+
+    def _modes(self) -> None:
+        grad, inference, default = self.c.mode
+        extra = " or not STATE.inference" if inference else " or STATE.inference"
+        self.miss_if(f"STATE.grad is not {grad}{extra} or MODES._default is not {self.const(default)}")
+
+    def _facts(self) -> None:
+        reads = self.c.reads
+        self.names["revalidate"] = self._revalidate
+        e = self.const(self.epoch)
+        self.miss_if(f"EPOCH[0] != {e}[0] and not revalidate()")
+        for check in reads.every_call:
+            kind, seen = check.frozen[0], check.frozen[1]
+            if kind == "is" and isinstance(check.holder, dict):
+                got = f"{self.const(check.holder)}.get({check.key!r}, None)"
+            elif kind == "is" and check.key is None and hasattr(check.holder, "cell_contents"):
+                got = f"{self.const(check.holder)}.cell_contents"
+            elif kind == "is" and check.key == "__code__":
+                got = f"{self.const(check.holder)}.__code__"
+            elif kind == "is":
+                got = f"{self.const(check.read)}()"
+            else:
+                self.miss_if(f"not unchanged({self.const(check.read)}(), {self.const(check.frozen)})")
+                continue
+            self.miss_if(f"{got} is not {self.const(None if seen is MISSING else seen)}")
+
+    def _revalidate(self) -> bool:
+        """The epoch moved: are the facts about modules still true?"""
+        if all(c.holds() for c in self.c.reads.module_state):
+            self.epoch[0] = observe.epoch[0]
+            return True
+        return False
+
+    def _numbers(self) -> None:
+        c = self.c
+        if not c.scalar_leaves:
+            return
+        parts = []
+        for kind, what, of in c.scalar_leaves:
+            if kind == "arg":
+                parts.append(f"x{what}")
+            else:
+                mapping, key = what
+                name = f"n{len(parts)}"
+                self.add(f"{name} = {self.const(mapping)}.get({self.const(key)})")
+                self.miss_if(f"type({name}) is not {self.const(of)}")
+                parts.append(name)
+        self.add(f"s = ({', '.join(parts)},)")
+        for text, (outcome, _) in c.scalar_guards.items():
+            value = self.const(evaluator([text]))
+            self.miss_if(f"not same({value}(s)[0], {self.const(outcome)})")
+
+    def ref(self, source: Source) -> str:
+        """The expression of the tensor that a source names."""
+        if source.kind == "arg":
+            return f"x{source.ref}"
+        if source.kind == "grad":
+            return f"{self.ref(self._of(source.ref))}._grad"
+        t = source.ref
+        name = self.held.get(id(t))
+        if name is None:
+            name = self.held[id(t)] = self.const(t, "h")
+        return name
+
+    def _of(self, t: Tensor) -> Source:
+        for i, x in enumerate(self.c.leaves):
+            if x is t:
+                return Source("arg", i)
+        return Source("held", t)
+
+    def _inputs(self) -> None:
+        c = self.c
+        parts: list[str] = []
+        held: list[tuple] = []
+        for source, entry in c.grad_guards:
+            g = self.ref(source) + "._grad"
+            self.miss_if(f"{g} is {'not ' if entry is None else ''}None")
+        for i, source in enumerate(c.sources):
+            if source.kind == "arg":
+                parts.append(f"a{source.ref}")
+            elif source.kind == "const":
+                parts.append(self.const(source.ref, "c"))
+            elif source.kind == "held":
+                held.append((i, source.ref))
+                parts.append(f"H[{i}]")
+            elif source.kind == "grad":
+                self._grad_input(i, source)
+                parts.append(f"g{i}")
+            else:
+                self._region_input(i, source)
+                parts.append(f"r{i}")
+        listed = {id(t) for _, t in held}
+        for t in {id(v[0].ref): v[0].ref for v in self._mentioned() if v[0].kind == "held"}.values():
+            if id(t) not in listed:
+                held.append((-1, t))
+        self._held(held, parts)
+
+    def _mentioned(self) -> list:
+        c = self.c
+        return [*[(s,) for s, _ in c.grads], *[(s,) for s, _ in c.needs],
+                *[(r[1],) for r in c.results if isinstance(r, tuple) and r[0] == "real"]]
+
+    def _held(self, held: list[tuple], parts: list[str]) -> None:
+        """Tensors that the program holds: their memory must be what it was, or fit as well."""
+        if held:
+            checks = [(t, t._array, t._needs) for _, t in held]
+            slots = [(i, t) for i, t in held]
+            table = [None] * len(parts)
+            for i, t in held:
+                if i >= 0:
+                    table[i] = t._array
+            self.names["CHECKS"], self.names["H"] = checks, table
+            self.names["moved"] = _mover(checks, slots, table)
+            self.add("for t, a, needs in CHECKS:")
+            self.add("if t._array is not a or t._needs is not needs:", 2)
+            self.add("if not moved(): return MISS", 3)
+            self.add("break", 3)
+        if parts and all(p.startswith("H[") for p in parts):
+            self.add("arrays = H")
+        elif sum(p.startswith("H[") for p in parts) > 4:
+            self.add("arrays = H.copy()")
+            for i, p in enumerate(parts):
+                if not p.startswith("H["):
+                    self.add(f"arrays[{i}] = {p}")
+        else:
+            self.add(f"arrays = [{', '.join(parts)}]")
+
+    def _grad_input(self, i: int, source: Source) -> None:
+        type = self.c.graph.inputs[i].type
+        strides = tuple(s * type.dtype.itemsize for s in type.strides)
+        self.add(f"g{i} = {self.ref(source)}._array")
+        self.miss_if(f"g{i}.shape != {self._tuple(type.shape)} or g{i}.strides != {self._tuple(strides)}")
+
+    def _region_input(self, i: int, source: Source) -> None:
+        start, n = source.window
+        t = self.ref(source.ref)
+        self.add(f"r{i} = region({t}, {start}, {n})")
+        self.miss_if(f"r{i} is None")
+
+    def _alias_guards(self) -> None:
+        c = self.c
+        for a, b in c.same_window:
+            x, y = self.ref(a), self.ref(b)
+            self.miss_if(f"{x} is not {y} and address({x}._array) != address({y}._array)")
+        for members in c.regions.values():
+            merged = [s for s in c.sources if s.kind == "region"]
+            if merged and len(members) > 1:
+                first, t0 = members[0]
+                for other, t in members[1:]:
+                    delta = address(t._array) - address(t0._array)
+                    self.miss_if(f"address({self.ref(other)}._array) - address({self.ref(first)}._array) "
+                                 f"!= {delta}")
+        self._identities()
+        if c.exclusive:
+            self._exclusive()
+
+    def _identities(self) -> None:
+        """Arguments that were one object, or the very tensor that the program holds, stay so."""
+        first: dict[int, int] = {}
+        for i, x in enumerate(self.c.leaves):
+            if isinstance(x, Tensor):
+                if id(x) in first:
+                    self.miss_if(f"x{i} is not x{first[id(x)]}")
+                else:
+                    first[id(x)] = i
+
+    def _exclusive(self) -> None:
+        """Memory that is written lies apart from every other slot's memory."""
+        c = self.c
+        groups: list[list[str]] = []
+        fixed: list[int] = []
+        late: list[str] = []
+        for members in c.regions.values():
+            names = [self.ref(s) for s, _ in members if s.kind in ("arg", "grad")]
+            if names:
+                late.append(names[0])
+                groups.append(names)
+            elif members:
+                fixed.append(id(members[0][1]._storage.root()))
+        if not late:
+            return
+        if len(late) == 1 and not fixed:
+            return
+        known = self.const(frozenset(fixed))
+        roots = [f"id({x}._storage.root())" for x in late]
+        if len(late) == 1:
+            self.miss_if(f"{roots[0]} in {known}")
+        else:
+            self.add(f"roots = {{{', '.join(roots)}}}")
+            self.miss_if(f"len(roots) != {len(late)} or not roots.isdisjoint({known})")
+
+    def _run(self) -> None:
+        c = self.c
+        scalars, rng = "()", "()"
+        if c.scalar_texts:
+            scalars = f"{self.const(evaluator(c.scalar_texts))}(s)"
+        if c.generators:
+            gs = [self.const(g, "rng") for g, _ in c.generators]
+            rng = "(" + " ".join(f"({g}.seed_, {g}.offset)," for g in gs) + ")"
+            self.add(f"outs = run(arrays, {scalars}, {rng})")
+            for g, (_, blocks) in zip(gs, c.generators, strict=True):
+                self.add(f"{g}.offset += {blocks}")
+        else:
+            self.add(f"outs = run(arrays, {scalars}, {rng})")
+
+    # ---- after the run
+
+    def _deliver(self) -> None:
+        c = self.c
+        for source, n in c.versions:
+            self.add(f"{self.ref(source)}._storage.version += {n}")
+        stores: dict[tuple, str] = {}
+        for m in c.made:
+            self._make(m, stores)
+        if c.joint is not None:
+            c.joint.write_entry(self)
+        for source, flag in c.needs:
+            self.add(f"{self.ref(source)}._needs = {flag}")
+        for source, g in c.grads:
+            value = "None" if g is None else self._result(g)
+            self.add(f"{self.ref(source)}._grad = {value}")
+        parts = [self._result(r) for r in c.results]
+        if isinstance(c.result_spec, pytree.Leaf):
+            self.add(f"return {parts[0]}")
+        elif c.result_spec.type in (tuple, list) and all(isinstance(s, pytree.Leaf)
+                                                         for s in c.result_spec.children):
+            inner = ", ".join(parts)
+            self.add(f"return ({inner}{',' if len(parts) == 1 else ''})" if c.result_spec.type is tuple
+                     else f"return [{inner}]")
+        else:
+            self.add(f"return unflatten([{', '.join(parts)}], {self.const(c.result_spec)})")
+
+    def _result(self, r: Any) -> str:
+        if isinstance(r, Made):
+            return f"t{r.index}"
+        kind, what = r
+        if kind == "real":
+            return self.ref(what)
+        if kind == "scalar":
+            return f"{self.const(evaluator([what]))}(s)[0]"
+        return self.const(what)
+
+    def _make(self, m: Made, stores: dict) -> None:
+        t = f"t{m.index}"
+        base, k = m.base
+        memory = f"outs[{k}]" if base == "out" else f"arrays[{k}]"
+        if m.window is None:
+            array = memory
+        else:
+            shape, strides, offset = m.window
+            size = m.dtype.itemsize
+            array = (f"window({memory}, {self._tuple(shape)}, {self._tuple([s * size for s in strides])}, "
+                     f"{offset * size})")
+        self.add(f"{t} = new(Tensor)")
+        self.add(f"{t}._array = {'o = ' if base == 'out' else ''}{array}"
+                 if m.window is None and base == "out" else f"{t}._array = {array}")
+        self.add(f"{t}.dtype = {self.const(m.dtype)}")
+        if m.base in stores:
+            storage = stores[m.base]
+        elif base == "out":
+            storage = stores[m.base] = f"{t}._storage"
+            storage = "Storage(o)" if m.window is None else f"Storage({memory})"
+        else:
+            storage = f"{self.ref(self._slot_tensor(k))}._storage"
+        self.add(f"{t}._storage = {storage}")
+        self.add(f"{t}._needs = False; {t}._fn = None")
+        if m.parent is not None:
+            parent = f"t{m.parent.index}" if isinstance(m.parent, Made) else self.ref(m.parent[1])
+            self.add(f"{t}._base = {parent}; {t}._rebase_seen = {parent}._rebased")
+        if m.entry is not None and self.c.joint is None:
+            entry, nr = m.entry
+            self.add(f"{t}._needs = True; {t}._fn = {self.const(used_up(entry, m))}")
+
+    def _slot_tensor(self, slot: int) -> Source:
+        source = self.c.sources[slot]
+        return source.ref if source.kind == "region" else source
+
+
+def used_up(name: str, m: Made) -> Any:
+    """The history of a result whose graph was freed by a backward inside the program."""
+    from ...core import tape
+    e = tape.entry_class(name)()
+    e.op, e.edges, e.attrs, e.saved, e.versions, e.types = None, (), (), tape._FREED, None, None
+    e.seq, e.origin, e.metadata, e.pre_hooks, e.post_hooks = 0, None, None, None, None
+    e.metas, e.out_types = (), ((m.type.shape, m.dtype),)
+    return e
+
+
+def _flat_count(spec: Any) -> int:
+    """How many arguments there are when all are positional leaves; -1 otherwise."""
+    args, kwargs = spec.children
+    if kwargs.children or not all(isinstance(c, pytree.Leaf) for c in args.children):
+        return -1
+    return len(args.children)
+
+
+def window(a: np.ndarray, shape: tuple, strides: tuple, offset: int) -> np.ndarray:
+    """A strided window of memory, offset in bytes from a's first element."""
+    if offset == 0 and a.flags.c_contiguous:
+        return np.ndarray(shape, a.dtype, a, 0, strides)
+    from ...ops.movement import strided
+    return strided(a, shape, strides, offset)
+
+
+def region(t: Tensor, start: int, n: int) -> np.ndarray | None:
+    """n elements from byte `start` of the memory that t belongs to; None when there are fewer."""
+    root = t._storage.root()
+    if not root.flags.c_contiguous or start < 0 or start + n * t.dtype.itemsize > root.nbytes:
+        return None
+    flat = root.reshape(-1).view(np.uint8)
+    return flat[start:start + n * t.dtype.itemsize].view(t.dtype.np)
+
+
+def _mover(checks: list, slots: list, table: list) -> Any:
+    """Called when a held tensor changed: accepts other memory of the same type."""
+    types = [t.type_ for _, t in slots]
+
+    def moved() -> bool:
+        for at, ((slot, t), type, (_, _, needs)) in enumerate(zip(slots, types, checks, strict=True)):
+            if t._needs is not needs or t._array is None or t.type_ != type:
+                return False
+            checks[at] = (t, t._array, needs)
+            if slot >= 0:
+                table[slot] = t._array
+        return len({id(t._storage.root()) for _, t in slots}) == roots
+    roots = len({id(t._storage.root()) for _, t in slots})
+    return moved
+
+

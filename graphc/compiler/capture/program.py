@@ -1,0 +1,320 @@
+"""Driving a capture: takes a function and its arguments, gives a `Captured`: the graph, where its inputs come
+from, what to deliver where, and all guards. Invariant: when `capture` returns or raises, every real tensor,
+gradient, random stream and mode is as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ...base import dtypes, pytree
+from ...base.errors import CaptureBreak
+from ...core.modes import STATE
+from ...core.tensor import Tensor
+from ...ir.graph import Graph, Node, rebuild
+from ...ir.types import TensorType
+from .guards import ReadSet
+from .lift import Cell, Restart, Source
+from .symbols import Sym
+from .tracer import Boundary, Tracer
+
+
+class Made:
+    """A tensor to be made on each call. base: ("out", k) for program output k, or ("slot", i) for memory of
+    input slot i; window None (all of it) or (shape, strides, offset in elements from its first);
+    parent: what it is a view of (a Made, or a real tensor) for autograd; needs: requires_grad."""
+
+    __slots__ = ("base", "window", "dtype", "parent", "needs", "index", "type", "entry")
+
+    def __init__(self, base: tuple, window: Any, type: TensorType, parent: Any, needs: bool):
+        self.base, self.window, self.type, self.dtype = base, window, type, type.dtype
+        self.parent, self.needs = parent, needs
+        self.index = -1
+        self.entry: Any = None          # (tape entry name, output number) for results with a history
+
+
+class Captured:
+    """Everything that one specialisation needs. `leaves` are the flattened arguments of the capture."""
+
+    def __init__(self) -> None:
+        self.graph: Graph
+        self.sources: list[Source] = []
+        self.leaves: list = []
+        self.arg_spec: Any = None
+        self.made: list[Made] = []
+        self.results: list = []                 # per result leaf: Made, ("real", Source), ("scalar", text), constant
+        self.result_spec: Any = None
+        self.grads: list[tuple] = []            # (Source of the tensor, Made | Source | None)
+        self.grad_guards: list[tuple] = []      # (Source of the tensor, None or (TensorType, alias Source))
+        self.needs: list[tuple] = []            # (Source, bool)
+        self.versions: list[tuple] = []         # (Source of a tensor over the storage, increments)
+        self.scalar_leaves: list = []
+        self.scalar_texts: list[str] = []
+        self.scalar_guards: dict[str, tuple] = {}
+        self.generators: list[tuple] = []
+        self.reads: ReadSet
+        self.mode: tuple = ()
+        self.same_window: list[tuple] = []      # pairs of Sources that show the very same memory
+        self.regions: dict[int, list] = {}      # region number -> Sources in it
+        self.exclusive = False                  # slots must not overlap beyond what `regions` says
+        self.joint: Any = None                  # history of the results, see capture.joint
+
+
+def capture(fn: Callable, leaves: list, spec: Any, reads: ReadSet) -> Captured:
+    """Runs fn once on the flattened arguments (args, kwargs). Raises CaptureBreak, or whatever fn raises."""
+    merge: dict = {}
+    for _ in range(64):
+        tracer = Tracer(merge)
+        try:
+            return _attempt(fn, leaves, spec, reads, tracer)
+        except Restart:
+            continue
+    raise CaptureBreak("the aliasing of the tensors keeps changing while compiling")
+
+
+def _attempt(fn: Callable, leaves: list, spec: Any, reads: ReadSet, tracer: Tracer) -> Captured:
+    lifter = tracer.lifter
+    mode = (STATE.grad, STATE.inference, dtypes._default)
+    passed: list = []
+    for i, x in enumerate(leaves):
+        if isinstance(x, Tensor):
+            lifter.known.setdefault(id(x), Source("arg", i))
+            passed.append(x)
+        elif type(x) is float:
+            passed.append(tracer.leaf("arg", ("arg", i), i, x))
+        else:
+            passed.append(x)
+    STATE.tracer = tracer
+    try:
+        for x in [*leaves, *reads.tensors.values()]:
+            if isinstance(x, Tensor):
+                if x._array is None:
+                    raise CaptureBreak("a tensor made while another function was compiled is used here")
+                tracer.view(x)
+        args, kwargs = pytree.unflatten(passed, spec)
+        try:
+            result = fn(*args, **kwargs)
+            out = _finish(tracer, result, leaves, spec, reads)
+        finally:
+            after = (STATE.grad, STATE.inference, dtypes._default)
+            STATE.grad, STATE.inference = mode[:2]
+        if after != mode:
+            raise CaptureBreak("the compiled function changes the gradient mode or the default dtype for its "
+                               "caller", "use `with no_grad():` inside it")
+        out.mode = mode
+        return out
+    finally:
+        STATE.tracer = None
+        lifter.restore()
+
+
+# ---------------------------------------------------------------- what comes out
+
+class _Delivery:
+    """Collects outputs while a capture is being closed."""
+
+    def __init__(self, tracer: Tracer, out: Captured):
+        self.tracer, self.out = tracer, out
+        self.outputs: list[Node] = []
+        self.cells: dict[int, tuple] = {}       # id(cell) -> (cell, output number)
+        self.memo: dict[int, tuple] = {}        # id(tensor) -> (tensor, Made)
+
+    def source(self, t: Tensor) -> Source:
+        return self.tracer.lifter.known.get(id(t)) or Source("held", t)
+
+    def tensor(self, t: Tensor, depth: int = 0) -> Any:
+        """A Made for a traced tensor (or a passing alias of a real one), ("real", Source) for the others."""
+        found = self.memo.get(id(t))
+        if found is not None:
+            return found[1]
+        if t._array is not None and self._lasting(t):
+            return ("real", self.source(t))
+        view = self.tracer.view(t)
+        cell, meta = view.cell, t.type_
+        if cell.slot is not None:
+            base: tuple = ("slot", cell.slot)
+        else:
+            base = ("out", self._output(cell))
+        window = None if not view.chain else (meta.shape, meta.strides, t.storage_offset() - cell.offset)
+        parent = None
+        if t._base is not None and depth < 8:
+            parent = self.tensor(t._base, depth + 1)
+        made = Made(base, window, meta, parent, t._needs)
+        self.memo[id(t)] = (t, made)
+        made.index = len(self.out.made)
+        self.out.made.append(made)
+        return made
+
+    def _lasting(self, t: Tensor) -> bool:
+        """Whether the user holds this very object, as far as one can know."""
+        lifter = self.tracer.lifter
+        return id(t) in lifter.known or id(t) in self.out.reads.tensors or t._needs or t._grad is not None
+
+    def _output(self, cell: Cell) -> int:
+        found = self.cells.get(id(cell))
+        if found is None:
+            node = self.tracer._laid_out(cell.node, cell.type, None)
+            self.outputs.append(node)
+            found = self.cells[id(cell)] = (cell, len(self.outputs) - 1)
+        return found[1]
+
+
+def _finish(tracer: Tracer, result: Any, leaves: list, spec: Any, reads: ReadSet) -> Captured:
+    out = Captured()
+    out.leaves, out.arg_spec, out.reads = leaves, spec, reads
+    delivery = _Delivery(tracer, out)
+    result_leaves, out.result_spec = pytree.flatten(result)
+    for x in result_leaves:
+        if isinstance(x, Tensor):
+            out.results.append(delivery.tensor(x))
+        elif type(x) is Sym:
+            out.results.append(("scalar", x.text))
+        else:
+            out.results.append(("constant", x))
+    _grads(tracer, delivery, out)
+    _histories(tracer, delivery, out)
+    _check_fields(tracer)
+    _close(tracer, delivery, out)
+    return out
+
+
+def _grads(tracer: Tracer, delivery: _Delivery, out: Captured) -> None:
+    for t, g in list(tracer.grads.values()):
+        if t._array is None:
+            continue
+        entry = tracer.grad_entry.get(id(t))
+        if entry is not None:
+            out.grad_guards.append((delivery.source(t), entry[1]))
+            if entry[1] is g:
+                continue
+        if g is None:
+            out.grads.append((delivery.source(t), None))
+        else:
+            out.grads.append((delivery.source(t), delivery.tensor(g)))
+    for t, flag in tracer.needs.values():
+        out.needs.append((delivery.source(t), flag))
+
+
+def _histories(tracer: Tracer, delivery: _Delivery, out: Captured) -> None:
+    """Results that require a gradient: either their graph was used up inside, or it leaves with them."""
+    live = [(t, made) for t, made in delivery.memo.values() if made.needs and t._fn is not None]
+    for t, made in live:
+        made.entry = (type(t._fn).__name__, t._output_nr)
+    alive = [(t, made) for t, made in live if not _used_up(t._fn)]
+    if alive:
+        from .joint import join
+        out.joint = join(tracer, delivery, out, alive)
+
+
+def _used_up(entry: Any) -> bool:
+    """Whether a backward inside the program already freed what this history needs."""
+    from ...core.tape import _FREED
+    seen = {entry}
+    stack = [entry]
+    while stack:
+        e = stack.pop()
+        if e.saved is _FREED:
+            return True
+        for edge in e.edges:
+            if edge is not None and not isinstance(edge[0], Tensor) and edge[0] not in seen:
+                seen.add(edge[0])
+                stack.append(edge[0])
+    return False
+
+
+def _check_fields(tracer: Tracer) -> None:
+    """Fields of real tensors that the traced code changed in ways that no program delivers."""
+    for s in tracer.lifter.saved.values():
+        t = s.tensor
+        if t._array is not s.memory[0] or t._storage is not s.memory[1]:
+            raise CaptureBreak("the memory of a tensor from outside is replaced inside compiled code",
+                               "write into it with copy_()")
+        flag = tracer.needs.get(id(t), (None, s.needs))[1]
+        same_fn = t._fn is s.fn or type(t._fn) is Boundary
+        if not same_fn or t._needs != flag:
+            raise CaptureBreak("a tensor from outside is changed in place by a result that requires a gradient",
+                               "detach() the value, or do it outside of the compiled function")
+        fields = {k: v for k, v in t.__dict__.items() if k not in ("_output_nr",)}
+        before = {k: v for k, v in s.fields.items() if k not in ("_output_nr",)}
+        if fields.keys() != before.keys() or any(fields[k] is not before[k] for k in fields):
+            raise CaptureBreak("compiled code sets attributes of a tensor from outside")
+
+
+def _close(tracer: Tracer, delivery: _Delivery, out: Captured) -> None:
+    lifter = tracer.lifter
+    graph = tracer.graph
+    graph.outputs = list(delivery.outputs)
+    cells: dict[int, Cell] = {}
+    for _, view in lifter.views.values():
+        if view.cell.slot is not None:
+            cells[view.cell.slot] = view.cell
+    for slot, cell in sorted(cells.items()):
+        if cell.node is not cell.node0:
+            graph.updates[slot] = _fitted(tracer, cell)
+    lasting = {m.base[1] for m in out.made if m.base[0] == "slot"}
+    keep = _needed_slots(graph, lasting)
+    out.graph, numbers = _pruned(graph, keep)
+    out.sources = [lifter.sources[i] for i in keep]
+    for m in out.made:
+        if m.base[0] == "slot":
+            m.base = ("slot", numbers[m.base[1]])
+    if out.joint is not None:
+        out.joint.renumber(numbers)
+    out.scalar_leaves = tracer.scalar_leaves
+    out.scalar_texts = list(tracer.scalar_texts)
+    out.scalar_guards = tracer.scalar_guards
+    out.generators = [(g, blocks) for g, blocks in tracer.generators]
+    by_storage: dict[int, Tensor] = {}
+    for t, _ in lifter.views.values():
+        by_storage.setdefault(id(t._storage), t)
+    for storage, version in lifter.versions.values():
+        if storage.version != version:
+            out.versions.append((delivery.source(by_storage[id(storage)]), storage.version - version))
+    _aliasing(lifter, out, keep, numbers)
+
+
+def _fitted(tracer: Tracer, cell: Cell) -> Node:
+    return tracer._laid_out(cell.node, cell.type, None)
+
+
+def _needed_slots(graph: Graph, lasting: set) -> list[int]:
+    used = {a.id for n in graph.live() for a in n.node_args}
+    used |= {n.id for n in graph.outputs if isinstance(n, Node)} | {n.id for n in graph.updates.values()}
+    return [i for i, n in enumerate(graph.inputs) if n.id in used or i in graph.updates or i in lasting]
+
+
+def _pruned(graph: Graph, keep: list[int]) -> tuple[Graph, dict[int, int]]:
+    """The live graph over the kept slots, and old slot number -> new."""
+    numbers = {old: new for new, old in enumerate(keep)}
+    names = {}
+    for new, old in enumerate(keep):
+        node = graph.inputs[old]
+        node.name = f"in{new}"
+        names[old] = node
+    graph.inputs = [names[old] for old in keep]
+    graph.updates = {numbers[s]: n for s, n in graph.updates.items()}
+    return rebuild(graph), numbers
+
+
+def _aliasing(lifter: Any, out: Captured, keep: list[int], numbers: dict[int, int]) -> None:
+    """What has to hold of the memory of the inputs: tensors in one slot show the same memory, and, when
+    something is written, slots lie apart."""
+    groups: dict[int, list] = {}
+    windows: dict[tuple, Source] = {}
+    for t, view in lifter.views.values():
+        cell = view.cell
+        if cell.slot not in numbers:
+            continue
+        source = lifter.known.get(id(t))
+        own = out.sources[numbers[cell.slot]]
+        if source is None and own.kind != "held" and id(t) not in out.reads.tensors:
+            continue                # an alias made while capturing
+        source = source or Source("held", t)
+        groups.setdefault(id(cell.region.root) if cell.region else -1, []).append((source, t))
+        if cell.region is not None and cell.region.merged is None:
+            first = windows.setdefault((cell.slot,), source)
+            if first is not source and not (first.kind == source.kind == "held" and first.ref is source.ref):
+                out.same_window.append((first, source))
+    out.exclusive = bool(out.graph.updates)
+    out.regions = {i: members for i, members in enumerate(groups.values())}

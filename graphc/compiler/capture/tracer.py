@@ -1,0 +1,434 @@
+"""The tracer: what core calls while a program is being captured. Takes op calls, writes, `.grad` accesses and
+random draws, gives nodes of one Graph and tensors without memory.
+
+Invariants: no array and no field of a real tensor is changed for good; a traced tensor's node is always the
+present contents of its memory; every pointwise node has operands of its own shape and compute dtype.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from ...base import dtypes
+from ...base.errors import PACKAGE, CaptureBreak, Origin, user_origin
+from ...core import dispatch
+from ...core.modes import STATE
+from ...core.storage import Storage
+from ...core.tape import TapeEntry
+from ...core.tensor import Tensor, link_view
+from ...ir import op as op_module
+from ...ir.graph import Draw, Graph, Node, Scalar
+from ...ir.op import Op
+from ...ir.types import TensorType, broadcast_shapes, is_dense, pointwise_strides
+from .lift import Cell, Lifter, Source, View, window_op
+from .symbols import Sym, known
+
+_new = object.__new__
+_MISSING: Any = object()
+
+
+class Boundary(TapeEntry):
+    """Stands for the history that a real tensor has outside the captured program."""
+
+    __slots__ = ("tensor",)
+
+    def name(self) -> str:
+        return "Boundary"
+
+    def run(self, grads: list) -> Any:
+        raise CaptureBreak("backward() inside compiled code reaches a tensor that was computed outside of it",
+                           "compute it inside the compiled function, or detach() it")
+
+
+class Tracer:
+    """One capture. See the module docstring; `Capture` in `capture.program` drives it."""
+
+    def __init__(self, merge: dict):
+        self.graph = Graph()
+        self.lifter = Lifter(self.graph, merge)
+        self.scalar_leaves: list[tuple] = []            # (kind, what) per leaf number
+        self._leaf_of: dict[tuple, Sym] = {}
+        self.scalar_texts: dict[str, Scalar] = {}       # expression -> slot
+        self.scalar_guards: dict[str, tuple] = {}       # expression -> (outcome, origin)
+        self.grads: dict[int, tuple] = {}               # id(tensor) -> (tensor, present .grad)
+        self.grad_entry: dict[int, tuple] = {}          # id(tensor) -> (tensor, .grad on entry), when read first
+        self.needs: dict[int, tuple] = {}               # id(tensor) -> (tensor, requires_grad_() value)
+        self.generators: list[tuple] = []               # (generator, blocks drawn so far)
+        self.boundaries: list[Boundary] = []
+        self.constants: dict[int, tuple] = {}
+        self._origins: dict[tuple, Origin | None] = {}
+        self._user_code: dict[Any, bool] = {}
+        self.entry_origin: Origin | None = None         # of the tape entry whose VJP is running
+
+    # ---- the user's line
+
+    def origin(self) -> Origin | None:
+        """The innermost user frame, found once per (code, line). Inside backward: the forward's line."""
+        if self.entry_origin is not None:
+            return self.entry_origin
+        frame: Any = sys._getframe(2)
+        users = self._user_code
+        while frame is not None:
+            code = frame.f_code
+            mine = users.get(code)
+            if mine is None:
+                mine = users[code] = not code.co_filename.startswith(PACKAGE)
+            if mine:
+                key = (code, frame.f_lineno)
+                found = self._origins.get(key)
+                if found is None:
+                    found = self._origins[key] = Origin(code.co_filename, frame.f_lineno)
+                return found
+            frame = frame.f_back
+        return None
+
+    # ---- tensors and nodes
+
+    def view(self, t: Tensor) -> View:
+        """How t shows its memory; lifts real tensors."""
+        if t._array is not None:
+            view = self.lifter.lift(t)
+            if t._fn is not None and type(t._fn) is not Boundary and id(t) in self.lifter.saved \
+                    and self.lifter.saved[id(t)].fn is t._fn:
+                self._bound(t)
+            return view
+        return t._trace
+
+    def _bound(self, t: Tensor) -> None:
+        """Cuts a real tensor's history off at the border of the program."""
+        b = Boundary()
+        fn = t._fn
+        b.op, b.edges, b.attrs, b.saved, b.types = fn.op, (), (), None, None
+        b.seq, b.origin, b.metadata, b.pre_hooks, b.post_hooks = 0, None, None, None, None
+        b.metas, b.out_types = (), ((t.shape, t.dtype),)
+        b.tensor = t
+        t._fn = b
+        t.__dict__.pop("_output_nr", None)
+        self.boundaries.append(b)
+
+    def node(self, t: Tensor) -> Node:
+        """The node of t's present contents."""
+        view = t._trace if t._array is None else self.view(t)
+        if view.version != view.cell.version:
+            self._refresh(view)
+        node = view.node
+        if node is None:
+            raise RuntimeError("this tensor was made while compiling another function and has no value here")
+        return node
+
+    def _refresh(self, view: View) -> None:
+        cell = view.cell
+        node = cell.node
+        origin = self.origin()
+        for op, attrs, type in view.chain:
+            if op is window_op():
+                node = self._laid_out(node, cell.type, origin)
+            node = self.graph.add(op, (node,), attrs, type, origin)
+        view.node, view.version = node, cell.version
+
+    def _laid_out(self, node: Node, type: TensorType, origin: Any) -> Node:
+        """node with the strides of `type`: windows speak of memory positions."""
+        if node.type.strides == type.strides:
+            return node
+        return self.graph.add(op_module.get("clone"), (node,), (type.strides,), type, origin)
+
+    def fresh(self, node: Node, type: TensorType) -> Tensor:
+        """A traced tensor over memory of its own."""
+        cell = Cell(node, type)
+        t = _new(Tensor)
+        t._array, t.dtype, t._storage = None, type.dtype, Storage(cell)
+        t._needs, t._fn = False, None
+        t._meta, t._trace = type, View(cell, (), node)
+        return t
+
+    # ---- ops
+
+    def apply(self, op: Op, inputs: tuple, attrs: tuple) -> Any:
+        """One op call: adds its node(s), returns traced tensors."""
+        if op.kind == "pointwise":
+            return self._pointwise(op, inputs, known(attrs))
+        if op.kind == "composite":
+            return self._composite(op, inputs, attrs)
+        attrs = known(attrs)
+        args = tuple([self.node(t) for t in inputs])
+        types = tuple([t.type_ for t in inputs])
+        if op.variadic and len(op.inputs) == 1:
+            type = op.infer(types, *attrs)          # type: ignore[misc]
+        else:
+            type = op.infer(*types, *attrs)         # type: ignore[misc]
+        if op.view:
+            return self._view(op, inputs[0], args[0], attrs, type)
+        node = self.graph.add(op, args, attrs, type, self.origin())
+        if isinstance(type, TensorType):
+            return self.fresh(node, type)
+        return tuple([self.fresh(self.graph.output_of(node, j), each) for j, each in enumerate(type)])
+
+    def _view(self, op: Op, parent: Tensor, node: Node, attrs: tuple, type: Any) -> Tensor:
+        if not isinstance(type, TensorType):
+            raise CaptureBreak(f"{op.name} returns several views at once, which is not captured",
+                               "take the views one by one")
+        of = self.view(parent)
+        meta = parent.type_
+        delta = 0
+        if type.numel != 0:
+            first = op.lower([0] * len(type.shape), meta, *attrs)
+            delta = sum(int(i) * s for i, s in zip(first, meta.strides, strict=True))
+        if op is window_op():
+            delta = attrs[2]
+            start = delta + parent.storage_offset() - of.cell.offset
+            self._check_window(of.cell, type, start)
+            attrs = (attrs[0], attrs[1], start)
+            node = self._laid_out(of.cell.node, of.cell.type, self.origin())
+            chain: tuple = ((op, attrs, type),)
+            if type == of.cell.type and start == 0:
+                chain = ()
+        elif type == meta and delta == 0:
+            chain = of.chain
+        else:
+            chain = (*of.chain, (op, attrs, type))
+        if chain is not of.chain and chain:
+            node = self.graph.add(op, (node,), attrs, type, self.origin())
+        t = _new(Tensor)
+        t._array, t.dtype, t._storage = None, type.dtype, parent._storage
+        t._needs, t._fn = False, None
+        t._meta, t._trace = type, View(of.cell, chain, node)
+        t._offset = parent.storage_offset() + delta
+        link_view(t, parent)
+        return t
+
+    def _check_window(self, cell: Cell, type: TensorType, start: int) -> None:
+        """A window has to lie inside its slot; more of a real storage becomes one slot."""
+        own = cell.type
+        if type.numel == 0:
+            return
+        reach = sum((n - 1) * s for n, s in zip(own.shape, own.strides, strict=True))
+        last = start + sum((n - 1) * s for n, s in zip(type.shape, type.strides, strict=True))
+        inside = 0 <= start and last <= reach
+        if inside and (cell.region is None or is_dense(own.shape, own.strides)):
+            return
+        size, region = own.dtype.itemsize, cell.region
+        first = 0 if region is None else cell.offset + start
+        if region is None or first < 0 or (first + last - start + 1) * size > region.root.nbytes:
+            raise RuntimeError(f"setStorage: sizes {list(type.shape)}, strides {list(type.strides)}, storage "
+                               f"offset {start} are out of bounds for the storage of this tensor")
+        self.lifter.unite(region, (region.start + first * size, type.shape,
+                                   tuple(s * size for s in type.strides), type.dtype))
+
+    def _composite(self, op: Op, inputs: tuple, attrs: tuple) -> Any:
+        """The body in place of the kernel: same bits, and the graph sees its parts."""
+        saved, STATE.grad = STATE.grad, False
+        try:
+            out = op.body(*(inputs if not op.variadic else (inputs,)), *attrs)      # type: ignore[misc]
+        finally:
+            STATE.grad = saved
+        types = None
+        if op.infer is not None:
+            seen = [None if t is None else t.type_ for t in inputs]
+            types = op.infer(*([tuple(seen)] if op.variadic else seen), *attrs)
+        if type(out) is tuple:
+            return tuple([self._own(t, None if types is None else types[j]) for j, t in enumerate(out)])
+        return self._own(out, types)
+
+    def _own(self, t: Tensor, type: Any) -> Tensor:
+        """t's contents as a result of its own (the body may have returned an input or a view)."""
+        meta = t.type_ if type is None else type
+        return self.fresh(self._laid_out(self.node(t), meta, self.origin()), meta)
+
+    def _pointwise(self, op: Op, inputs: tuple, attrs: tuple) -> Tensor:
+        keys, shapes, operands = [], [], []
+        for t in inputs:
+            if isinstance(t, Tensor):
+                meta = t.type_
+                keys.append(t.dtype if meta.shape else t.dtype.zero_dim)
+                shapes.append(meta.shape)
+                operands.append((meta.shape, meta.strides))
+            else:
+                keys.append(dispatch.number_type(t))
+        plan = dispatch.plan_of(op, tuple(keys))
+        shape = broadcast_shapes(*shapes) if len(shapes) > 1 else shapes[0] if shapes else ()
+        if not shapes:
+            raise CaptureBreak(f"{op.name} of Python numbers alone", "pass a tensor")
+        type = TensorType(shape, plan.out, pointwise_strides(shape, operands))
+        origin = self.origin()
+        args = tuple([self._operand(t, d, shape, origin) if isinstance(t, Tensor) else self._number(t, d)
+                      for t, d in zip(inputs, plan.inputs, strict=True)])
+        return self.fresh(self.graph.add(op, args, attrs, type, origin), type)
+
+    def _operand(self, t: Tensor, d: Any, shape: tuple, origin: Any) -> Node:
+        node = self.node(t)
+        if t.dtype is not d:
+            node = self._cast(node, d, origin)
+        if node.type.shape != shape:
+            op = op_module.get("expand")
+            node = self.graph.add(op, (node,), (shape,), op.infer(node.type, shape), origin)    # type: ignore
+        return node
+
+    def _cast(self, node: Node, d: Any, origin: Any) -> Node:
+        meta = node.type
+        strides = pointwise_strides(meta.shape, [(meta.shape, meta.strides)])
+        return self.graph.add(op_module.get(f"to_{d.name}"), (node,), (),
+                              TensorType(meta.shape, d, strides, meta.device), origin)
+
+    def _number(self, x: Any, d: Any) -> Any:
+        """A Python number as an immediate operand of compute dtype d; run-time ones become slots."""
+        if type(x) is Sym:
+            if d.is_floating_point and x.number_type is float:
+                return self.scalar_slot(x)
+            x = x.known()
+        if d.category == dtypes.FLOAT:
+            return float(x)
+        if d.category == dtypes.INT:
+            dispatch.number_array(x, d)         # raises when it does not fit
+            return int(x)
+        return bool(x) if d.category == dtypes.BOOL else complex(x)
+
+    # ---- memory
+
+    def write(self, target: Tensor, value: Tensor) -> None:
+        """target's memory = value. A whole cell takes the value as it is, a window is scattered into it."""
+        view = self.view(target)
+        cell = view.cell
+        origin = self.origin()
+        node = self.node(value)
+        if value.dtype is not target.dtype:
+            node = self._cast(node, target.dtype, origin)
+        if cell.slot is not None and not cell.version:
+            self.lifter.written(cell)
+        meta = target.type_
+        if node.type.shape != meta.shape:
+            op = op_module.get("expand")
+            node = self.graph.add(op, (node,), (meta.shape,), op.infer(node.type, meta.shape), origin)  # type: ignore
+        if not view.chain:
+            cell.node = node
+        elif meta.numel != 0:
+            cell.node = self._scatter(cell, meta, target, node, origin)
+        cell.version += 1
+        view.node, view.version = node, cell.version
+        if not view.chain:
+            cell.node = node
+
+    def _scatter(self, cell: Cell, meta: TensorType, target: Tensor, node: Node, origin: Any) -> Node:
+        start = target.storage_offset() - cell.offset
+        own = cell.type
+        if meta.numel == own.numel and is_dense(own.shape, own.strides) \
+                and is_dense(meta.shape, meta.strides):
+            return self._rearranged(own, meta, node, origin)
+        if not is_dense(own.shape, own.strides) and cell.region is not None:
+            at = cell.region.start + cell.offset * own.dtype.itemsize
+            span = tuple(s * own.dtype.itemsize for s in own.strides)
+            self.lifter.unite(cell.region, (at, own.shape, span, own.dtype))
+        root = self._laid_out(cell.node, own, origin)
+        op = op_module.get("as_strided_scatter")
+        return self.graph.add(op, (root, node), (meta.shape, meta.strides, start), own, origin)
+
+    def _rearranged(self, own: TensorType, meta: TensorType, node: Node, origin: Any) -> Node:
+        """A value that covers a dense cell wholly, under another shape or axis order, as the cell's own."""
+        node = self._laid_out(node, meta, origin)
+        op = window_op()
+        return self.graph.add(op, (node,), (own.shape, own.strides, 0), own, origin)
+
+    def snapshot(self, t: Tensor) -> Tensor:
+        """t's present contents under memory of their own."""
+        node, meta = self.node(t), t.type_
+        strides = pointwise_strides(meta.shape, [(meta.shape, meta.strides)])
+        if strides != meta.strides:
+            meta = TensorType(meta.shape, meta.dtype, strides, meta.device)
+            node = self._laid_out(node, meta, self.origin())
+        return self.fresh(node, meta)
+
+    def constant(self, t: Tensor) -> Tensor:
+        """A tensor made from Python data while capturing: its contents are part of the program."""
+        a = t._array
+        if a.size == 1 and not t.dtype.is_complex:
+            x = a.reshape(-1)[0]
+            return self.full(a.shape, float(x) if t.dtype.is_floating_point else x.item(), t.dtype)
+        cell = self.lifter.slot(t.type_, Source("const", a))
+        return self.fresh(cell.node, t.type_)
+
+    def full(self, shape: tuple, value: Any, dtype: Any) -> Tensor:
+        """A tensor of one value, which may be a run-time number."""
+        op = op_module.get("full")
+        shape = tuple(shape)
+        type = op.infer(shape, dtype, 0)        # type: ignore[misc]
+        origin = self.origin()
+        value = self._number(value, dtype)
+        late = isinstance(value, Scalar)
+        node = self.graph.add(op, (), (shape, dtype, 0.0 if late else value), type, origin)
+        if late:
+            node = self.graph.add(op_module.get("fill"), (node, value), (), type, origin)
+        return self.fresh(node, type)
+
+    # ---- gradients and flags of real tensors
+
+    def get_grad(self, t: Tensor) -> Any:
+        found = self.grads.get(id(t))
+        if found is not None:
+            return found[1]
+        if t._array is None:
+            return None
+        g = t._grad
+        self.lifter.save(t)
+        self.grad_entry[id(t)] = (t, g)
+        if g is not None:
+            self.lifter.known.setdefault(id(g), Source("grad", t))
+        self.grads[id(t)] = (t, g)
+        return g
+
+    def set_grad(self, t: Tensor, value: Any) -> None:
+        if t._array is not None:
+            self.lifter.save(t)
+        self.grads[id(t)] = (t, value)
+
+    def set_requires_grad(self, t: Tensor, value: bool) -> None:
+        if t._array is not None:
+            self.lifter.save(t)
+            self.needs[id(t)] = (t, value)
+
+    # ---- numbers and randomness
+
+    def leaf(self, kind: str, key: tuple, what: Any, value: Any) -> Sym:
+        """The Sym of a number that is read anew on every call."""
+        found = self._leaf_of.get(key)
+        if found is None:
+            found = self._leaf_of[key] = Sym(f"s[{len(self.scalar_leaves)}]", value, self)
+            self.scalar_leaves.append((kind, what, type(value)))
+        return found
+
+    def scalar(self, mapping: Any, key: Any, value: Any) -> Any:
+        """A number of a mapping (an optimizer's group): floats stay run-time numbers, ints are guarded."""
+        sym = self.leaf("item", ("item", id(mapping), key), (mapping, key), value)
+        return sym if type(value) is float else sym.known()
+
+    def scalar_slot(self, sym: Sym) -> Scalar:
+        found = self.scalar_texts.get(sym.text)
+        if found is None:
+            found = self.scalar_texts[sym.text] = Scalar(len(self.scalar_texts), float(sym.value))
+        return found
+
+    def guard_scalar(self, text: str, outcome: Any) -> None:
+        if text not in self.scalar_guards:
+            self.scalar_guards[text] = (outcome, user_origin(3))
+
+    def draw(self, generator: Any, words: Any) -> Draw:
+        """The position of a draw relative to where the generator stands when the program starts."""
+        from ...core.rng import WORDS_PER_BLOCK
+        for slot, (g, at) in enumerate(self.generators):
+            if g is generator:
+                break
+        else:
+            slot, at = len(self.generators), 0
+            self.generators.append((generator, 0))
+        self.generators[slot] = (generator, at + -(-int(words) // WORDS_PER_BLOCK))
+        self.graph.draws[slot] = self.generators[slot][1]
+        return Draw(slot, at)
+
+    def refuse(self, what: str, fix: str = "") -> None:
+        raise CaptureBreak(what, fix)
+
+    def entering(self, entry: TapeEntry | None) -> None:
+        """Called around each VJP: its nodes carry the forward's line."""
+        self.entry_origin = entry.origin if entry is not None else None
+
+
