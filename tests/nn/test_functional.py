@@ -1,8 +1,10 @@
-"""Functions of graphc.nn.functional against PyTorch: values and gradients in float64 on equal inputs.
+"""Functions of graphc.nn.functional against PyTorch: values and gradients in float64 on equal
+inputs.
 
-Tolerance: both sides work in float64 with a few dozen roundings per element, so 1e-10 relative to values
-of order one is far above rounding and far below any difference in formula.
-"""
+Tolerance: both sides work in float64 with a few dozen roundings per element, so 1e-10 relative to
+values of order one is far above rounding and far below any difference in formula."""
+
+# ruff: noqa: B023 (every lambda runs before its loop goes on)
 
 import math
 import warnings
@@ -40,8 +42,10 @@ class Both:
 
     @staticmethod
     def run(fn, lib, F, arrays):
-        tensors = [lib.tensor(a.tolist(), dtype=lib.float64 if a.dtype.kind == "f" else lib.int64)
-                   for a in arrays]
+        tensors = [
+            lib.tensor(a.tolist(), dtype=lib.float64 if a.dtype.kind == "f" else lib.int64)
+            for a in arrays
+        ]
         for t in tensors:
             if t.is_floating_point():
                 t.requires_grad_()
@@ -58,15 +62,32 @@ class Both:
 both = Both()
 
 ACTIVATIONS = {
-    "relu": {}, "relu6": {}, "sigmoid": {}, "tanh": {}, "silu": {}, "mish": {}, "gelu": {}, "selu": {},
-    "logsigmoid": {}, "softsign": {}, "tanhshrink": {}, "hardsigmoid": {}, "hardswish": {}, "hardtanh": {},
-    "elu": {"alpha": 0.7}, "celu": {"alpha": 1.3}, "leaky_relu": {"negative_slope": 0.2},
-    "softplus": {}, "softshrink": {"lambd": 0.4}, "hardshrink": {"lambd": 0.4}, "rrelu": {},
+    "relu": {},
+    "relu6": {},
+    "sigmoid": {},
+    "tanh": {},
+    "silu": {},
+    "mish": {},
+    "gelu": {},
+    "selu": {},
+    "logsigmoid": {},
+    "softsign": {},
+    "tanhshrink": {},
+    "hardsigmoid": {},
+    "hardswish": {},
+    "hardtanh": {},
+    "elu": {"alpha": 0.7},
+    "celu": {"alpha": 1.3},
+    "leaky_relu": {"negative_slope": 0.2},
+    "softplus": {},
+    "softshrink": {"lambd": 0.4},
+    "hardshrink": {"lambd": 0.4},
+    "rrelu": {},
     "threshold": {"threshold": 0.25, "value": -2.0},
 }
 
 
-# PyTorch keeps 1/6 and 1/alpha of these two as float32 constants: 6e-8 relative, and a few times that
+# PyTorch keeps 1/6 and 1/alpha of these two as float32 constants: 6e-8 relative, and more
 # where the exponential amplifies it.
 TOLERANCE = {"hardsigmoid": 1e-6, "celu": 1e-6}
 
@@ -74,10 +95,16 @@ TOLERANCE = {"hardsigmoid": 1e-6, "celu": 1e-6}
 @pytest.mark.parametrize("name", ACTIVATIONS)
 @pytest.mark.parametrize("x", [X, EDGES], ids=["random", "edges"])
 def test_activation(name, x):
-    both(lambda F, lib, t: getattr(F, name)(t, **ACTIVATIONS[name]), x, tol=TOLERANCE.get(name, 1e-10))
+    both(
+        lambda F, lib, t: getattr(F, name)(t, **ACTIVATIONS[name]),
+        x,
+        tol=TOLERANCE.get(name, 1e-10),
+    )
 
 
-@pytest.mark.parametrize("kwargs", [{"beta": 2.0}, {"beta": 0.5, "threshold": 3.0}, {"threshold": 30.0}])
+@pytest.mark.parametrize(
+    "kwargs", [{"beta": 2.0}, {"beta": 0.5, "threshold": 3.0}, {"threshold": 30.0}]
+)
 def test_softplus_settings(kwargs):
     both(lambda F, lib, t: F.softplus(t, **kwargs), EDGES)
 
@@ -95,28 +122,47 @@ def test_softmax_family(name, dim):
     both(lambda F, lib, t: getattr(F, name)(t, dim), X3)
 
 
-INPLACE = ["relu", "relu6", "silu", "mish", "selu", "celu", "elu", "leaky_relu", "hardtanh", "hardsigmoid",
-           "hardswish"]
+INPLACE = [
+    "relu",
+    "relu6",
+    "silu",
+    "mish",
+    "selu",
+    "celu",
+    "elu",
+    "leaky_relu",
+    "hardtanh",
+    "hardsigmoid",
+    "hardswish",
+]
 
 
 @pytest.mark.parametrize("name", INPLACE)
 def test_inplace(name):
     """The input takes the result and its history; the gradients are those of the plain call."""
+
     def run(F, lib, t):
         y = t * 1.5
         out = getattr(F, name)(y, inplace=True)
         assert out is y
         return y * y
+
     both(run, X, tol=TOLERANCE.get(name, 1e-10))
 
 
 REDUCTIONS = ["mean", "sum", "none"]
 PAIRS = {
-    "mse_loss": ({}, X, T), "l1_loss": ({}, X, T), "smooth_l1_loss": ({"beta": 0.7}, X, T),
-    "huber_loss": ({"delta": 0.8}, X, T), "binary_cross_entropy": ({}, P, P[::-1].copy()),
-    "binary_cross_entropy_with_logits": ({}, X, P), "kl_div": ({}, np.log(P), P[::-1].copy()),
-    "soft_margin_loss": ({}, X, ONE), "hinge_embedding_loss": ({"margin": 0.6}, X, ONE),
-    "poisson_nll_loss": ({"full": True}, X, np.abs(T) * 3), "multilabel_soft_margin_loss": ({}, X, P),
+    "mse_loss": ({}, X, T),
+    "l1_loss": ({}, X, T),
+    "smooth_l1_loss": ({"beta": 0.7}, X, T),
+    "huber_loss": ({"delta": 0.8}, X, T),
+    "binary_cross_entropy": ({}, P, P[::-1].copy()),
+    "binary_cross_entropy_with_logits": ({}, X, P),
+    "kl_div": ({}, np.log(P), P[::-1].copy()),
+    "soft_margin_loss": ({}, X, ONE),
+    "hinge_embedding_loss": ({"margin": 0.6}, X, ONE),
+    "poisson_nll_loss": ({"full": True}, X, np.abs(T) * 3),
+    "multilabel_soft_margin_loss": ({}, X, P),
 }
 
 
@@ -124,45 +170,97 @@ PAIRS = {
 @pytest.mark.parametrize("name", PAIRS)
 def test_pair_losses(name, reduction):
     kwargs, x, t = PAIRS[name]
-    targets_fixed = name in ("soft_margin_loss", "hinge_embedding_loss", "poisson_nll_loss",
-                             "multilabel_soft_margin_loss")
+    targets_fixed = name in (
+        "soft_margin_loss",
+        "hinge_embedding_loss",
+        "poisson_nll_loss",
+        "multilabel_soft_margin_loss",
+    )
 
     def run(F, lib, a, b):
-        return getattr(F, name)(a, b.detach() if targets_fixed else b, reduction=reduction, **kwargs)
+        return getattr(F, name)(
+            a, b.detach() if targets_fixed else b, reduction=reduction, **kwargs
+        )
+
     both(run, x, t)
 
 
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 def test_weights_of_losses(reduction):
     for name in ("mse_loss", "l1_loss", "huber_loss"):
-        both(lambda F, lib, a, b, w: getattr(F, name)(a, b, reduction=reduction, weight=w.detach()),
-             X, T, np.abs(X) + 0.1)
-    both(lambda F, lib, a, b, w: F.binary_cross_entropy(a, b.detach(), weight=w.detach(),
-                                                        reduction=reduction), P, P[::-1].copy(), W6)
-    both(lambda F, lib, a, b, w: F.binary_cross_entropy_with_logits(
-        a, b.detach(), weight=w.detach(), pos_weight=w.detach() * 2, reduction=reduction), X, P, W6)
+        both(
+            lambda F, lib, a, b, w: getattr(F, name)(a, b, reduction=reduction, weight=w.detach()),
+            X,
+            T,
+            np.abs(X) + 0.1,
+        )
+    both(
+        lambda F, lib, a, b, w: F.binary_cross_entropy(
+            a, b.detach(), weight=w.detach(), reduction=reduction
+        ),
+        P,
+        P[::-1].copy(),
+        W6,
+    )
+    both(
+        lambda F, lib, a, b, w: F.binary_cross_entropy_with_logits(
+            a, b.detach(), weight=w.detach(), pos_weight=w.detach() * 2, reduction=reduction
+        ),
+        X,
+        P,
+        W6,
+    )
 
 
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 def test_margin_losses(reduction):
     r = {"reduction": reduction}
-    both(lambda F, lib, a, b: F.margin_ranking_loss(a, b, lib.tensor(ONE.tolist()), margin=0.3, **r), X, T)
-    both(lambda F, lib, a, b: F.cosine_embedding_loss(a, b, lib.tensor([1, -1, 1, -1]), margin=0.1, **r),
-         X, T)
+    both(
+        lambda F, lib, a, b: F.margin_ranking_loss(a, b, lib.tensor(ONE.tolist()), margin=0.3, **r),
+        X,
+        T,
+    )
+    both(
+        lambda F, lib, a, b: F.cosine_embedding_loss(
+            a, b, lib.tensor([1, -1, 1, -1]), margin=0.1, **r
+        ),
+        X,
+        T,
+    )
     for p in (1, 2):
-        both(lambda F, lib, a: F.multi_margin_loss(a, lib.tensor(LABELS.tolist()), p=p, margin=0.7, **r), X)
+        both(
+            lambda F, lib, a: F.multi_margin_loss(
+                a, lib.tensor(LABELS.tolist()), p=p, margin=0.7, **r
+            ),
+            X,
+        )
     for swap in (False, True):
         both(lambda F, lib, a, b, c: F.triplet_margin_loss(a, b, c, swap=swap, **r), X, T, P)
-        both(lambda F, lib, a, b, c: F.triplet_margin_with_distance_loss(a, b, c, swap=swap, **r), X, T, P)
+        both(
+            lambda F, lib, a, b, c: F.triplet_margin_with_distance_loss(a, b, c, swap=swap, **r),
+            X,
+            T,
+            P,
+        )
     both(lambda F, lib, a, b, v: F.gaussian_nll_loss(a, b, v, full=True, **r), X, T, P)
     both(lambda F, lib, a, b, v: F.gaussian_nll_loss(a, b, v, **r), X, T, P[:, 0].copy())
-    both(lambda F, lib, a, b: F.kl_div(a, b, log_target=True, **r), np.log(P), np.log(P[::-1].copy()))
-    both(lambda F, lib, a: F.poisson_nll_loss(a, lib.tensor(P.tolist(), dtype=lib.float64), log_input=False,
-                                              **r), P)
+    both(
+        lambda F, lib, a, b: F.kl_div(a, b, log_target=True, **r), np.log(P), np.log(P[::-1].copy())
+    )
+    both(
+        lambda F, lib, a: F.poisson_nll_loss(
+            a, lib.tensor(P.tolist(), dtype=lib.float64), log_input=False, **r
+        ),
+        P,
+    )
 
 
 def test_kl_batchmean():
-    both(lambda F, lib, a, b: F.kl_div(a, b.detach(), reduction="batchmean"), np.log(P), P[::-1].copy())
+    both(
+        lambda F, lib, a, b: F.kl_div(a, b.detach(), reduction="batchmean"),
+        np.log(P),
+        P[::-1].copy(),
+    )
 
 
 @pytest.mark.parametrize("reduction", REDUCTIONS)
@@ -171,12 +269,19 @@ def test_kl_batchmean():
 @pytest.mark.parametrize("ignore", [-100, 2])
 def test_cross_entropy(reduction, smoothing, weighted, ignore):
     def run(F, lib, x, w, labels):
-        return F.cross_entropy(x, labels, weight=w.detach() if weighted else None, reduction=reduction,
-                               label_smoothing=smoothing, ignore_index=ignore)
+        return F.cross_entropy(
+            x,
+            labels,
+            weight=w.detach() if weighted else None,
+            reduction=reduction,
+            label_smoothing=smoothing,
+            ignore_index=ignore,
+        )
+
     both(run, X, W6, LABELS)
-    both(run, X4, W6[:4], LABELS4)                  # images
-    both(run, X3, W6[:4], LABELS4[:, 0])            # sequences
-    both(run, X[0], W6, np.array(5))                # one unbatched row
+    both(run, X4, W6[:4], LABELS4)  # images
+    both(run, X3, W6[:4], LABELS4[:, 0])  # sequences
+    both(run, X[0], W6, np.array(5))  # one unbatched row
 
 
 @pytest.mark.parametrize("reduction", REDUCTIONS)
@@ -184,8 +289,14 @@ def test_cross_entropy(reduction, smoothing, weighted, ignore):
 @pytest.mark.parametrize("weighted", [False, True])
 def test_cross_entropy_with_probabilities(reduction, smoothing, weighted):
     def run(F, lib, x, t, w):
-        return F.cross_entropy(x, t, weight=w.detach() if weighted else None, reduction=reduction,
-                               label_smoothing=smoothing)
+        return F.cross_entropy(
+            x,
+            t,
+            weight=w.detach() if weighted else None,
+            reduction=reduction,
+            label_smoothing=smoothing,
+        )
+
     both(run, X, P, W6)
     both(run, X3, np.abs(X3), W6[:4])
     both(run, X[0], P[0], W6)
@@ -196,8 +307,14 @@ def test_cross_entropy_with_probabilities(reduction, smoothing, weighted):
 @pytest.mark.parametrize("ignore", [-100, 2])
 def test_nll_loss(reduction, weighted, ignore):
     def run(F, lib, x, w, labels):
-        return F.nll_loss(x, labels, weight=w.detach() if weighted else None, reduction=reduction,
-                          ignore_index=ignore)
+        return F.nll_loss(
+            x,
+            labels,
+            weight=w.detach() if weighted else None,
+            reduction=reduction,
+            ignore_index=ignore,
+        )
+
     both(run, X, W6, LABELS)
     both(run, X4, W6[:4], LABELS4)
 
@@ -209,7 +326,9 @@ def test_cross_entropy_without_rows():
     assert math.isnan(GF.cross_entropy(graphc.zeros(0, 3), empty).item())
     assert GF.nll_loss(graphc.zeros(0, 3), empty, reduction="sum").item() == 0.0
     bytes_ = graphc.tensor([0, 2], dtype=graphc.uint8)
-    assert GF.cross_entropy(graphc.zeros(2, 3), bytes_).item() == pytest.approx(math.log(3), rel=1e-6)
+    assert GF.cross_entropy(graphc.zeros(2, 3), bytes_).item() == pytest.approx(
+        math.log(3), rel=1e-6
+    )
 
 
 def test_normalisations():
@@ -237,6 +356,7 @@ def test_batch_norm(training, x):
         out = F.batch_norm(x, mean, var, w, b, training, 0.2)
         assert not mean.requires_grad
         return lib.cat([out.reshape(-1), mean, var])
+
     both(run, x, W6[:c].copy(), T[0][:c].copy())
 
 
@@ -254,8 +374,13 @@ def test_distances():
 def test_linear_and_bilinear():
     both(lambda F, lib, x, w, b: F.linear(x, w, b), X3, RNG.randn(3, 5), RNG.randn(3))
     both(lambda F, lib, x, w: F.linear(x, w), X[0], RNG.randn(3, 6))
-    both(lambda F, lib, a, b, w, c: F.bilinear(a, b, w, c), X, RNG.randn(4, 3), RNG.randn(2, 6, 3),
-         RNG.randn(2))
+    both(
+        lambda F, lib, a, b, w, c: F.bilinear(a, b, w, c),
+        X,
+        RNG.randn(4, 3),
+        RNG.randn(2, 6, 3),
+        RNG.randn(2),
+    )
 
 
 def test_embedding():
@@ -268,7 +393,7 @@ def test_embedding():
         ours, theirs = graphc.tensor(table.tolist()), torch.tensor(table.tolist())
         a = GF.embedding(graphc.tensor(index.tolist()), ours, max_norm=0.9, norm_type=norm)
         b = TF.embedding(torch.tensor(index.tolist()), theirs, max_norm=0.9, norm_type=norm)
-        np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-6)     # float32, a few roundings
+        np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-6)  # float32, a few roundings
         np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=1e-6)
 
 
@@ -297,12 +422,24 @@ def test_attention(kwargs):
 def test_attention_masks():
     q, k, v = RNG.randn(2, 4, 5), RNG.randn(2, 3, 5), RNG.randn(2, 3, 6)
     mask = np.array([[1, 0, 1], [0, 0, 0], [1, 1, 1], [0, 1, 0]], bool)
-    both(lambda F, lib, q, k, v: F.scaled_dot_product_attention(
-        q, k, v, attn_mask=lib.tensor(mask.tolist())), q, k, v)
-    both(lambda F, lib, q, k, v, m: F.scaled_dot_product_attention(q, k, v, attn_mask=m), q, k, v,
-         RNG.randn(4, 3))
-    out = GF.scaled_dot_product_attention(*[graphc.tensor(a.tolist()) for a in (q, k, v)],
-                                          attn_mask=graphc.tensor(mask.tolist()))
+    both(
+        lambda F, lib, q, k, v: F.scaled_dot_product_attention(
+            q, k, v, attn_mask=lib.tensor(mask.tolist())
+        ),
+        q,
+        k,
+        v,
+    )
+    both(
+        lambda F, lib, q, k, v, m: F.scaled_dot_product_attention(q, k, v, attn_mask=m),
+        q,
+        k,
+        v,
+        RNG.randn(4, 3),
+    )
+    out = GF.scaled_dot_product_attention(
+        *[graphc.tensor(a.tolist()) for a in (q, k, v)], attn_mask=graphc.tensor(mask.tolist())
+    )
     assert (out[:, 1] == 0).all()
     heads = [RNG.randn(1, 4, 3, 5), RNG.randn(1, 2, 3, 5), RNG.randn(1, 2, 3, 5)]
     both(lambda F, lib, q, k, v: F.scaled_dot_product_attention(q, k, v, enable_gqa=True), *heads)

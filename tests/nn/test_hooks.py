@@ -27,15 +27,16 @@ def test_forward_hooks_in_order():
 
 def test_hooks_replace():
     m = Twice()
-    m.register_forward_pre_hook(lambda mod, args: args[0] + 1)         # a non-tuple is wrapped
+    m.register_forward_pre_hook(lambda mod, args: args[0] + 1)  # a non-tuple is wrapped
     m.register_forward_hook(lambda mod, args, out: out * 10)
     assert m(graphc.tensor(3.0)).item() == 80.0
 
 
 def test_with_kwargs():
     m = Twice()
-    pre = m.register_forward_pre_hook(lambda mod, args, kwargs: (args, {"plus": kwargs["plus"] + 1}),
-                                      with_kwargs=True)
+    pre = m.register_forward_pre_hook(
+        lambda mod, args, kwargs: (args, {"plus": kwargs["plus"] + 1}), with_kwargs=True
+    )
     m.register_forward_hook(lambda mod, args, kwargs, out: out + kwargs["plus"], with_kwargs=True)
     assert m(graphc.tensor(1.0), plus=1.0).item() == 6.0
     pre.remove()
@@ -83,7 +84,8 @@ def test_global_hooks():
         module_room.register_module_forward_hook(lambda m, args, out: out + 1),
         module_room.register_module_parameter_registration_hook(lambda m, n, p: seen.append(n)),
         module_room.register_module_buffer_registration_hook(lambda m, n, b: seen.append(n)),
-        module_room.register_module_module_registration_hook(lambda m, n, c: seen.append(n))]
+        module_room.register_module_module_registration_hook(lambda m, n, c: seen.append(n)),
+    ]
     try:
         assert Twice()(graphc.tensor(1.0)).item() == 3.0
         net = nn.Module()
@@ -99,9 +101,12 @@ def test_global_hooks():
 
 def test_full_backward_hook():
     m, seen = Twice(), []
-    m.register_full_backward_pre_hook(lambda mod, grad_out: seen.append(("pre", grad_out[0].item())))
+    m.register_full_backward_pre_hook(
+        lambda mod, grad_out: seen.append(("pre", grad_out[0].item()))
+    )
     m.register_full_backward_hook(
-        lambda mod, grad_in, grad_out: seen.append((grad_in[0].item(), grad_out[0].item())))
+        lambda mod, grad_in, grad_out: seen.append((grad_in[0].item(), grad_out[0].item()))
+    )
     x = graphc.tensor(3.0, requires_grad=True)
     (m(x) * 5).backward()
     assert x.grad.item() == 10.0

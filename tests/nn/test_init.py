@@ -1,8 +1,8 @@
 """Initialisers: exact for the structured ones, distribution checks for the random ones.
 
-Bounds of the random checks: the mean of n numbers of deviation s lies within 5 s / sqrt(n) of its expectation, their
-deviation within 5 s / sqrt(2 n) of s (normal numbers), except once in a million seeds; the seed is fixed.
-"""
+Bounds of the random checks: the mean of n numbers of deviation s lies within 5 s / sqrt(n) of its
+expectation, their deviation within 5 s / sqrt(2 n) of s (normal numbers), except once in a million
+seeds; the seed is fixed."""
 
 import math
 import statistics
@@ -48,13 +48,17 @@ def test_fan_scaled():
     check(t, 0, math.sqrt(2 / 10000))
 
 
-@pytest.mark.parametrize("bounds", [(-2.0, 2.0), (-0.5, 0.25), (1.0, 4.0), (3.0, 5.0), (-8.0, -3.0)])
+@pytest.mark.parametrize(
+    "bounds", [(-2.0, 2.0), (-0.5, 0.25), (1.0, 4.0), (3.0, 5.0), (-8.0, -3.0)]
+)
 def test_truncated_normal(bounds):
     """Mean and deviation against the closed form of the truncated normal distribution."""
     a, b = bounds
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        values = filled(init.trunc_normal_, 0.5, 2.0, 0.5 + 2 * a, 0.5 + 2 * b, dtype=graphc.float64)
+        values = filled(
+            init.trunc_normal_, 0.5, 2.0, 0.5 + 2 * a, 0.5 + 2 * b, dtype=graphc.float64
+        )
     normal = statistics.NormalDist()
     z = 0.5 * (math.erfc(a / math.sqrt(2)) - math.erfc(b / math.sqrt(2)))
     m = (normal.pdf(a) - normal.pdf(b)) / z
@@ -147,7 +151,9 @@ def test_gains():
 
 
 def test_errors():
-    with pytest.raises(ValueError, match="Fan in and fan out can not be computed for tensor with fewer"):
+    with pytest.raises(
+        ValueError, match="Fan in and fan out can not be computed for tensor with fewer"
+    ):
         init.xavier_uniform_(graphc.empty(3))
     with pytest.raises(ValueError, match="Mode up not supported, please use one of"):
         init.kaiming_uniform_(graphc.empty(3, 3), mode="up")

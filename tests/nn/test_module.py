@@ -1,7 +1,7 @@
 """Module: registration, attribute rules, state dicts, traversal, conversion, printing, copying.
 
-The expected texts are PyTorch 2.13's; test_same_as_pytorch runs the same programs in both libraries.
-"""
+The expected texts are PyTorch 2.13's; test_same_as_pytorch runs the same programs in both
+libraries."""
 
 import copy
 import pickle
@@ -37,17 +37,29 @@ def raises(kind, text):
 
 # ---------------------------------------------------------------- registration
 
+
 def test_parameters_buffers_modules_are_found():
     net = Net()
     assert [n for n, _ in net.named_parameters()] == [
-        "first.weight", "first.bias", "blocks.0.weight", "blocks.0.bias", "blocks.1.weight",
-        "blocks.1.bias"]
+        "first.weight",
+        "first.bias",
+        "blocks.0.weight",
+        "blocks.0.bias",
+        "blocks.1.weight",
+        "blocks.1.bias",
+    ]
     assert [n for n, _ in net.named_buffers()] == ["scale", "cache"]
     assert [n for n, _ in net.named_modules()] == ["", "first", "blocks", "blocks.0", "blocks.1"]
     assert [n for n, _ in net.named_children()] == ["first", "blocks"]
     assert list(net.state_dict()) == [
-        "scale", "first.weight", "first.bias", "blocks.0.weight", "blocks.0.bias", "blocks.1.weight",
-        "blocks.1.bias"]
+        "scale",
+        "first.weight",
+        "first.bias",
+        "blocks.0.weight",
+        "blocks.0.bias",
+        "blocks.1.weight",
+        "blocks.1.bias",
+    ]
     assert [n for n, _ in net.named_parameters(prefix="net", recurse=False)] == []
     assert [n for n, _ in net.first.named_parameters(prefix="p")] == ["p.weight", "p.bias"]
 
@@ -68,8 +80,11 @@ def test_shared_parameter_counts_once():
 
 def test_attribute_rules():
     layer = nn.Linear(2, 2)
-    with raises(TypeError, "cannot assign 'torch.FloatTensor' as parameter 'weight' "
-                           "(torch.nn.Parameter or None expected)"):
+    with raises(
+        TypeError,
+        "cannot assign 'torch.FloatTensor' as parameter 'weight' "
+        "(torch.nn.Parameter or None expected)",
+    ):
         layer.weight = graphc.zeros(2, 2)
     layer.bias = None
     assert layer.bias is None and list(layer.state_dict()) == ["weight"]
@@ -77,11 +92,14 @@ def test_attribute_rules():
     assert "bias" in layer._parameters
 
     net = Net()
-    with raises(TypeError, "cannot assign 'int' as child module 'first' (torch.nn.Module or None "
-                           "expected)"):
+    with raises(
+        TypeError, "cannot assign 'int' as child module 'first' (torch.nn.Module or None expected)"
+    ):
         net.first = 3
-    with raises(TypeError, "cannot assign 'float' as buffer 'scale' (torch.nn.Buffer, torch.Tensor or "
-                           "None expected)"):
+    with raises(
+        TypeError,
+        "cannot assign 'float' as buffer 'scale' (torch.nn.Buffer, torch.Tensor or None expected)",
+    ):
         net.scale = 2.0
     net.scale = graphc.zeros(1)
     assert net._buffers["scale"] is net.scale
@@ -120,18 +138,23 @@ def test_registration_errors():
             register(3, None)
         with raises(KeyError, repr(f'{kind} name can\'t contain "."')):
             register("a.b", None)
-        with raises(KeyError, repr(f"{kind} name can't be empty string \"\"")):
+        with raises(KeyError, repr(f'{kind} name can\'t be empty string ""')):
             register("", None)
         with raises(KeyError, repr("attribute 'first' already exists")):
             register("first", None)
-    with raises(KeyError, repr("module name can't contain \".\", got: a.b")):
+    with raises(KeyError, repr('module name can\'t contain ".", got: a.b')):
         net.add_module("a.b", nn.ReLU())
     with raises(TypeError, "int is not a Module subclass"):
         net.add_module("a", 3)
-    with raises(TypeError, "cannot assign 'torch.FloatTensor' object to parameter 'p' "
-                           "(torch.nn.Parameter or None required)"):
+    with raises(
+        TypeError,
+        "cannot assign 'torch.FloatTensor' object to parameter 'p' "
+        "(torch.nn.Parameter or None required)",
+    ):
         net.register_parameter("p", graphc.zeros(1))
-    with raises(TypeError, "cannot assign 'int' object to buffer 'b' (torch Tensor or None required)"):
+    with raises(
+        TypeError, "cannot assign 'int' object to buffer 'b' (torch Tensor or None required)"
+    ):
         net.register_buffer("b", 3)
 
 
@@ -159,7 +182,8 @@ def test_parameter():
     assert type(p * 2) is graphc.Tensor and type(p.detach()) is graphc.Tensor
     base[0, 0] = 5.0
     assert p[0, 0].item() == 5.0
-    assert repr(nn.Parameter(graphc.zeros(1))) == "Parameter containing:\ntensor([0.], requires_grad=True)"
+    text = "Parameter containing:\ntensor([0.], requires_grad=True)"
+    assert repr(nn.Parameter(graphc.zeros(1))) == text
     assert nn.Parameter().shape == (0,)
     frozen = nn.Parameter(graphc.zeros(1), requires_grad=False)
     assert not frozen.requires_grad
@@ -176,6 +200,7 @@ def test_parameter():
 
 
 # ---------------------------------------------------------------- paths
+
 
 def test_paths():
     net = Net()
@@ -201,6 +226,7 @@ def test_paths():
 
 # ---------------------------------------------------------------- state dicts
 
+
 def test_state_dict_shares_memory():
     net = Net()
     state = net.state_dict(prefix="n.")
@@ -222,30 +248,41 @@ def test_load_state_dict():
     assert all((p == q).all() for p, q in zip(a.parameters(), b.parameters(), strict=True))
     b.double()
     b.load_state_dict(a.state_dict())
-    assert b.first.weight.dtype is graphc.float64      # the module's dtype stays
+    assert b.first.weight.dtype is graphc.float64  # the module's dtype stays
 
 
 def test_load_state_dict_errors():
     layer = nn.Linear(2, 2)
-    with raises(RuntimeError, 'Error(s) in loading state_dict for Linear:\n\tMissing key(s) in '
-                              'state_dict: "bias". \n\tUnexpected key(s) in state_dict: "x". \n\tsize '
-                              'mismatch for weight: copying a param with shape torch.Size([3, 2]) from '
-                              'checkpoint, the shape in current model is torch.Size([2, 2]).'):
+    with raises(
+        RuntimeError,
+        "Error(s) in loading state_dict for Linear:\n\tMissing key(s) in "
+        'state_dict: "bias". \n\tUnexpected key(s) in state_dict: "x". \n\tsize '
+        "mismatch for weight: copying a param with shape torch.Size([3, 2]) from "
+        "checkpoint, the shape in current model is torch.Size([2, 2]).",
+    ):
         layer.load_state_dict({"weight": graphc.zeros(3, 2), "x": graphc.zeros(1)})
     with pytest.raises(RuntimeError, match="size mismatch"):
         layer.load_state_dict({"weight": graphc.zeros(3, 2)}, strict=False)
     result = layer.load_state_dict({"y": graphc.zeros(1)}, strict=False)
-    assert repr(result) == ("_IncompatibleKeys(missing_keys=['weight', 'bias'], unexpected_keys=['y'])")
+    assert repr(result) == (
+        "_IncompatibleKeys(missing_keys=['weight', 'bias'], unexpected_keys=['y'])"
+    )
     with raises(TypeError, "Expected state_dict to be dict-like, got <class 'list'>."):
         layer.load_state_dict([])
-    with pytest.raises(RuntimeError, match='While copying the parameter named "bias", expected '
-                                           "torch.Tensor or Tensor-like object from checkpoint but "
-                                           "received <class 'int'>"):
+    with pytest.raises(
+        RuntimeError,
+        match='While copying the parameter named "bias", expected '
+        "torch.Tensor or Tensor-like object from checkpoint but "
+        "received <class 'int'>",
+    ):
         layer.load_state_dict({"weight": graphc.zeros(2, 2), "bias": 3})
     nested = nn.Sequential(nn.Linear(1, 1))
-    with pytest.raises(RuntimeError, match=r'Unexpected key\(s\) in state_dict: "1.weight", "0.w.x"'):
-        nested.load_state_dict({**nested.state_dict(), "0.w.x": graphc.zeros(1),
-                                "1.weight": graphc.zeros(1)})
+    with pytest.raises(
+        RuntimeError, match=r'Unexpected key\(s\) in state_dict: "1.weight", "0.w.x"'
+    ):
+        nested.load_state_dict(
+            {**nested.state_dict(), "0.w.x": graphc.zeros(1), "1.weight": graphc.zeros(1)}
+        )
 
 
 def test_load_state_dict_assign():
@@ -287,6 +324,7 @@ def test_extra_state_and_hooks():
 
 # ---------------------------------------------------------------- conversion and modes
 
+
 def test_train_eval_apply():
     net = Net()
     assert net.training and net.eval() is net
@@ -309,16 +347,22 @@ def test_dtype_conversion():
     assert net.double() is net and net.first.weight is weight
     assert weight.dtype is weight.grad.dtype is net.scale.dtype is graphc.float64
     assert weight.grad is grad and net.steps.dtype is graphc.int64
-    for call, dtype in ((net.half, graphc.float16), (net.float, graphc.float32),
-                        (net.bfloat16, graphc.bfloat16)):
+    for call, dtype in (
+        (net.half, graphc.float16),
+        (net.float, graphc.float32),
+        (net.bfloat16, graphc.bfloat16),
+    ):
         call()
         assert weight.dtype is dtype
     assert net.to(graphc.float64).first.weight.dtype is graphc.float64
     assert net.to(graphc.zeros(1)).first.weight.dtype is graphc.float32
     assert net.to("cpu", graphc.float16).first.weight.dtype is graphc.float16
     assert net.to(dtype=graphc.float32, device="cpu").cpu().first.weight.dtype is graphc.float32
-    with raises(TypeError, "nn.Module.to only accepts floating point or complex dtypes, but got desired "
-                           "dtype=torch.int64"):
+    with raises(
+        TypeError,
+        "nn.Module.to only accepts floating point or complex dtypes, but got "
+        "desired dtype=torch.int64",
+    ):
         net.to(graphc.int64)
     with pytest.raises((RuntimeError, AssertionError)):
         net.cuda()
@@ -340,11 +384,13 @@ def test_grads():
 
 # ---------------------------------------------------------------- printing and copying
 
+
 def test_repr():
     assert repr(nn.Module()) == "Module()"
     assert repr(Net()) == (
-        "Net(\n  (first): Linear(in_features=2, out_features=3, bias=True)\n  (blocks): ModuleList(\n"
-        "    (0-1): 2 x Linear(in_features=3, out_features=3, bias=True)\n  )\n)")
+        "Net(\n  (first): Linear(in_features=2, out_features=3, bias=True)\n  (blocks): "
+        "ModuleList(\n    (0-1): 2 x Linear(in_features=3, out_features=3, bias=True)\n  )\n)"
+    )
 
     class Lines(nn.Module):
         def extra_repr(self):
@@ -359,8 +405,12 @@ def test_deepcopy_and_pickle():
     net.eval()
     for other in (copy.deepcopy(net), pickle.loads(pickle.dumps(net)), copy.copy(net)):
         assert repr(other) == repr(net) and not other.training
-        assert [p.requires_grad for p in other.parameters()] == [p.requires_grad for p in net.parameters()]
-        assert all((p == q).all() for p, q in zip(other.parameters(), net.parameters(), strict=True))
+        assert [p.requires_grad for p in other.parameters()] == [
+            p.requires_grad for p in net.parameters()
+        ]
+        assert all(
+            (p == q).all() for p, q in zip(other.parameters(), net.parameters(), strict=True)
+        )
         x = graphc.ones(1, 2)
         assert other(x).tolist() == net(x).tolist()
         assert list(other.state_dict()) == list(net.state_dict())
@@ -381,6 +431,7 @@ def test_dir_and_iteration():
 
 # ---------------------------------------------------------------- changes are reported
 
+
 def test_changes_move_the_epoch():
     net = Net()
     names = {"first", "scale", "weight", "training", "plain", "_forward_hooks", "0"}
@@ -393,15 +444,23 @@ def test_changes_move_the_epoch():
         def hook():
             nonlocal handle
             handle = net.register_forward_hook(lambda *a: None)
+
         actions = [
-            lambda: setattr(net, "first", nn.Linear(2, 3)), net.eval,
-            lambda: setattr(net, "plain", 1), lambda: setattr(net, "plain", 2),
-            lambda: delattr(net, "plain"), lambda: net._buffers.update(scale=graphc.zeros(1)),
+            lambda: setattr(net, "first", nn.Linear(2, 3)),
+            net.eval,
+            lambda: setattr(net, "plain", 1),
+            lambda: setattr(net, "plain", 2),
+            lambda: delattr(net, "plain"),
+            lambda: net._buffers.update(scale=graphc.zeros(1)),
             lambda: net.first._parameters.__setitem__("weight", nn.Parameter(graphc.zeros(3, 2))),
-            hook, lambda: handle.remove(), lambda: net._modules.pop("first"),
-            lambda: net.blocks.__delitem__(0), lambda: net.blocks._modules.clear(),
+            hook,
+            lambda: handle.remove(),
+            lambda: net._modules.pop("first"),
+            lambda: net.blocks.__delitem__(0),
+            lambda: net.blocks._modules.clear(),
             lambda: setattr(net, "_modules", {"first": nn.ReLU()}),
-            lambda: net._modules.__setitem__("first", nn.Tanh())]
+            lambda: net._modules.__setitem__("first", nn.Tanh()),
+        ]
         for i, action in enumerate(actions):
             before = observe.epoch[0]
             action()
@@ -419,17 +478,29 @@ def test_changes_move_the_epoch():
 PROGRAMS = {
     "tied": lambda lib: [n for n, _ in tied(lib).named_parameters()],
     "dup": lambda lib: [n for n, _ in tied(lib).named_parameters(remove_duplicate=False)],
-    "repr": lambda lib: repr(lib.nn.Sequential(
-        lib.nn.Linear(2, 3, bias=False), lib.nn.Sequential(lib.nn.ReLU(inplace=True), lib.nn.Dropout(0.2)),
-        lib.nn.ModuleDict({"a": lib.nn.LayerNorm((2, 3)), "b": lib.nn.Embedding(3, 4, padding_idx=0)}))),
-    "metadata": lambda lib: [(k, dict(v)) for k, v in lib.nn.Sequential(
-        lib.nn.Linear(1, 1), lib.nn.BatchNorm1d(2)).state_dict()._metadata.items()],
+    "repr": lambda lib: repr(
+        lib.nn.Sequential(
+            lib.nn.Linear(2, 3, bias=False),
+            lib.nn.Sequential(lib.nn.ReLU(inplace=True), lib.nn.Dropout(0.2)),
+            lib.nn.ModuleDict(
+                {"a": lib.nn.LayerNorm((2, 3)), "b": lib.nn.Embedding(3, 4, padding_idx=0)}
+            ),
+        )
+    ),
+    "metadata": lambda lib: [
+        (k, dict(v))
+        for k, v in lib.nn.Sequential(lib.nn.Linear(1, 1), lib.nn.BatchNorm1d(2))
+        .state_dict()
+        ._metadata.items()
+    ],
     "wrong type": lambda lib: lib.nn.Linear(2, 2).load_state_dict({"weight": 3}),
     "wrong keys": lambda lib: lib.nn.Sequential(lib.nn.Linear(2, 2)).load_state_dict(
-        {"0.weight": lib.zeros(2, 2), "1.a": lib.zeros(1), "b": lib.zeros(1)}),
+        {"0.weight": lib.zeros(2, 2), "1.a": lib.zeros(1), "b": lib.zeros(1)}
+    ),
     "assign int": lambda lib: setattr(lib.nn.Linear(2, 2), "weight", 3),
     "non-leaf": lambda lib: lib.nn.Module().register_parameter(
-        "p", as_parameter(lib, lib.ones(1, requires_grad=True) * 2)),
+        "p", as_parameter(lib, lib.ones(1, requires_grad=True) * 2)
+    ),
     "to int": lambda lib: lib.nn.Linear(2, 2).to(lib.int32),
     "name": lambda lib: lib.nn.Linear(2, 2).register_buffer(3.5, None),
     "old call": lambda lib: list(lib.nn.Linear(2, 2).state_dict(OrderedDict(), "p.")),

@@ -22,8 +22,17 @@ def parameters(grads):
 GRADS = [[3.0, -4.0], [[12.0]]]
 
 
-@pytest.mark.parametrize("kind, total", [(2.0, 13.0), (1, 19.0), (math.inf, 12.0), (-math.inf, None),
-                                         (0, None), (3.0, (27 + 64 + 1728) ** (1 / 3))])
+@pytest.mark.parametrize(
+    "kind, total",
+    [
+        (2.0, 13.0),
+        (1, 19.0),
+        (math.inf, 12.0),
+        (-math.inf, None),
+        (0, None),
+        (3.0, (27 + 64 + 1728) ** (1 / 3)),
+    ],
+)
 def test_clip_grad_norm(kind, total):
     ps = parameters(GRADS)
     idle = nn.Parameter(graphc.zeros(2))
@@ -47,8 +56,11 @@ def test_clip_leaves_small_gradients():
 
 def test_non_finite():
     ps = parameters([[math.inf, 1.0]])
-    with pytest.raises(RuntimeError, match="The total norm of order 2.0 for gradients from `parameters` is "
-                                           "non-finite, so it cannot be clipped"):
+    with pytest.raises(
+        RuntimeError,
+        match="The total norm of order 2.0 for gradients from "
+        "`parameters` is non-finite, so it cannot be clipped",
+    ):
         utils.clip_grad_norm_(ps, 1.0, error_if_nonfinite=True)
     assert math.isinf(utils.get_total_norm([p.grad for p in ps]).item())
 

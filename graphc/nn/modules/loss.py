@@ -11,6 +11,7 @@ from typing import Any
 from ...core.tensor import Tensor
 from .. import functional as F
 from ..functional._common import legacy_reduction
+from .distance import PairwiseDistance
 from .module import Module
 
 
@@ -277,7 +278,7 @@ class TripletMarginWithDistanceLoss(_Loss):
         if margin <= 0:
             raise ValueError("TripletMarginWithDistanceLoss: expected margin to be greater than 0, "
                              f"got {margin} instead")
-        self.distance_function = distance_function or F.pairwise_distance
+        self.distance_function = distance_function or PairwiseDistance()
         self.margin, self.swap = margin, swap
 
     def forward(self, anchor: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
