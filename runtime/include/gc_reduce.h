@@ -197,28 +197,36 @@ typedef double gc_lanes_f64 __attribute__((vector_size(64), aligned(8), may_alia
   }
 
 /* Order-free maximum and minimum. A float becomes an integer of the same order (-0.0 below +0.0), every
- * NaN the winner; integer maxima are associative, so compilers vectorise the loop as they like. */
-#define GC_DEFINE_EXTREMUM(T, S, I, NAME, CMP, WIN, LOSE, MAXI) \
+ * NaN the winner: 0x7fff...f above +inf for max, its complement below -inf for min. The loop keeps two plain
+ * integer maxima (of the order and of the magnitude, which tells NaN), so compilers vectorise it. */
+#define GC_DEFINE_EXTREMUM(T, S, I, NAME, CMP, WIN, LOSE, MAXI, INF) \
   static inline I gc_##NAME##_key_##S(T x) { \
     I i; \
     memcpy(&i, &x, sizeof i); \
-    i ^= i < 0 ? (MAXI) : 0; \
-    return x != x ? (I)(WIN) : i; \
+    i ^= (i >> (8 * sizeof i - 1)) & (MAXI); \
+    return x != x ? (WIN) : i; \
   } \
   static inline T gc_##NAME##_unkey_##S(I i) { \
     T x; \
-    i ^= i < 0 ? (MAXI) : 0; \
+    i ^= (i >> (8 * sizeof i - 1)) & (MAXI); \
     memcpy(&x, &i, sizeof x); \
     return x; \
   } \
   static inline T gc_##NAME##_run_##S(T acc, const T *e, int64_t len) { \
-    I best = gc_##NAME##_key_##S(acc); \
+    I best, size, i; \
     int64_t j; \
+    memcpy(&i, &acc, sizeof i); \
+    best = i ^ ((i >> (8 * sizeof i - 1)) & (MAXI)); \
+    size = i & (MAXI); \
     for (j = 0; j < len; j++) { \
-      I k = gc_##NAME##_key_##S(e[j]); \
-      best = k CMP best ? k : best; \
+      I order, s; \
+      memcpy(&i, &e[j], sizeof i); \
+      order = i ^ ((i >> (8 * sizeof i - 1)) & (MAXI)); \
+      s = i & (MAXI); \
+      best = order CMP best ? order : best; \
+      size = s > size ? s : size; \
     } \
-    return gc_##NAME##_unkey_##S(best); \
+    return gc_##NAME##_unkey_##S(size > (INF) ? (WIN) : best); \
   } \
   static inline T gc_##NAME##_pick_##S(T a, T b) { \
     I ka = gc_##NAME##_key_##S(a), kb = gc_##NAME##_key_##S(b); \
@@ -226,14 +234,15 @@ typedef double gc_lanes_f64 __attribute__((vector_size(64), aligned(8), may_alia
   } \
   static inline T gc_##NAME##_begin_##S(void) { return (T)(LOSE); }
 
-/* The winner of max is the quiet NaN 0x7fff...f, of min its negative: keys beyond both infinities. */
 GC_DEFINE_REDUCTION(float, f32, sum, GC_ADD, 0)
 GC_DEFINE_REDUCTION(double, f64, sum, GC_ADD, 0)
 GC_DEFINE_REDUCTION(float, f32, prod, GC_MUL, 1)
 GC_DEFINE_REDUCTION(double, f64, prod, GC_MUL, 1)
-GC_DEFINE_EXTREMUM(float, f32, int32_t, max, >, INT32_MAX, -INFINITY, INT32_MAX)
-GC_DEFINE_EXTREMUM(float, f32, int32_t, min, <, INT32_MIN, INFINITY, INT32_MAX)
-GC_DEFINE_EXTREMUM(double, f64, int64_t, max, >, INT64_MAX, -INFINITY, INT64_MAX)
-GC_DEFINE_EXTREMUM(double, f64, int64_t, min, <, INT64_MIN, INFINITY, INT64_MAX)
+GC_DEFINE_EXTREMUM(float, f32, int32_t, max, >, INT32_MAX, -INFINITY, INT32_MAX, 0x7f800000)
+GC_DEFINE_EXTREMUM(float, f32, int32_t, min, <, INT32_MIN, INFINITY, INT32_MAX, 0x7f800000)
+GC_DEFINE_EXTREMUM(double, f64, int64_t, max, >, INT64_MAX, -INFINITY, INT64_MAX,
+                   0x7ff0000000000000)
+GC_DEFINE_EXTREMUM(double, f64, int64_t, min, <, INT64_MIN, INFINITY, INT64_MAX,
+                   0x7ff0000000000000)
 
 #endif

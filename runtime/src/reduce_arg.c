@@ -7,9 +7,11 @@
 
 #define ARG_COLUMNS 1024
 #define ARG_NARROW 64
+#define ARG_PIECE 256                 /* columns of a row loaded at a time, */
+#define ARG_STREAMS 8                 /* from so many rows in turn */
 #define ARG_RUN 1024                  /* a row's best run is found first, then searched */
 #define ARG_SPAN ((int64_t)1 << 30)   /* rows that an int32 counts */
-#define ARG_PIECE 65536
+#define ARG_SHARE 65536               /* fewest elements of a row in one task */
 
 typedef void arg_load(const void *x, int64_t n, int64_t flip, void *keys);
 typedef struct {
@@ -55,8 +57,8 @@ static GC_ONCE void arg_reduce(const arg_kind *kind, int64_t outer, int64_t n, i
     for (t = 0; t < outer * inner; t++) dst[t] = 0;
     return;
   }
-  if (want > 4 && inner == 1 && outer < want && n >= 2 * ARG_PIECE) {
-    job.piece = gc_max_i64(gc_ceil_div(n, gc_ceil_div(want, outer)), ARG_PIECE);
+  if (want > 4 && inner == 1 && outer < want && n >= 2 * ARG_SHARE) {
+    job.piece = gc_max_i64(gc_ceil_div(n, gc_ceil_div(want, outer)), ARG_SHARE);
     job.pieces = gc_ceil_div(n, job.piece);
     job.parts = gc_alloc(outer * job.pieces * (int64_t)sizeof(int64_t));
   }
@@ -104,21 +106,24 @@ static GC_ONCE void arg_reduce(const arg_kind *kind, int64_t outer, int64_t n, i
   static void columns_##K(const void *ctx, const char *src, int64_t n, int64_t ld, int64_t w, \
                           int64_t *dst) { \
     const arg_kind *kind = ctx; \
-    K keys[ARG_COLUMNS], best[ARG_COLUMNS], at[ARG_COLUMNS]; \
-    int64_t side = w == ld && w < ARG_NARROW ? gc_min_i64(4 * ARG_NARROW / w, n) : 1, r, r0, j, s; \
+    K keys[ARG_PIECE], best[ARG_COLUMNS], at[ARG_COLUMNS]; \
+    int64_t side = w == ld && w < ARG_NARROW ? gc_min_i64(4 * ARG_NARROW / w, n) : 1, r, r0, c, j, s; \
     for (r0 = 0; r0 < n; r0 += ARG_SPAN) { \
       int64_t rows = gc_min_i64(n - r0, ARG_SPAN), sides = gc_min_i64(side, rows); \
       const char *x = src + r0 * ld * kind->size; \
       kind->load(x, sides * w, kind->flip, best); \
       for (j = 0; j < sides * w; j++) at[j] = 0; \
-      for (r = 0; r * side < rows; r++, x += side * ld * kind->size) { \
-        int64_t len = gc_min_i64(side, rows - r * side) * w; \
-        kind->load(x, len, kind->flip, keys); \
-        for (j = 0; j < len; j++) { \
-          at[j] = keys[j] > best[j] ? (K)r : at[j]; \
-          best[j] = keys[j] > best[j] ? keys[j] : best[j]; \
-        } \
-      } \
+      for (r = 0; r * side < rows; r += ARG_STREAMS) \
+        for (c = 0; c < side * w; c += ARG_PIECE) /* several rows at once: memory is faster so */ \
+          for (s = r; s < r + ARG_STREAMS && s * side < rows; s++) { \
+            int64_t len = gc_min_i64(gc_min_i64(side, rows - s * side) * w - c, ARG_PIECE); \
+            if (len <= 0) continue; \
+            kind->load(x + (s * side * ld + c) * kind->size, len, kind->flip, keys); \
+            for (j = 0; j < len; j++) { \
+              at[c + j] = keys[j] > best[c + j] ? (K)s : at[c + j]; \
+              best[c + j] = keys[j] > best[c + j] ? keys[j] : best[c + j]; \
+            } \
+          } \
       for (j = 0; j < w; j++) { \
         K most = best[j]; \
         int64_t row = (int64_t)at[j] * side; \

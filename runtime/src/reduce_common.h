@@ -19,6 +19,13 @@
 #define GC_ONCE __attribute__((noinline, noclone))
 #endif
 
+/* A loop whose iterations do not depend on each other although its pointers may be equal (in place). */
+#if defined(__clang__)
+#define GC_FOR _Pragma("clang loop vectorize(assume_safety)") for
+#else
+#define GC_FOR _Pragma("GCC ivdep") for
+#endif
+
 #define GC_TILE 32768          /* bytes of lanes[8][w] of a tile of columns: two thirds of an L1 cache */
 
 static inline int64_t gc_min_i64(int64_t a, int64_t b) { return a < b ? a : b; }

@@ -12,6 +12,8 @@
 #define COLUMNS 2048  /* accumulators of one tile: 16 KB at most */
 #define NARROW 64     /* fewer columns than this: several rows side by side make one wide row */
 #define LOADED 1024   /* elements loaded at a time along a row */
+#define PIECE 256     /* columns of a row loaded at a time, */
+#define STREAMS 8     /* from so many rows in turn */
 #define RUN 65536     /* fewest elements of the reduced axis in one task */
 
 typedef struct {
@@ -26,6 +28,7 @@ typedef struct {
   int64_t src, dst, flip; /* element sizes in bytes */
   void (*load)(const void *x, int64_t n, int64_t flip, void *acc);
   void (*store)(const void *acc, int64_t w, int64_t flip, void *dst);
+  void (*rows)(const void *x, int64_t rows, int64_t n, int64_t flip, void *acc); /* or null */
 } kind;
 
 typedef struct {
@@ -38,6 +41,10 @@ typedef struct {
 static GC_ONCE void rows_into(const kind *k, const char *x, int64_t rows, int64_t n, char *acc) {
   int64_t buffer[LOADED], block = LOADED / gc_max_i64(n, 1), o, r, len;
   k->core->init(acc, rows);
+  if (k->rows) {
+    k->rows(x, rows, n, k->flip, acc);
+    return;
+  }
   for (o = 0; block > 0 && o < rows; o += block) { /* short rows: many per load */
     block = gc_min_i64(block, rows - o);
     k->load(x + o * n * k->src, block * n, k->flip, buffer);
@@ -54,14 +61,17 @@ static GC_ONCE void rows_into(const kind *k, const char *x, int64_t rows, int64_
 /* acc[w] = the reduction of `rows` rows of w columns from x on. */
 static GC_ONCE void columns_into(const job *j, const char *x, int64_t rows, int64_t w, char *acc) {
   const kind *k = j->kind;
-  int64_t side = w == j->inner && w < NARROW ? 4 * NARROW / w : 1, wide = side * w, r, i;
-  int64_t buffer[COLUMNS], step = side * j->inner * k->src;
+  int64_t side = w == j->inner && w < NARROW ? 4 * NARROW / w : 1, wide = side * w, r, i, c;
+  int64_t buffer[PIECE], step = side * j->inner * k->src;
   k->core->init(acc, wide);
-  for (r = 0; r < rows; r += side, x += step) {
-    int64_t len = gc_min_i64(rows - r, side) * w;
-    k->load(x, len, k->flip, buffer);
-    k->core->add(buffer, len, acc);
-  }
+  for (r = 0; r < rows; r += STREAMS * side, x += STREAMS * step)
+    for (c = 0; c < wide; c += PIECE) /* several rows at once: memory is faster so */
+      for (i = 0; i < STREAMS && r + i * side < rows; i++) {
+        int64_t len = gc_min_i64(gc_min_i64(rows - r - i * side, side) * w - c, PIECE);
+        if (len <= 0) continue;
+        k->load(x + i * step + c * k->src, len, k->flip, buffer);
+        k->core->add(buffer, len, acc + c * k->core->size);
+      }
   for (i = 1; i < side; i++) k->core->add(acc + i * w * k->core->size, w, acc);
 }
 
@@ -167,10 +177,10 @@ DEFINE_CORE(mul_i64, int64_t, 1, GC_MUL)
     (void)flip; \
     for (j = 0; j < n; j++) acc[j] = (A)KEY(x[j]); \
   }
-#define EXPORT(OP, S, CORE, SRC, DST, FLIP, LOAD, STORE) \
+#define EXPORT(OP, S, CORE, SRC, DST, FLIP, LOAD, STORE, ROWS) \
   GC_EXPORT void gc_reduce_##OP##_##S(int64_t outer, int64_t n, int64_t inner, const void *src, \
                                       void *dst) { \
-    static const kind k = {&CORE, sizeof(SRC), sizeof(DST), FLIP, LOAD, STORE}; \
+    static const kind k = {&CORE, sizeof(SRC), sizeof(DST), FLIP, LOAD, STORE, ROWS}; \
     reduce(&k, outer, n, inner, src, dst); \
   }
 
@@ -188,9 +198,18 @@ DEFINE_CORE(mul_i64, int64_t, 1, GC_MUL)
     int64_t j; \
     for (j = 0; j < w; j++) ((T *)dst)[j] = (T)UNKEY(acc[j]); \
   }
-#define EXPORT_ORDER(S, T, CORE) \
-  EXPORT(max, S, CORE, T, T, 0, load_##S, store_##S) \
-  EXPORT(min, S, CORE, T, T, -1, load_##S, store_##S)
+#define DEFINE_ORDER_ROWS(S, T, A) \
+  static void rows_##S(const void *src, int64_t rows, int64_t n, int64_t flip, void *dst) { \
+    const T *x = src; \
+    int64_t o; \
+    for (o = 0; o < rows; o++, x += n) { \
+      T m = flip ? gc_min_run_##S(INFINITY, x, n) : gc_max_run_##S(-INFINITY, x, n); \
+      ((A *)dst)[o] = KEY_##S(m); \
+    } \
+  }
+#define EXPORT_ORDER(S, T, CORE, ROWS) \
+  EXPORT(max, S, CORE, T, T, 0, load_##S, store_##S, ROWS) \
+  EXPORT(min, S, CORE, T, T, -1, load_##S, store_##S, ROWS)
 #define LEAST(k, low, high) (MAX_OF(k, flip ? ~(high) : (low)) ^ flip)
 #define UNKEY_i16(k) LEAST(k, INT16_MIN, INT16_MAX)
 #define UNKEY_i8(k) LEAST(k, INT8_MIN, INT8_MAX)
@@ -204,14 +223,16 @@ DEFINE_ORDER(i16, int16_t, int32_t, FLIPPED, UNKEY_i16)
 DEFINE_ORDER(i8, int8_t, int32_t, FLIPPED, UNKEY_i8)
 DEFINE_ORDER(u8, uint8_t, int32_t, FLIPPED, UNKEY_u8)
 DEFINE_ORDER(b8, uint8_t, int32_t, FLIPPED, UNKEY_b8)
-EXPORT_ORDER(f32, float, max_i32)
-EXPORT_ORDER(f64, double, max_i64)
-EXPORT_ORDER(i64, int64_t, max_i64)
-EXPORT_ORDER(i32, int32_t, max_i32)
-EXPORT_ORDER(i16, int16_t, max_i32)
-EXPORT_ORDER(i8, int8_t, max_i32)
-EXPORT_ORDER(u8, uint8_t, max_i32)
-EXPORT_ORDER(b8, uint8_t, max_i32)
+DEFINE_ORDER_ROWS(f32, float, int32_t)
+DEFINE_ORDER_ROWS(f64, double, int64_t)
+EXPORT_ORDER(f32, float, max_i32, rows_f32)
+EXPORT_ORDER(f64, double, max_i64, rows_f64)
+EXPORT_ORDER(i64, int64_t, max_i64, 0)
+EXPORT_ORDER(i32, int32_t, max_i32, 0)
+EXPORT_ORDER(i16, int16_t, max_i32, 0)
+EXPORT_ORDER(i8, int8_t, max_i32, 0)
+EXPORT_ORDER(u8, uint8_t, max_i32, 0)
+EXPORT_ORDER(b8, uint8_t, max_i32, 0)
 
 /* any, all */
 #define TRUTH(x) (((x) != 0) ^ (flip & 1))
@@ -224,8 +245,8 @@ DEFINE_LOAD(truth_i16, int16_t, uint8_t, TRUTH)
 DEFINE_LOAD(truth_u8, uint8_t, uint8_t, TRUTH)
 DEFINE_LOAD(store_truth, uint8_t, uint8_t, BIT)
 #define EXPORT_TRUTH(S, T, LOAD) \
-  EXPORT(any, S, or_u8, T, uint8_t, 0, LOAD, store_truth) \
-  EXPORT(all, S, or_u8, T, uint8_t, -1, LOAD, store_truth)
+  EXPORT(any, S, or_u8, T, uint8_t, 0, LOAD, store_truth, 0) \
+  EXPORT(all, S, or_u8, T, uint8_t, -1, LOAD, store_truth, 0)
 EXPORT_TRUTH(f32, float, truth_f32)
 EXPORT_TRUTH(f64, double, truth_f64)
 EXPORT_TRUTH(i64, int64_t, truth_i64)
@@ -243,8 +264,8 @@ DEFINE_LOAD(wide_i16, int16_t, int64_t, SAME)
 DEFINE_LOAD(wide_i8, int8_t, int64_t, SAME)
 DEFINE_LOAD(wide_u8, uint8_t, int64_t, SAME)
 #define EXPORT_WIDE(S, T, LOAD) \
-  EXPORT(sum, S, add_i64, T, int64_t, 0, LOAD, wide_i64) \
-  EXPORT(prod, S, mul_i64, T, int64_t, 0, LOAD, wide_i64)
+  EXPORT(sum, S, add_i64, T, int64_t, 0, LOAD, wide_i64, 0) \
+  EXPORT(prod, S, mul_i64, T, int64_t, 0, LOAD, wide_i64, 0)
 EXPORT_WIDE(i64, int64_t, wide_i64)
 EXPORT_WIDE(i32, int32_t, wide_i32)
 EXPORT_WIDE(i16, int16_t, wide_i16)
