@@ -216,7 +216,8 @@ def record(op: Op, inputs: tuple, attrs: tuple, out: Any, class_name: str = "",
     entry.op, entry.edges, entry.attrs = op, edges, attrs
     entry.seq = next(_COUNTER)
     entry.pre_hooks = entry.post_hooks = entry.metadata = None
-    entry.origin = user_origin(2) if anomaly[0] else None
+    tracer = STATE.tracer
+    entry.origin = (tracer.origin() if tracer is not None else user_origin(2) if anomaly[0] else None)
     entry.metas = tuple([None if e is None else (t.shape, t.dtype)
                          for e, t in zip(edges, inputs, strict=True)])
     entry.out_types = tuple([(t.shape, t.dtype) for t in outs])
@@ -421,8 +422,14 @@ def _run(start: dict, sink: _Sink, retain_graph: bool) -> None:
                 sink.at[i] = grads[nr]
         if sink.needed is not None and not _leads_on(entry, sink):
             continue
+        tracer = STATE.tracer
         try:
-            results = entry.run(grads)
+            if tracer is None:
+                results = entry.run(grads)
+            else:
+                tracer.entering(entry)      # the backward's nodes carry the forward's line
+                results = entry.run(grads)
+                tracer.entering(None)
         except RuntimeError as e:
             if entry.origin is not None:
                 e.add_note(f"forward call: {entry.origin.describe()}")

@@ -15,7 +15,7 @@ from ...core import observe
 from ...core.modes import STATE
 from ...core.storage import Storage
 from ...core.tensor import Tensor, address
-from .guards import MISSING, unchanged
+from .guards import _FIXED, MISSING, unchanged
 from .lift import Source
 from .program import Captured, Made
 from .symbols import evaluator, same_number
@@ -33,7 +33,7 @@ class Entry:
             "MISS": MISS, "STATE": STATE, "EPOCH": observe.epoch, "MODES": dtypes, "new": object.__new__,
             "Tensor": Tensor, "Storage": Storage, "run": program.call, "flatten": pytree.flatten,
             "unflatten": pytree.unflatten, "same": same_number, "window": window, "region": region,
-            "unchanged": unchanged, "address": address}
+            "unchanged": unchanged, "MISSING": MISSING, "address": address}
         self.epoch = [observe.epoch[0]]
         self.held: dict[int, str] = {}
 
@@ -116,19 +116,26 @@ class Entry:
         e = self.const(self.epoch)
         self.miss_if(f"EPOCH[0] != {e}[0] and not revalidate()")
         for check in reads.every_call:
-            kind, seen = check.frozen[0], check.frozen[1]
-            if kind == "is" and isinstance(check.holder, dict):
-                got = f"{self.const(check.holder)}.get({check.key!r}, None)"
-            elif kind == "is" and check.key is None and hasattr(check.holder, "cell_contents"):
-                got = f"{self.const(check.holder)}.cell_contents"
-            elif kind == "is" and check.key == "__code__":
-                got = f"{self.const(check.holder)}.__code__"
-            elif kind == "is":
-                got = f"{self.const(check.read)}()"
-            else:
-                self.miss_if(f"not unchanged({self.const(check.read)}(), {self.const(check.frozen)})")
-                continue
-            self.miss_if(f"{got} is not {self.const(None if seen is MISSING else seen)}")
+            self._check(check)
+
+    def _check(self, check: Any) -> None:
+        kind, seen = check.frozen[0], check.frozen[1]
+        holder = self.const(check.holder) if check.holder is not None else ""
+        if isinstance(check.holder, dict):
+            got = f"{holder}.get({check.key!r}, MISSING)"
+        elif check.key is None and hasattr(check.holder, "cell_contents"):
+            got = f"{holder}.cell_contents"
+        elif check.key == "__code__":
+            got = f"{holder}.__code__"
+        else:
+            got = f"{self.const(check.read)}()"
+        if kind == "is":
+            self.miss_if(f"{got} is not {self.const(seen)}")
+        elif kind in _FIXED:
+            self.add(f"v = {got}")
+            self.miss_if(f"v is not {self.const(seen)} and not unchanged(v, {self.const(check.frozen)})")
+        else:
+            self.miss_if(f"not unchanged({got}, {self.const(check.frozen)})")
 
     def _revalidate(self) -> bool:
         """The epoch moved: are the facts about modules still true?"""
@@ -148,7 +155,8 @@ class Entry:
             else:
                 mapping, key = what
                 name = f"n{len(parts)}"
-                self.add(f"{name} = {self.const(mapping)}.get({self.const(key)})")
+                self.add(f"{name} = {self.const(mapping)}.get({self.const(key)})" if isinstance(mapping, dict)
+                         else f"{name} = {self.const(mapping)}[{self.const(key)}]")
                 self.miss_if(f"type({name}) is not {self.const(of)}")
                 parts.append(name)
         self.add(f"s = ({', '.join(parts)},)")

@@ -37,13 +37,21 @@ def freeze(x: Any, budget: list[int] | None = None) -> Any:
         if budget[0] >= 0:
             if isinstance(x, dict):
                 return ("dict", x, tuple([(k, freeze(v, budget)) for k, v in x.items()]))
-            return (t.__name__, x, tuple([freeze(v, budget) for v in x]))
+            parts = tuple([freeze(v, budget) for v in x])
+            if t is tuple and all(p[0] in _FIXED for p in parts):
+                return ("fixed", x, parts)
+            return (t.__name__, x, parts)
     return ("is", x)
+
+
+_FIXED = frozenset(("is", "number", "equal", "fixed"))      # kinds where the same object says it all
 
 
 def unchanged(x: Any, frozen: tuple) -> bool:
     """Whether x still is what `freeze` saw."""
     kind, seen = frozen[0], frozen[1]
+    if x is seen and kind in _FIXED:
+        return True
     if kind == "is":
         return x is seen
     if kind == "number":

@@ -225,14 +225,16 @@ class Tracer:
             STATE.grad = saved
         types = None
         if op.infer is not None:
-            seen = [None if t is None else t.type_ for t in inputs]
+            seen = [t.type_ if isinstance(t, Tensor) else t for t in inputs]
             types = op.infer(*([tuple(seen)] if op.variadic else seen), *attrs)
         if type(out) is tuple:
             return tuple([self._own(t, None if types is None else types[j]) for j, t in enumerate(out)])
         return self._own(out, types)
 
-    def _own(self, t: Tensor, type: Any) -> Tensor:
+    def _own(self, t: Any, type: Any) -> Any:
         """t's contents as a result of its own (the body may have returned an input or a view)."""
+        if t is None:
+            return None
         meta = t.type_ if type is None else type
         return self.fresh(self._laid_out(self.node(t), meta, self.origin()), meta)
 
