@@ -479,11 +479,11 @@ def _without(m: tuple, a: Atom) -> tuple:
 
 
 def _divide(a: Index, b: Index) -> tuple[Any, Any]:
-    """(a // b, a % b) for b > 0 (a known b < 0 is turned around; b = 0 raises)."""
+    """(a // b, a % b) for b > 0 (a known b < 0 is turned around)."""
     d = b.constant
     if d is not None:
         if d == 0:
-            raise ZeroDivisionError("integer modulo by zero")
+            return as_index(0), as_index(0)     # coordinates of an empty shape: no loop runs
         if d < 0:
             q, r = _divide(-a, as_index(-d))
             return q, -r

@@ -8,7 +8,7 @@ from graphc.core import dispatch
 from graphc.core.tensor import wrap
 from graphc.ir import op as table
 from graphc.ir.graph import Draw, Graph, Node, Scalar
-from graphc.ir.types import TensorType, broadcast_shapes, tensor_type
+from graphc.ir.types import TensorType, broadcast_shapes, pointwise_strides, tensor_type
 
 
 class Builder:
@@ -52,7 +52,8 @@ class Builder:
                 if tuple(a.shape) != tuple(shape):
                     a = self("expand", a, tuple(shape))
             args.append(a)
-        return self.graph.add(op, tuple(args), attrs, tensor_type(shape, plan.out))
+        strides = pointwise_strides(tuple(shape), [(n.type.shape, n.type.strides) for n in nodes])
+        return self.graph.add(op, tuple(args), attrs, TensorType(tuple(shape), plan.out, strides))
 
     def run(self, arrays, scalars=(), rng=()):
         return interpret(self.graph, arrays, scalars, rng)

@@ -294,6 +294,9 @@ class Rows:
         return out
 
     def _row_value(self, u: Unit) -> None:
+        if u.kind == "reduce":                      # over axes of size 1 only
+            RowReduce(self, (), [u], []).emit()
+            return
         at = self._coords(u, {})
         coords = tuple(_rename(c, at) for c in u.coords)
         self.current.add(u.node.id)
