@@ -18,6 +18,7 @@ from .base.dtypes import (bfloat16, complex64, complex128, finfo, float16, float
 from .base.dtypes import DType as dtype
 from .base.dtypes import bool_ as bool
 from .base.dtypes import can_cast
+from .core import observe as _observe
 from .core.modes import (enable_grad, inference_mode, is_grad_enabled, is_inference_mode_enabled, no_grad,
                          set_grad_enabled)
 from .core.rng import Generator, default_generator, initial_seed, manual_seed, seed
@@ -78,6 +79,13 @@ def __getattr__(name: str) -> Any:
             globals()[name] = found
             return found
     raise AttributeError(f"module 'graphc' has no attribute {name!r}")
+
+
+def _compile(*args: Any, **kwargs: Any) -> Any:
+    return __getattr__("compile")(*args, **kwargs)
+
+
+_observe.lent["compile"] = _compile       # for Module.compile, which is below the facade
 
 
 def __dir__() -> list[str]:

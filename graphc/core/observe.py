@@ -16,6 +16,9 @@ from .modes import STATE
 epoch: list[int] = [0]
 watched: set[str] = set()
 
+# What the top of the house lends to lower rooms, by name ("compile"); it loads when first called.
+lent: dict[str, Any] = {}
+
 
 def changed(obj: Any, name: str) -> None:
     """Says that attribute or dictionary entry `name` of `obj` changed."""

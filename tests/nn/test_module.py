@@ -473,6 +473,18 @@ def test_changes_move_the_epoch():
         observe.watched.update(old)
 
 
+def test_compile_method():
+    """Module.compile changes calls, not results, and is no part of the state."""
+    net = Net().eval()
+    x = graphc.ones(2, 2)
+    with graphc.no_grad():
+        expected = net(x).tolist()
+        net.compile()
+        assert net._compiled_call_impl is not None
+        assert net(x).tolist() == expected
+    assert copy.deepcopy(net)._compiled_call_impl is None
+
+
 # ---------------------------------------------------------------- the same programs in PyTorch
 
 PROGRAMS = {

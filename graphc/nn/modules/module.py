@@ -62,9 +62,6 @@ __all__ = [
     "_IncompatibleKeys",
 ]
 
-# The facade puts `compile` here: nn knows nothing of the compiler.
-COMPILE: list[Callable] = []
-
 _set = object.__setattr__
 
 
@@ -275,7 +272,7 @@ class Module(ApplyMethods, StateMethods):
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
         """From now on calls of this module run compiled; arguments as for graphc.compile."""
-        self._compiled_call_impl = COMPILE[0](self._call_impl, *args, **kwargs)
+        self._compiled_call_impl = observe.lent["compile"](self._call_impl, *args, **kwargs)
 
     def register_forward_pre_hook(self, hook: Callable, *, prepend: bool = False,
                                   with_kwargs: bool = False) -> RemovableHandle:
