@@ -414,10 +414,11 @@ class Comment(Stmt):
         self.text = text
 
 
-def walk(expr: Expr) -> list[Expr]:
-    """Every distinct sub-expression by identity, arguments first."""
+def walk(expr: Expr, seen: set | None = None) -> list[Expr]:
+    """Every distinct sub-expression by identity, arguments first; those in `seen` are left out, and the
+    others are added to it."""
     out: list[Expr] = []
-    seen: set[int] = set()
+    seen = set() if seen is None else seen
     stack: list[tuple[Expr, bool]] = [(expr, False)]
     while stack:
         e, done = stack.pop()

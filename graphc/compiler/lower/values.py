@@ -16,7 +16,7 @@ from ...base.dtypes import DType
 from ...core.dispatch import number_array, number_type, plan_of
 from ...ir.graph import Node, Scalar
 from ...ir.index import Index, as_index, flatten
-from ...ir.loop import Apply, Cast, Const, Expr, IndexValue, ScalarRef, cast
+from ...ir.loop import Apply, Cast, Checked, Const, Expr, IndexValue, Require, ScalarRef, cast, walk
 
 Leaf = Callable[[Node, tuple], "Expr | None"]
 INLINE = ("pointwise", "movement", "gather", "random")
@@ -28,7 +28,9 @@ class Values:
     def __init__(self, leaf: Leaf, seed: Callable[[int], tuple[Expr, Expr]] | None = None):
         self.leaf, self.seed = leaf, seed
         self._memo: dict[tuple, Expr] = {}
+        self._checked: set[int] = set()
         self.nodes: dict[int, Node] = {}        # what was computed here, for comments
+        self.roots: list[Expr] = []             # expressions that are no value of a node
 
     def value(self, node: Node, coords: Any) -> Expr:
         """The value of node at coords, in its compute dtype."""
@@ -44,6 +46,16 @@ class Values:
                 found = Cast(found, dtypes.float32)
             self._memo[key] = found
         return found
+
+    def checks(self) -> list[Expr]:
+        """The expressions that may stop the program."""
+        found: dict[int, Expr] = {}
+        for e in [*self._memo.values(), *self.roots]:
+            if id(e) not in self._checked:
+                for x in walk(e, self._checked):
+                    if isinstance(x, (Checked, Require)):
+                        found[id(x)] = x
+        return list(found.values())
 
     def _compute(self, node: Node, coords: tuple) -> Expr:
         op: Any = node.op

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from ...base import dtypes
 from ...ir.graph import Graph, Node
 from ...ir.index import Index, as_index, loop
-from ...ir.loop import Const, Expr, Ref
+from ...ir.loop import Checked, Const, Expr, IndexValue, Ref, Require
 from ...ir.types import numel
 from ..lower.values import INLINE, Values
 
@@ -48,6 +48,7 @@ class Unit:
     reads: list = field(default_factory=list)
     cone: dict = field(default_factory=dict)
     group: Any = None
+    fallible: bool = False      # may stop the program with a status
 
     @property
     def rows(self) -> list[int]:
@@ -209,6 +210,7 @@ def make_unit(n: Node, real: set[int]) -> Unit:
         u.coords, u.symbols, u.space = loops_over(n.shape)
         u.kept = len(u.space)
         values.value(n, u.coords)
+    u.fallible = any(isinstance(e, (Checked, Require)) for e in values.checks())
     u.reads, u.cone = reader.reads, {i: m for i, m in values.nodes.items() if i != n.id}
     return u
 
@@ -286,9 +288,7 @@ def _scatter_unit(n: Node, values: Values, reader: _Reader) -> Unit:
     at, _, _ = loops_over(space, "u")
     loads = [(lambda c, a=a: values.value(a, c)) for a in n.node_args]
     target, update = op.lower(list(at), loads, types, *n.attrs)
-    from ...ir.loop import IndexValue, walk
-    for c in target:
-        walk(IndexValue(c))
+    values.roots += [update, *(IndexValue(c) for c in target)]
     coords, symbols, extents = loops_over(n.shape)
     values.value(n.node_args[0], coords)
     return Unit(n, "scatter", extents, symbols, 0, coords)

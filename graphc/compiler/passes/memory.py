@@ -49,16 +49,12 @@ def schedule(graph: Graph, plan: Plan) -> None:
     late: set[int] = set()
     updates = {n.id for n in graph.updates.values()}
     for g in plan.groups:
-        if any(u.node.id in updates for u in g.units) and not _needed_early(g, deps, plan):
+        if any(u.node.id in updates for u in g.units) and not deps.out_degree(g.id):
             late.add(g.id)
     order = nx.lexicographical_topological_sort(deps, key=lambda i: (i in late, i))
     plan.groups = [plan.groups[i] for i in list(order)]
     for i, g in enumerate(plan.groups):
         g.id = i
-
-
-def _needed_early(g: Group, deps: Any, plan: Plan) -> bool:
-    return deps.out_degree(g.id) > 0
 
 
 def assign(graph: Graph, plan: Plan) -> Assignment:
@@ -110,8 +106,7 @@ def _last_reader(plan: Plan) -> dict[int, int]:
 
 def _may_fail(g: Group) -> bool:
     """Whether a kernel of the group may stop with a status (data-dependent coordinates, opaque ops)."""
-    return any(n.op is not None and n.op.kind in ("gather", "scatter", "opaque") for n in g.nodes) or any(
-        n.op is not None and n.op.extra.get("fallible") for n in g.nodes)
+    return g.kind == "opaque" or any(u.fallible for u in g.units)
 
 
 def _not_in_place(graph: Graph, plan: Plan, slot: int, n: Node, g: Group, fallible: int) -> str:
@@ -130,8 +125,10 @@ def _not_in_place(graph: Graph, plan: Plan, slot: int, n: Node, g: Group, fallib
                     continue
                 if h.id > g.id:
                     return "the old value is still read later"
-                if g.kind != "rows" or any(v.kind != "map" or len(v.space) != g.rank for v in g.units):
-                    return "its kernel reads other rows of the old value"
+                pure = g.kind == "rows" and all(v.kind == "map" and len(v.space) == g.rank for v in g.units)
+                alone = u.node is n and u.kind == "map" and g.kind in ("rows", "columns")
+                if not pure and not alone:
+                    return "another part of its kernel reads the old value"
                 if not _same_place(coords, u, n, plan, strides):
                     return "its kernel reads the old value at other places"
     return ""
