@@ -1,7 +1,11 @@
-"""Optimizer steps: one record per update rule. The body is the rule in tensor ops (what capture records);
-the native kernel does the same sequence of separately rounded operations in place, in one pass.
-Sources: Robbins & Monro 1951 (SGD), Duchi et al. 2011 (Adagrad), Kingma & Ba 2015 (Adam), Loshchilov &
-Hutter 2019 (AdamW), Reddi et al. 2018 (AMSGrad); defaults and options as in torch.optim."""
+"""Optimizer updates: parameter, gradient and state in, their new values out.
+
+Each update is one composite record, whose body in ops is what capture sees and whose kernel gives the same
+bits, and one function over many parameters that eager mode calls: a single native call that writes in place.
+What depends on the step count is computed in float64 from the step tensor and rounded to the parameter's
+dtype once, on both sides. Sources: Sutskever et al. 2013 (SGD with momentum), Duchi et al. 2011 (Adagrad),
+Kingma & Ba 2015 (Adam), Loshchilov & Hutter 2019 (AdamW), Reddi et al. 2018 (AMSGrad).
+"""
 
 from __future__ import annotations
 
@@ -11,177 +15,299 @@ import numpy as np
 
 from ..base import dtypes
 from ..base.dtypes import DType, from_numpy_dtype
+from ..core import inplace
 from ..core.tensor import Tensor
-from ..ir.op import Make, Sample
-from ..ir.types import TensorType
+from ..ir.op import Make, Op, Sample
 from ..native import library
 from .define import composite
-from .pointwise import cast, maximum, pow, sqrt
+from .pointwise import cast, maximum
 
-_MAXIMIZE, _WEIGHT_DECAY, _NESTEROV, _FIRST, _DECOUPLED = 1, 2, 4, 8, 16
+# Flags of an update; the native kernels read the same bits.
+MAXIMIZE, WEIGHT_DECAY, NESTEROV, DECOUPLED = 1, 2, 4, 16
+
+NATIVE = (dtypes.float32, dtypes.float64)
 
 
-def _native(*arrays: Any) -> bool:
-    """Whether the in-place kernels can take these arrays."""
-    kept = [a for a in arrays if a is not None]
-    return (library.available() and kept[0].dtype.char in "fd"
-            and all(a.dtype == kept[0].dtype and a.flags.c_contiguous for a in kept))
+# ---------------------------------------------------------------- the formulas, in ops
+
+def _gradient(param: Any, grad: Any, decay: Any, flags: int) -> Any:
+    d = -grad if flags & MAXIMIZE else grad
+    return d + param * decay if flags & WEIGHT_DECAY else d
+
+
+def _sgd_body(param: Any, grad: Any, momentum_buffer: Any, lr: Any, weight_decay: Any, momentum: Any,
+              rest: Any, flags: int) -> tuple:
+    d = _gradient(param, grad, weight_decay, flags)
+    if momentum_buffer is None:
+        return (param - d * lr,)
+    buf = momentum_buffer * momentum + d * rest
+    d = d + buf * momentum if flags & NESTEROV else buf
+    return param - d * lr, buf
+
+
+def _adagrad_body(param: Any, grad: Any, sum: Any, clr: Any, weight_decay: Any, eps: Any,
+                  flags: int) -> tuple:
+    d = _gradient(param, grad, weight_decay, flags)
+    s = sum + d * d
+    return param - clr * (d / (s.sqrt() + eps)), s
+
+
+def _adam_body(param: Any, grad: Any, exp_avg: Any, exp_avg_sq: Any, max_exp_avg_sq: Any, step_size: Any,
+               bc2_sqrt: Any, beta1: Any, beta2: Any, eps: Any, decay: Any, flags: int) -> tuple:
+    d = _gradient(param, grad, decay, flags)
+    p = param * decay if flags & DECOUPLED else param
+    m = exp_avg * beta1 + d * (1 - beta1)
+    v = exp_avg_sq * beta2 + (d * d) * (1 - beta2)
+    if max_exp_avg_sq is None:
+        return p - step_size * (m / (v.sqrt() / bc2_sqrt + eps)), m, v
+    top = maximum(max_exp_avg_sq, v)
+    return p - step_size * (m / (top.sqrt() / bc2_sqrt + eps)), m, v, top
+
+
+# ---------------------------------------------------------------- kernels that give new arrays
+
+def _scalars(code: str, k: int) -> str:
+    return ", ".join(["float" if code == "f32" else "double"] * k)
 
 
 def _pointer(a: Any) -> Any:
     return library.null() if a is None else library.pointer(a)
 
 
-def _call(name: str, a: np.ndarray, signature: str, *args: Any) -> None:
-    d = from_numpy_dtype(a.dtype)
-    library.fn(f"gc_optim_{name}_{d.code}", signature.replace("T", d.ctype))(a.size, *args)
+def _fresh(*arrays: Any) -> list:
+    """Contiguous copies, for a kernel that writes in place; None stays."""
+    return [None if a is None else np.array(a, order="C") for a in arrays]
 
 
-def _gradient(param: Tensor, grad: Tensor, weight_decay: Any, flags: int) -> Tensor:
-    g = -grad if flags & _MAXIMIZE else grad
-    return g + weight_decay * param if flags & _WEIGHT_DECAY else g
+def _sgd_kernel(p: Any, g: Any, buf: Any, lr: Any, decay: Any, momentum: Any, rest: Any, flags: int) -> tuple:
+    g = np.asarray(g, order="C")
+    if not library.available():
+        k = p.dtype.type
+        d = _spare_gradient(p, g, decay, flags)
+        if buf is None:
+            return (p - k(lr) * d,)
+        buf = k(momentum) * buf + k(rest) * d
+        return p - k(lr) * (d + k(momentum) * buf if flags & NESTEROV else buf), buf
+    p, buf = _fresh(p, buf)
+    code = from_numpy_dtype(p.dtype).code
+    library.fn(f"gc_optim_sgd_{code}", f"void(int64_t, void *, void *, void *, {_scalars(code, 4)}, int)")(
+        p.size, _pointer(p), _pointer(g), _pointer(buf), lr, decay, momentum, rest, flags)
+    return (p,) if buf is None else (p, buf)
 
 
-def _pure(inplace: Any, body: Any, written: tuple[int, ...]) -> Any:
-    """The out-of-place eager kernel made from an in-place one."""
-    def eager(*args: Any) -> tuple:
-        copies = list(args)
-        for i in written:
-            copies[i] = None if args[i] is None else np.array(args[i], order="C")
-        if not inplace(*copies):
-            from ..core.tensor import wrap
-            out = body(*[wrap(a) if isinstance(a, np.ndarray) else a for a in args])
-            return tuple(None if t is None else t._array for t in out)
-        return tuple(copies[i] for i in written)
-    return eager
+def _adagrad_kernel(p: Any, g: Any, s: Any, clr: Any, decay: Any, eps: Any, flags: int) -> tuple:
+    g = np.asarray(g, order="C")
+    if not library.available():
+        d = _spare_gradient(p, g, decay, flags)
+        s = s + d * d
+        with np.errstate(all="ignore"):
+            return p - clr * (d / (np.sqrt(s) + p.dtype.type(eps))), s
+    p, s = _fresh(p, s)
+    code = from_numpy_dtype(p.dtype).code
+    library.fn(f"gc_optim_adagrad_{code}",
+               f"void(int64_t, void *, void *, void *, void *, {_scalars(code, 2)}, int)")(
+        p.size, _pointer(p), _pointer(g), _pointer(s), _pointer(clr), decay, eps, flags)
+    return p, s
 
 
-def _types(*written: int) -> Any:
-    def infer(*args: Any) -> tuple:
-        return tuple(a.with_shape(a.shape) if isinstance(a, TensorType) else None
-                     for a in (args[i] for i in written))
-    return infer
+def _adam_kernel(p: Any, g: Any, m: Any, v: Any, top: Any, size: Any, root: Any, beta1: Any, beta2: Any,
+                 eps: Any, decay: Any, flags: int) -> tuple:
+    g = np.asarray(g, order="C")
+    if not library.available():
+        return _adam_spare(p, g, m, v, top, size, root, beta1, beta2, eps, decay, flags)
+    p, m, v, top = _fresh(p, m, v, top)
+    code = from_numpy_dtype(p.dtype).code
+    library.fn(f"gc_optim_adam_{code}",
+               "void(int64_t, void *, void *, void *, void *, void *, void *, void *, "
+               f"{_scalars(code, 6)}, int)")(
+        p.size, _pointer(p), _pointer(g), _pointer(m), _pointer(v), _pointer(top), _pointer(size),
+        _pointer(root), beta1, 1 - beta1, beta2, 1 - beta2, eps, decay, flags)
+    return (p, m, v) if top is None else (p, m, v, top)
 
 
-# ---------------------------------------------------------------- SGD
-
-def _sgd_body(param: Tensor, grad: Tensor, buf: Any, lr: Any, weight_decay: Any, momentum: Any, rest: Any,
-              flags: int) -> tuple:
-    d = _gradient(param, grad, weight_decay, flags)
-    if buf is not None:
-        buf = d if flags & _FIRST else momentum * buf + rest * d
-        d = d + momentum * buf if flags & _NESTEROV else buf
-    return param - lr * d, buf
+def _spare_gradient(p: Any, g: Any, decay: Any, flags: int) -> Any:
+    d = -g if flags & MAXIMIZE else g
+    return d + p.dtype.type(decay) * p if flags & WEIGHT_DECAY else d
 
 
-def _sgd_inplace(p: Any, g: Any, buf: Any, lr: Any, weight_decay: Any, momentum: Any, rest: Any,
-                 flags: int) -> bool:
-    if not _native(p, g, buf):
-        return False
-    _call("sgd", p, "void(int64_t, void *, void *, void *, T, T, T, T, int)", _pointer(p), _pointer(g),
-          _pointer(buf), lr, weight_decay, momentum, rest, flags)
-    return True
+def _adam_spare(p: Any, g: Any, m: Any, v: Any, top: Any, size: Any, root: Any, beta1: Any, beta2: Any,
+                eps: Any, decay: Any, flags: int) -> tuple:
+    """Numpy's version; the same bits, as every operation is one that IEEE 754 fixes."""
+    k = p.dtype.type
+    d = _spare_gradient(p, g, decay, flags)
+    p = p * k(decay) if flags & DECOUPLED else p
+    m = k(beta1) * m + k(1 - beta1) * d
+    v = k(beta2) * v + k(1 - beta2) * (d * d)
+    w = v if top is None else np.maximum(top, v)
+    with np.errstate(all="ignore"):
+        p = p - size * (m / (np.sqrt(w) / root + k(eps)))
+    return (p, m, v) if top is None else (p, m, v, w)
 
 
-def _step_samples(*more: Any) -> Any:
-    def samples() -> list[Sample]:
-        return [Sample((Make((3, 4), d, layout=k), Make((3, 4), d), *m), {"flags": f}, grad=False)
-                for d in ("float32", "float64") for k in ("C", "T") for m, f in more_of(d, more)]
-    return samples
+# ---------------------------------------------------------------- the records
+
+def _tensors(n: int, scalars: int, spare: bool = False) -> list[tuple]:
+    """Inputs of n like tensors (the last of them left out when `spare`) and some 0-d ones."""
+    out = []
+    for d in ("float32", "float64"):
+        for shape, layout in (((3, 4), "C"), ((), "C"), ((300,), "C"), ((4, 6), "T")):
+            xs: list = [Make(shape, d, layout=layout), Make(shape, d)]
+            xs += [Make(shape, d, 0.5, 2.0) for _ in range(n - 2)]
+            if spare:
+                xs[-1] = None
+            out.append((*xs, *[Make((), d, 0.3, 0.9) for _ in range(scalars)]))
+    return out
 
 
-def more_of(d: str, rows: tuple) -> list:
-    """The rest of a sample's inputs per dtype: "b" stands for a state tensor, "s" for a 0-d one."""
-    make = {"b": Make((3, 4), d, 0.1, 2), "s": Make((), d, 0.5, 1)}
-    return [(tuple(make.get(x, x) if isinstance(x, str) else x for x in row[:-1]), row[-1]) for row in rows]
+def _sgd_samples() -> list[Sample]:
+    plain = {"lr": 0.1, "weight_decay": 0.01, "momentum": 0.9, "rest": 0.7}
+    return [Sample(xs, {**plain, "flags": f}) for f in (0, WEIGHT_DECAY | NESTEROV, MAXIMIZE)
+            for xs in _tensors(3, 0)] + [Sample(xs, {**plain, "flags": 0}) for xs in _tensors(3, 0, True)]
 
 
-sgd_step = composite(
-    "sgd_step", _sgd_body, inputs=("param", "grad", "buf", "lr", "weight_decay", "momentum", "rest"),
-    outputs=("param_out", "buf_out"), infer=_types(0, 2), eager=_pure(_sgd_inplace, _sgd_body, (0, 2)),
-    inplace=_sgd_inplace, writes=(0, 2),
-    samples=_step_samples((None, 0.1, 0.0, 0.0, 1.0, 0), (None, 0.1, 0.01, 0.0, 1.0, 2),
-                          ("b", 0.1, 0.01, 0.9, 0.9, 2), ("b", 0.1, 0.0, 0.9, 1.0, 4), ("b", 0.1, 0.0, 0.9, 1.0, 9)))
+def _adagrad_samples() -> list[Sample]:
+    return [Sample(xs, {"weight_decay": 0.01, "eps": 1e-10, "flags": f})
+            for f in (0, WEIGHT_DECAY | MAXIMIZE) for xs in _tensors(3, 1)]
 
 
-# ---------------------------------------------------------------- Adagrad
-
-def _adagrad_body(param: Tensor, grad: Tensor, total: Tensor, clr: Any, weight_decay: Any, eps: Any,
-                  flags: int) -> tuple:
-    d = _gradient(param, grad, weight_decay, flags)
-    total = total + d * d
-    return param - clr * (d / (sqrt(total) + eps)), total
-
-
-def _adagrad_inplace(p: Any, g: Any, total: Any, clr: Any, weight_decay: Any, eps: Any, flags: int) -> bool:
-    if not _native(p, g, total, clr):
-        return False
-    _call("adagrad", p, "void(int64_t, void *, void *, void *, void *, T, T, int)", _pointer(p), _pointer(g),
-          _pointer(total), _pointer(clr), weight_decay, eps, flags)
-    return True
+def _adam_samples() -> list[Sample]:
+    plain = {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "decay": 0.99}
+    return ([Sample(xs, {**plain, "flags": f}) for f in (0, DECOUPLED | MAXIMIZE)
+             for xs in _tensors(5, 2, True)[:8]]
+            + [Sample((*xs[:4], None, *xs[5:]), {**plain, "flags": WEIGHT_DECAY}) for xs in _tensors(5, 2)]
+            + [Sample(xs, {**plain, "flags": DECOUPLED}) for xs in _tensors(5, 2)])
 
 
-adagrad_step = composite(
-    "adagrad_step", _adagrad_body, inputs=("param", "grad", "total", "clr", "weight_decay", "eps"),
-    outputs=("param_out", "total_out"), infer=_types(0, 2),
-    eager=_pure(_adagrad_inplace, _adagrad_body, (0, 2)), inplace=_adagrad_inplace, writes=(0, 2),
-    samples=_step_samples(("b", "s", 0.0, 1e-10, 0), ("b", "s", 0.01, 1e-10, 3)))
-
-
-# ---------------------------------------------------------------- Adam
-
-def _adam_body(param: Tensor, grad: Tensor, exp_avg: Tensor, exp_avg_sq: Tensor, max_exp_avg_sq: Any,
-               step_size: Any, root: Any, beta1: Any, rest1: Any, beta2: Any, rest2: Any, eps: Any, decay: Any,
-               flags: int) -> tuple:
-    d = _gradient(param, grad, decay, flags)
-    if flags & _DECOUPLED:
-        param = param * decay
-    exp_avg = beta1 * exp_avg + rest1 * d
-    exp_avg_sq = beta2 * exp_avg_sq + rest2 * (d * d)
-    v = exp_avg_sq
-    if max_exp_avg_sq is not None:
-        v = max_exp_avg_sq = maximum(max_exp_avg_sq, exp_avg_sq)
-    param = param - step_size * (exp_avg / (sqrt(v) / root + eps))
-    return param, exp_avg, exp_avg_sq, max_exp_avg_sq
-
-
-def _adam_inplace(p: Any, g: Any, m: Any, v: Any, most: Any, step_size: Any, root: Any, beta1: Any, rest1: Any,
-                  beta2: Any, rest2: Any, eps: Any, decay: Any, flags: int) -> bool:
-    if not _native(p, g, m, v, most, step_size, root):
-        return False
-    _call("adam", p, "void(int64_t, void *, void *, void *, void *, void *, void *, void *, T, T, T, T, T, T, int)",
-          _pointer(p), _pointer(g), _pointer(m), _pointer(v), _pointer(most), _pointer(step_size), _pointer(root),
-          beta1, rest1, beta2, rest2, eps, decay, flags)
-    return True
-
-
+sgd_step = composite("sgd_step", _sgd_body, inputs=("param", "grad", "momentum_buffer"),
+                     outputs=("new_param", "new_buffer"), eager=_sgd_kernel, half="wide",
+                     samples=_sgd_samples)
+adagrad_step = composite("adagrad_step", _adagrad_body, inputs=("param", "grad", "sum", "clr"),
+                         outputs=("new_param", "new_sum"), eager=_adagrad_kernel, half="wide",
+                         samples=_adagrad_samples)
 adam_step = composite(
-    "adam_step", _adam_body,
-    inputs=("param", "grad", "exp_avg", "exp_avg_sq", "max_exp_avg_sq", "step_size", "root", "beta1", "rest1",
-            "beta2", "rest2", "eps", "decay"),
-    outputs=("param_out", "exp_avg_out", "exp_avg_sq_out", "max_out"), infer=_types(0, 2, 3, 4),
-    eager=_pure(_adam_inplace, _adam_body, (0, 2, 3, 4)), inplace=_adam_inplace, writes=(0, 2, 3, 4),
-    samples=_step_samples(("b", "b", None, "s", "s", 0.9, 0.1, 0.999, 0.001, 1e-8, 0.0, 0),
-                          ("b", "b", "b", "s", "s", 0.9, 0.1, 0.999, 0.001, 1e-8, 0.01, 3),
-                          ("b", "b", None, "s", "s", 0.9, 0.1, 0.999, 0.001, 1e-8, 0.99, 16)))
+    "adam_step", _adam_body, eager=_adam_kernel, half="wide", samples=_adam_samples,
+    inputs=("param", "grad", "exp_avg", "exp_avg_sq", "max_exp_avg_sq", "step_size", "bc2_sqrt"),
+    outputs=("new_param", "new_exp_avg", "new_exp_avg_sq", "new_max_exp_avg_sq"))
 
 
-def _scales_body(step: Tensor, lr: Any, beta1: Any, beta2: Any, dtype: DType) -> tuple:
+# ---------------------------------------------------------------- one parameter, in tensor ops
+
+def adam_scales(step: Tensor, lr: Any, beta1: Any, beta2: Any, dtype: DType) -> tuple[Tensor, Tensor]:
+    """lr / (1 - beta1**step) and sqrt(1 - beta2**step) as 0-d tensors of dtype."""
     s = cast(step, dtypes.float64)
-    size = lr / (1 - pow(beta1, s))
-    return cast(size, dtype), cast(sqrt(1 - pow(beta2, s)), dtype)
+    size = lr / (1 - beta1 ** s)
+    root = (1 - beta2 ** s).sqrt()
+    return cast(size, dtype.compute), cast(root, dtype.compute)
 
 
-def _scales_kernel(step: np.ndarray, lr: float, beta1: float, beta2: float, dtype: DType) -> tuple:
-    s = np.asarray(step, np.float64)
-    p1 = np.float64(1) - pow.eager(np.asarray(np.float64(beta1)), s)
-    p2 = np.float64(1) - pow.eager(np.asarray(np.float64(beta2)), s)
-    return np.asarray(np.float64(lr) / p1, dtype.np), np.asarray(np.sqrt(p2), dtype.np)
+def adagrad_rate(step: Tensor, lr: Any, lr_decay: Any, dtype: DType) -> Tensor:
+    """lr / (1 + (step - 1) * lr_decay) as a 0-d tensor of dtype."""
+    s = cast(step, dtypes.float64)
+    return cast(lr / (1 + (s - 1) * lr_decay), dtype.compute)
 
 
-adam_scales = composite(
-    "adam_scales", _scales_body, inputs=("step", "lr", "beta1", "beta2"), outputs=("step_size", "root"),
-    infer=lambda step, lr, beta1, beta2, dtype: (step.with_shape((), dtype),) * 2, eager=_scales_kernel,
-    samples=lambda: [Sample((Make((), "float32", values=[n]), 1e-3, 0.9, 0.999), {"dtype": d}, grad=False)
-                     for n in (1.0, 2.0, 1000.0) for d in (dtypes.float32, dtypes.float64)],
-    doc="lr / (1 - beta1**step) and sqrt(1 - beta2**step), computed in float64")
+def update(op: Op, targets: tuple, grad: Tensor, more: tuple, attrs: tuple) -> None:
+    """targets (the parameter and its state, None where there is none) become what the op gives for them."""
+    inputs = (targets[0], grad, *targets[1:], *more)
+    if any(isinstance(a, Tensor) for a in attrs):       # tensors in place of numbers: the body takes either
+        outs = _run_body(op, inputs, attrs)
+    else:
+        outs = op(*inputs, *attrs)
+    outs = iter(outs)
+    for t in targets:
+        if t is not None:
+            inplace.check_inplace(t)
+            inplace.store(t, next(outs))
+
+
+def _run_body(op: Op, inputs: tuple, attrs: tuple) -> tuple:
+    half = inputs[0].dtype
+    if not half.is_half:
+        return op.body(*inputs, *attrs)         # type: ignore[misc]
+    wide = [cast(t, dtypes.float32) if isinstance(t, Tensor) and t.dtype.is_half else t for t in inputs]
+    return tuple([cast(t, half) for t in op.body(*wide, *attrs)])       # type: ignore[misc]
+
+
+# ---------------------------------------------------------------- many parameters, one native call
+
+class Rows:
+    """The table of pointers of a native list update: one row of `width` tensors per parameter.
+
+    Rows are filled anew only where an array was replaced, so a step over unchanged state costs little.
+    Invariant: every array whose address stands in the table is kept alive by it."""
+
+    __slots__ = ("width", "arrays", "kept", "table", "counts", "dtype")
+
+    def __init__(self, width: int):
+        self.width = width
+        self.arrays: list = []
+        self.kept: list = []
+        self.table: Any = None
+        self.counts: Any = None
+        self.dtype: DType | None = None
+
+    def fill(self, flat: list, dtype: DType) -> bool:
+        """Points the table at the tensors of `flat` (None: null). False when one of them cannot be written
+        in place by a native kernel: not contiguous, or of another dtype; gradients are copied instead."""
+        arrays = self.arrays
+        if len(arrays) != len(flat) or dtype is not self.dtype:
+            from ..native import cpu
+            self.arrays = arrays = [None] * len(flat)
+            self.kept = [None] * len(flat)
+            self.table = cpu.ffi().new("void *[]", len(flat))
+            self.counts = cpu.ffi().new("int64_t[]", len(flat) // self.width)
+            self.dtype = dtype
+        i = -1
+        for t in flat:
+            i += 1
+            a = None if t is None else t._array
+            if a is not arrays[i] and not self._point(i, a, dtype):
+                self.arrays = []
+                return False
+        return True
+
+    def _point(self, i: int, a: Any, dtype: DType) -> bool:
+        row, column = divmod(i, self.width)
+        if a is None:
+            self.arrays[i], self.table[i] = None, library.null()
+            return True
+        if column == 0:         # another parameter: everything else of the row is looked at again
+            self.counts[row] = a.size
+            self.arrays[i + 1:i + self.width] = [None] * (self.width - 1)
+        if column == self.width - 1 and self.width > 3:
+            if a.dtype != np.float32 or a.ndim:         # the step count
+                return False
+        elif a.dtype != dtype.np or a.size != self.counts[row]:
+            return False
+        if a.flags.c_contiguous:
+            self.arrays[i] = a
+        elif column == 1:       # a copy of this moment: nothing is remembered, the next step copies again
+            self.kept[i] = a = np.ascontiguousarray(a)
+            self.arrays[i] = None
+        else:
+            return False
+        self.table[i] = library.pointer(a)
+        return True
+
+
+_SIGNATURE = "void(int64_t, int64_t *, void **, double *, int)"
+
+
+def update_rows(name: str, rows: Rows, flat: list, dtype: DType, numbers: list, flags: int) -> bool:
+    """One native call of gc_optim_<name>_list over the rows in `flat`; False when they do not suit it and
+    nothing was done. Bumps the version of everything written."""
+    if dtype not in NATIVE or not library.available() or not rows.fill(flat, dtype):
+        return False
+    from ..native import cpu
+    library.fn(f"gc_optim_{name}_list_{dtype.code}", _SIGNATURE)(
+        len(flat) // rows.width, rows.counts, rows.table, cpu.scalars(numbers), flags)
+    width = rows.width
+    for i, t in enumerate(flat):
+        if t is not None and i % width != 1:
+            t._storage.version += 1
+    return True
+
+
+def plain(*numbers: Any) -> bool:
+    """Whether all are Python numbers: what native updates take."""
+    return all(isinstance(x, (float, int)) for x in numbers)

@@ -1,93 +1,99 @@
-"""SGD and Adagrad."""
+"""SGD: takes parameters with gradients, gives parameters moved against them, with momentum."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from ..base import dtypes
-from ..core import inplace, observe
-from ..ops import optim_steps
-from ..ops.optim_steps import _FIRST, _MAXIMIZE, _NESTEROV, _WEIGHT_DECAY
-from ..ops.pointwise import cast
-from .optimizer import Optimizer, check_option
+from ..base.dtypes import float64
+from ..core import observe
+from ..core.modes import STATE
+from ..core.tensor import Tensor
+from ..ops import optim_steps as steps
+from ..ops.pointwise import cast, where
+from .optimizer import Optimizer, check_forms, check_lr, check_numbers, step_count, zeros_for
 
 
 class SGD(Optimizer):
-    """Stochastic gradient descent with momentum, dampening, weight decay and Nesterov's variant.
-    https://pytorch.org/docs/stable/generated/torch.optim.SGD.html"""
+    """Stochastic gradient descent: p = p - lr * d, where d is the gradient (plus weight_decay * p), or with
+    momentum buf = momentum * buf + (1 - dampening) * d. The first step takes d undampened.
 
-    def __init__(self, params: Any, lr: Any = 1e-3, momentum: float = 0, dampening: float = 0,
-                 weight_decay: Any = 0, nesterov: bool = False, *, maximize: bool = False,
-                 foreach: bool | None = None, differentiable: bool = False, fused: bool | None = None):
-        check_option(lr >= 0.0, f"Invalid learning rate: {lr}")
-        check_option(momentum >= 0.0, f"Invalid momentum value: {momentum}")
-        check_option(weight_decay >= 0.0, f"Invalid weight_decay value: {weight_decay}")
-        check_option(not nesterov or (momentum > 0 and dampening == 0),
-                     "Nesterov momentum requires a momentum and zero dampening")
-        super().__init__(params, {
-            "lr": lr, "momentum": momentum, "dampening": dampening, "weight_decay": weight_decay,
-            "nesterov": nesterov, "maximize": maximize, "foreach": foreach,
-            "differentiable": differentiable, "fused": fused})
+    Raises ValueError for negative options, or nesterov without momentum or with dampening.
+    `foreach` and `fused` are accepted; there is one implementation, which is fused.
+    https://docs.pytorch.org/docs/stable/generated/torch.optim.SGD.html
+    """
 
-    def _update_group(self, group: dict[str, Any]) -> None:
+    def __init__(self, params: Iterable, lr: Any = 1e-3, momentum: float = 0, dampening: float = 0,
+                 weight_decay: float = 0, nesterov: bool = False, *, maximize: bool = False,
+                 foreach: bool | None = None, differentiable: bool = False, fused: bool | None = None) -> None:
+        check_lr(lr)
+        check_numbers(m=("momentum value", momentum), w=("weight_decay value", weight_decay))
+        if nesterov and (momentum <= 0 or dampening != 0):
+            raise ValueError("Nesterov momentum requires a momentum and zero dampening")
+        super().__init__(params, {"lr": lr, "momentum": momentum, "dampening": dampening,
+                                  "weight_decay": weight_decay, "nesterov": nesterov, "maximize": maximize,
+                                  "foreach": foreach, "differentiable": differentiable, "fused": fused})
+        check_forms(fused, foreach, differentiable)
+
+    def _prepare(self) -> None:
+        super()._prepare()
+        self.__dict__["_first"] = {}        # per parameter a 0-d tensor: 1 until the first dampened step
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """One update; see Optimizer.step."""
+        return self._run(closure)
+
+    def _buffer(self, p: Tensor, dampening: Any) -> Any:
+        """The momentum buffer: zeros at first, so that every step is the same program."""
+        state = self.state[p]
+        buf = state.get("momentum_buffer")
+        if buf is None:
+            with observe.eagerly():
+                buf = state["momentum_buffer"] = zeros_for(p)
+                if dampening != 0:
+                    self._first[p] = step_count(1.0)
+        return buf
+
+    def _update(self, index: int, group: dict[str, Any]) -> None:
         lr, decay = observe.scalar(group, "lr"), observe.scalar(group, "weight_decay")
         momentum, dampening = observe.scalar(group, "momentum"), observe.scalar(group, "dampening")
-        flags = (_MAXIMIZE if group["maximize"] else 0) | (_WEIGHT_DECAY if decay != 0 else 0) \
-            | (_NESTEROV if group["nesterov"] else 0)
+        flags = (steps.MAXIMIZE if group["maximize"] else 0) | (steps.WEIGHT_DECAY if decay != 0 else 0)
+        if group["nesterov"]:
+            flags |= steps.NESTEROV
+        native = STATE.tracer is None and not STATE.grad and steps.plain(lr, decay, momentum, dampening)
+        moving = bool(momentum != 0)
+        lists: dict = {}
         for p in group["params"]:
             g = p.grad
             if g is None:
                 continue
-            buf, first = None, 0
-            if momentum != 0:
-                state = self.state[p]
-                buf = state.get("momentum_buffer")
-                if buf is None:
-                    first = _FIRST
-                    buf = state["momentum_buffer"] = self._fresh(p)
-            inplace.update(optim_steps.sgd_step,
-                           (p, g, buf, lr, decay, momentum, 1 - dampening), (flags | first,))
+            buf = self._buffer(p, dampening) if moving else None
+            if native and not (self._first and self._is_first(p)):
+                lists.setdefault(p.dtype, []).extend((p, g, buf))
+            else:
+                self._one(p, g, buf, lr, decay, momentum, dampening, flags)
+        for dtype, flat in lists.items():
+            numbers = [lr, decay, momentum, 1 - dampening]
+            if not steps.update_rows("sgd", self._table(index, dtype, 3), flat, dtype, numbers, flags):
+                for p, g, buf in zip(flat[::3], flat[1::3], flat[2::3], strict=True):
+                    self._one(p, g, buf, lr, decay, momentum, dampening, flags)
 
-    @staticmethod
-    def _fresh(p: Any) -> Any:
-        from ..creation import zeros_like
-        with observe.eagerly():
-            return zeros_like(p)
+    def _is_first(self, p: Tensor) -> bool:
+        first = self._first.get(p)
+        return first is not None and bool(first)
+
+    def _one(self, p: Tensor, g: Tensor, buf: Any, lr: Any, decay: Any, momentum: Any, dampening: Any,
+             flags: int) -> None:
+        rest = 1 - dampening
+        first = self._first.get(p) if buf is not None else None
+        if first is not None:
+            # the tensor decides, so that a compiled step dampens from the second call on
+            damped = cast(first, float64) * 0 + rest
+            one = cast(where(first != 0, 1.0, damped), p.dtype.compute)
+            rest = one if STATE.tracer is not None else float(one)
+            first.zero_()           # type: ignore[attr-defined]
+        steps.update(steps.sgd_step, (p,) if buf is None else (p, buf), g, (None,) if buf is None else (),
+                     (lr, decay, momentum, rest, flags))
 
 
-class Adagrad(Optimizer):
-    """Adagrad: steps scaled by the root of the summed squares.
-    https://pytorch.org/docs/stable/generated/torch.optim.Adagrad.html"""
-
-    def __init__(self, params: Any, lr: Any = 1e-2, lr_decay: float = 0, weight_decay: float = 0,
-                 initial_accumulator_value: float = 0, eps: float = 1e-10, foreach: bool | None = None, *,
-                 maximize: bool = False, differentiable: bool = False, fused: bool | None = None):
-        check_option(lr >= 0.0, f"Invalid learning rate: {lr}")
-        check_option(lr_decay >= 0.0, f"Invalid lr_decay value: {lr_decay}")
-        check_option(weight_decay >= 0.0, f"Invalid weight_decay value: {weight_decay}")
-        check_option(initial_accumulator_value >= 0.0,
-                     f"Invalid initial_accumulator_value value: {initial_accumulator_value}")
-        check_option(eps >= 0.0, f"Invalid epsilon value: {eps}")
-        super().__init__(params, {
-            "lr": lr, "lr_decay": lr_decay, "eps": eps, "weight_decay": weight_decay,
-            "initial_accumulator_value": initial_accumulator_value, "foreach": foreach, "maximize": maximize,
-            "differentiable": differentiable, "fused": fused})
-        for group in self.param_groups:
-            for p in group["params"]:
-                self._tensor_state(p, "sum", fill=initial_accumulator_value)
-
-    def share_memory(self) -> None:
-        """Present for PyTorch's sake: all state is in this process."""
-
-    def _update_group(self, group: dict[str, Any]) -> None:
-        lr, decay = observe.scalar(group, "lr"), observe.scalar(group, "weight_decay")
-        lr_decay, eps = observe.scalar(group, "lr_decay"), observe.scalar(group, "eps")
-        flags = (_MAXIMIZE if group["maximize"] else 0) | (_WEIGHT_DECAY if decay != 0 else 0)
-        for p in group["params"]:
-            g = p.grad
-            if g is None:
-                continue
-            state = self._tensor_state(p, "sum", fill=group["initial_accumulator_value"])
-            state["step"].add_(1)
-            clr = cast(lr / (1 + (cast(state["step"], dtypes.float64) - 1) * lr_decay), p.dtype)
-            inplace.update(optim_steps.adagrad_step, (p, g, state["sum"], clr, decay, eps), (flags,))
+__all__ = ["SGD"]
