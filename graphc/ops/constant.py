@@ -33,7 +33,7 @@ def _full_lower(ix: list, loads: list, types: list, shape: tuple, dtype: DType, 
 
 
 full = gather("full", _full_kernel, _full_infer, inputs=(), vjp=None, lower=_full_lower,
-              samples=lambda: [Sample((), {"shape": s, "dtype": getattr(dtypes, d), "value": v}, grad=False)
+              samples=lambda: [Sample((), {"shape": s, "dtype": dtypes.dtype_named(d), "value": v}, grad=False)
                                for s in ((3, 4), (), (0, 2))
                                for d, v in (("float32", 0.1), ("float64", -0.0), ("int64", 7), ("bool", True),
                                             ("float16", 0.1), ("bfloat16", 3))],

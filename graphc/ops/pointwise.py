@@ -99,7 +99,7 @@ def _pow_exponent(g: Tensor, input: Any, exponent: Any, out: Tensor) -> Any:
 
 pow = pointwise("pow", inputs=("input", "exponent"), vjp=[_pow_base, _pow_exponent],
                 samples=binary(0.3, 2, dtypes=("float32", "float64"), other_lo=-1.5, scalar=3.0))
-floor_divide = pointwise("floor_divide", inputs=_TWO, vjp=None, samples=binary(grad=False, other_lo=0.5, scalar=0.7))
+floor_divide = pointwise("floor_divide", inputs=_TWO, vjp=None, samples=binary(grad=False, other_lo=1.0, scalar=0.7))
 remainder = pointwise("remainder", inputs=_TWO,
                       vjp=[lambda g: g, lambda g, input, other: -g * input.div(other).floor()],
                       samples=binary(0.6, 0.9, other_lo=0.2, dtypes=("float32", "float64"), scalar=0.7))

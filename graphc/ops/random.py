@@ -57,7 +57,7 @@ def _lower(name: str) -> Any:
 
 
 def _samples() -> list[Sample]:
-    return [Sample((), {"shape": s, "dtype": getattr(dtypes, d), "draw": (123, 5)}, grad=False)
+    return [Sample((), {"shape": s, "dtype": dtypes.dtype_named(d), "draw": (123, 5)}, grad=False)
             for s in ((3, 4), (), (0, 2), (1000,)) for d in ("float32", "float64")]
 
 

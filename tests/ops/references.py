@@ -1,0 +1,158 @@
+"""The same functions in PyTorch, for the samples of the op table. `python -m tests.ops.references` (where
+PyTorch is installed) stores their results in references.npz, which the suite compares with everywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+STORED = Path(__file__).with_name("references.npz")
+
+
+def _reduce(name):
+    def run(T, x, dims, keepdim=False):
+        if not dims and x.ndim:
+            return x
+        fn = getattr(T, name)
+        if name in ("argmax", "argmin"):
+            order = [i for i in range(x.ndim) if i not in dims] + list(dims)
+            flat = x.permute(order).flatten(x.ndim - len(dims)) if x.ndim else x
+            out = fn(flat, dim=-1) if x.ndim else fn(x)
+            shape = [1 if i in dims else n for i, n in enumerate(x.shape)] if keepdim else out.shape
+            return out.reshape(shape)
+        if name in ("prod", "any", "all"):
+            for d in sorted(dims, reverse=True):
+                x = fn(x, dim=d, keepdim=keepdim)
+            return x if dims else fn(x)
+        return fn(x, dim=dims if x.ndim else 0, keepdim=keepdim)
+    return run
+
+
+def _cast(name):
+    return lambda T, x: x.to(getattr(T, name))
+
+
+def _slice(T, x, dim, start, stop, step):
+    return x[(slice(None),) * dim + (slice(start, stop, step),)]
+
+
+def _slice_backward(T, g, shape, dim, start, step):
+    out = T.zeros(shape, dtype=g.dtype)
+    out[(slice(None),) * dim + (slice(start, start + (g.shape[dim] - 1) * step + 1, step),)] = g
+    return out
+
+
+def _pad(T, x, pads, value):
+    flat = [p for lo_hi in reversed(pads) for p in lo_hi]
+    return T.nn.functional.pad(x, flat, value=value)
+
+
+def _layer_norm(T, x, w, b, n, eps):
+    return T.nn.functional.layer_norm(x, x.shape[x.ndim - n:], w, b, eps)
+
+
+SAME = """abs add atan2 bitwise_and bitwise_left_shift bitwise_not bitwise_or bitwise_right_shift bitwise_xor ceil
+copysign cos cosh div eq erf erfc exp exp2 expm1 floor floor_divide fmax fmin fmod frac ge gt isfinite isinf isnan
+le log log10 log1p log2 logical_and logical_not logical_or logical_xor lt maximum minimum mul ne neg pow reciprocal
+relu remainder round rsqrt sigmoid sign sin sinh sqrt square sub tan tanh trunc where acos asin atan
+matmul mm bmm permute""".split()
+
+
+
+def _same(name):
+    def run(T, *args):
+        args = [T.tensor(a) if isinstance(a, (int, float)) and name.startswith(("logical", "atan2", "copysign"))
+                else a for a in args]
+        return getattr(T, name)(*args)
+    return run
+
+
+REFERENCES = {name: _same(name) for name in SAME}
+REFERENCES.update({n: _reduce(n) for n in ("sum", "prod", "amax", "amin", "any", "all", "argmax", "argmin", "mean",
+                                           "logsumexp")})
+REFERENCES.update({f"to_{d}": _cast(d) for d in ("bool", "uint8", "int8", "int16", "int32", "int64", "float16",
+                                                 "bfloat16", "float32", "float64")})
+REFERENCES.update({
+    "clamp_min": lambda T, x, m: T.clamp_min(x, m), "clamp_max": lambda T, x, m: T.clamp_max(x, m),
+    "silu": lambda T, x: T.nn.functional.silu(x), "gelu": lambda T, x: T.nn.functional.gelu(x),
+    "gelu_tanh": lambda T, x: T.nn.functional.gelu(x, approximate="tanh"),
+    "log_sigmoid": lambda T, x: T.nn.functional.logsigmoid(x),
+    "leaky_relu": lambda T, x, s: T.nn.functional.leaky_relu(x, s),
+    "softplus": lambda T, x, b, t: T.nn.functional.softplus(x, b, t), "elu": lambda T, x, a: T.nn.functional.elu(x, a),
+    "copy": lambda T, x, y: x.clone().copy_(y if isinstance(y, T.Tensor) else T.tensor(y)),
+    "view": lambda T, x, s: x.view(s), "transpose": lambda T, x, d: x.permute(d), "t": lambda T, x, d: x.permute(d),
+    "expand": lambda T, x, s: x.expand(s), "slice": _slice, "select": lambda T, x, d, i: x.select(d, i),
+    "squeeze": lambda T, x, d: x.squeeze(d), "unsqueeze": lambda T, x, d: x.unsqueeze(d),
+    "clone": lambda T, x, st: x, "flip": lambda T, x, d: x.flip(d), "roll": lambda T, x, s, d: x.roll(s, d),
+    "diagonal": lambda T, x, o, a, b: x.diagonal(o, a, b),
+    "as_strided": lambda T, x, s, st, o: x.as_strided(s, st, o),
+    "as_strided_scatter": lambda T, x, y, s, st, o: T.as_strided_scatter(x, y, s, st, o),
+    "slice_backward": _slice_backward, "cat": lambda T, *a: T.cat(a[:-1], a[-1]), "pad_constant": _pad,
+    "embedding": lambda T, w, i: T.nn.functional.embedding(i, w),
+    "embedding_backward": lambda T, b, i, s: b.index_add(0, i.flatten(), s.reshape(-1, *b.shape[1:])),
+    "gather": lambda T, x, i, d: x.gather(d, i), "scatter_add": lambda T, x, i, s, d: x.scatter_add(d, i, s),
+    "scatter": lambda T, x, i, s, d: x.scatter(d, i, s), "index": lambda T, x, *i: x[i],
+    "index_put": lambda T, x, s, *i: x.index_put(i, s),
+    "index_put_accumulate": lambda T, x, s, *i: x.index_put(i, s, accumulate=True),
+    "nonzero": lambda T, x: T.nonzero(x), "softmax": lambda T, x, d: T.softmax(x, d),
+    "log_softmax": lambda T, x, d: T.log_softmax(x, d),
+    "softmax_backward": lambda T, g, y, d: y * (g - (g * y).sum(d, keepdim=True)),
+    "log_softmax_backward": lambda T, g, y, d: g - y.exp() * g.sum(d, keepdim=True),
+    "layer_norm": _layer_norm, "cross_entropy": lambda T, x, t, i: T.nn.functional.cross_entropy(x, t, ignore_index=i),
+    "var": lambda T, x, d, c, k: T.var(x, d, correction=c, keepdim=k),
+    "std": lambda T, x, d, c, k: T.std(x, d, correction=c, keepdim=k),
+    "threshold_backward": lambda T, g, y: T.where(y <= 0, 0.0, g).to(T.result_type(g, y)),
+})
+# No counterpart in PyTorch; random streams have a bit specification, optimizer steps tests of their own.
+WITHOUT = {"uniform", "normal", "randint", "as_strided_accumulate", "full"}
+
+
+def results(op, sample, double: bool):
+    """PyTorch's results for a sample, as a tuple of numpy arrays; `double`: floats computed in float64."""
+    import torch as T
+
+    from graphc.core.tensor import Tensor
+
+    from .harness import attr_values, make_inputs
+
+    def convert(t):
+        if not isinstance(t, Tensor):
+            return t
+        a = np.array(t._array)
+        if t.dtype.name == "bfloat16":
+            return T.tensor(a.astype(np.float64)).to(T.float64 if double else T.bfloat16)
+        x = T.from_numpy(np.array(a, order="C")).reshape(a.shape)
+        if a.size and op.name.startswith("as_strided"):
+            x = T.from_numpy(a)
+        return x.double() if double and x.is_floating_point() else x
+    attrs = tuple(getattr(T, a.name) if hasattr(a, "code") else a for a in attr_values(op, sample))
+    out = REFERENCES[op.name](T, *[convert(t) for t in make_inputs(op, sample)], *attrs)
+    out = out if isinstance(out, tuple) else (out,)
+    return tuple(None if t is None else (t.float() if t.dtype is T.bfloat16 else t).numpy() for t in out)
+
+
+def store() -> None:
+    """Writes references.npz: per sample the float64 result, and PyTorch's own dtype."""
+    import warnings
+
+    from .harness import ops
+    warnings.simplefilter("ignore")
+    arrays = {}
+    for op in ops():
+        if op.name in WITHOUT or op.name not in REFERENCES:
+            continue
+        for i, s in enumerate(op.samples()):
+            if s.error is not None:
+                continue
+            wide, own = results(op, s, True), results(op, s, False)
+            for j, (w, o) in enumerate(zip(wide, own, strict=True)):
+                if w is not None and w.size <= 200:
+                    exact = o.dtype.kind in "biu"
+                    arrays[f"{op.name}/{i}/{j}"] = o if exact else w
+    np.savez_compressed(STORED, **arrays)
+    print(f"{len(arrays)} results in {STORED.name}, {STORED.stat().st_size >> 10} KB")
+
+
+if __name__ == "__main__":
+    store()
