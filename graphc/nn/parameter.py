@@ -33,7 +33,7 @@ def _over(cls: type, data: Any, requires_grad: bool) -> Any:
     source = alias(data)
     if requires_grad and not (source.dtype.is_floating_point or source.dtype.is_complex):
         raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
-    out = object.__new__(cls)
+    out: Any = object.__new__(cls)
     out._array, out.dtype, out._storage = source._array, source.dtype, source._storage
     out._needs, out._fn = bool(requires_grad), None
     if source._array is None:
@@ -63,14 +63,14 @@ class Parameter(Tensor, metaclass=_ParameterMeta):
             raise TypeError(f"Parameter data must be a Tensor, got {type(data).__name__}")
         if type(data) is Tensor or isinstance(data, cls):
             return _over(cls, data, requires_grad)
-        kept = data.detach().requires_grad_(requires_grad)
+        kept: Any = data.detach().requires_grad_(requires_grad)
         if type(kept) is not type(data):
             raise RuntimeError(
                 f"Creating a Parameter from an instance of type {type(data).__name__} requires "
                 "that detach() returns an instance of the same type, but return type "
                 f"{type(kept).__name__} was found instead. To use the type as a Parameter, please "
                 "correct the detach() semantics.")
-        kept._is_param = True
+        kept.__dict__["_is_param"] = True
         return kept
 
     def __init__(self, data: Any = None, requires_grad: bool = True):
@@ -95,7 +95,7 @@ class Buffer(Tensor, metaclass=_BufferMeta):
     __slots__ = ()
 
     def __new__(cls, data: Any = None, *, persistent: bool = True) -> Any:
-        out = (_empty() if data is None else data).detach().requires_grad_(
+        out: Any = (_empty() if data is None else data).detach().requires_grad_(
             False if data is None else data.requires_grad)
         out.persistent = persistent
         out._is_buffer = True

@@ -101,7 +101,7 @@ def _check_batch(shape: Sequence[int]) -> None:
                          f"{shape}")
 
 
-def _update(running: Tensor | None, batch: Tensor, momentum: float) -> None:
+def _update(running: Tensor | None, batch: Tensor, momentum: Any) -> None:
     if running is not None:
         with no_grad():
             running.copy_(batch.detach() * momentum + running * (1 - momentum))

@@ -77,14 +77,14 @@ class _NormBase(Module):
 
 
 class _BatchNorm(_NormBase):
-    def _momentum(self) -> float:
-        """The factor of this step's update; counts the batch."""
+    def _momentum(self) -> Any:
+        """The factor of this step's update, a number or a 0-d tensor; counts the batch."""
         if not (self.training and self.track_running_stats):
             return 0.0 if self.momentum is None else self.momentum
         with no_grad():
             self.num_batches_tracked.add_(1)
         if self.momentum is None:       # cumulative average
-            return 1.0 / float(self.num_batches_tracked)
+            return 1.0 / self.num_batches_tracked.to(self.running_mean.dtype)
         return self.momentum
 
     def forward(self, input: Tensor) -> Tensor:

@@ -25,15 +25,16 @@ def _position(idx: Any, size: int) -> int:
     return idx % size
 
 
-def _check_pairs(pairs: Iterable, name: str) -> Iterator[tuple]:
+def _check_pairs(pairs: Iterable[Any], name: str) -> Iterator[tuple]:
     for j, pair in enumerate(pairs):
         if not isinstance(pair, Iterable):
             raise TypeError(f"{name} update sequence element #{j} should be Iterable; is"
                             + type(pair).__name__)
-        if len(pair) != 2:      # type: ignore[arg-type]
-            raise ValueError(f"{name} update sequence element #{j} has length {len(pair)}; 2 is "
-                             "required")       # type: ignore[arg-type]
-        yield tuple(pair)
+        values = tuple(pair)
+        if len(values) != 2:
+            raise ValueError(f"{name} update sequence element #{j} has length {len(values)}; 2 is "
+                             "required")
+        yield values
 
 
 class Container(Module):
@@ -272,8 +273,11 @@ class ModuleDict(Module):
         if not isinstance(modules, Iterable):
             raise TypeError("ModuleDict.update should be called with an iterable of key/value "
                             "pairs, but got " + type(modules).__name__)
-        mapping = isinstance(modules, (Mapping, ModuleDict))
-        for key, module in modules.items() if mapping else _check_pairs(modules, "ModuleDict"):
+        if isinstance(modules, (Mapping, ModuleDict)):
+            pairs: Iterable = modules.items()
+        else:
+            pairs = _check_pairs(modules, "ModuleDict")
+        for key, module in pairs:
             self[key] = module
 
 
