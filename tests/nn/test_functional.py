@@ -443,3 +443,23 @@ def test_attention_masks():
     assert (out[:, 1] == 0).all()
     heads = [RNG.randn(1, 4, 3, 5), RNG.randn(1, 2, 3, 5), RNG.randn(1, 2, 3, 5)]
     both(lambda F, lib, q, k, v: F.scaled_dot_product_attention(q, k, v, enable_gqa=True), *heads)
+
+
+NAMES = sorted({*ACTIVATIONS, "glu"})
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("dtype", ["int64", "bool"])
+def test_activation_of_integers(name, dtype):
+    """Results and refusals of integer and bool inputs."""
+    if (name, dtype) in (("tanhshrink", "bool"), ("softsign", "bool"), ("threshold", "bool")):
+        pytest.skip("refused by the arithmetic inside, with its own text")
+    found = []
+    for lib, F in ((graphc, GF), (torch, TF)):
+        x = lib.tensor([1, -2] if dtype == "int64" else [True, False])
+        try:
+            out = getattr(F, name)(x, **ACTIVATIONS.get(name, {}))
+            found.append((str(out.dtype), [round(v, 5) for v in out.tolist()]))
+        except Exception as error:
+            found.append((type(error), str(error)))
+    assert found[0] == found[1]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
+from ...base.dtypes import bool_
 from ...core.inplace import apply_inplace
 from ...core.tensor import Tensor
 from ...ops import pointwise as pw
@@ -26,6 +27,8 @@ def _float_input(name: str, input: Tensor) -> None:
 
 def relu(input: Tensor, inplace: bool = False) -> Tensor:
     """max(x, 0); nan stays nan."""
+    if input.dtype is bool_:
+        raise RuntimeError("Boolean inputs not supported for relu")
     return apply_inplace(pw.relu, (input,)) if inplace else pw.relu(input)
 
 
@@ -46,11 +49,13 @@ def tanh(input: Tensor) -> Tensor:
 
 def logsigmoid(input: Tensor) -> Tensor:
     """log(sigmoid(x)), without overflow."""
+    _float_input("log_sigmoid_cpu", input)
     return pw.log_sigmoid(input)
 
 
 def gelu(input: Tensor, *, approximate: str = "none") -> Tensor:
     """x * Phi(x); approximate="tanh" uses the tanh formula. Hendrycks and Gimpel 2016."""
+    _float_input("GeluKernelImpl", input)
     if approximate == "none":
         return pw.gelu(input)
     if approximate == "tanh":
@@ -60,6 +65,7 @@ def gelu(input: Tensor, *, approximate: str = "none") -> Tensor:
 
 def silu(input: Tensor, inplace: bool = False) -> Tensor:
     """x * sigmoid(x)."""
+    _float_input("silu_cpu", input)
     if inplace:
         return in_place(silu, input)
     return pw.silu(input)
@@ -67,6 +73,7 @@ def silu(input: Tensor, inplace: bool = False) -> Tensor:
 
 def mish(input: Tensor, inplace: bool = False) -> Tensor:
     """x * tanh(softplus(x)). Misra 2019."""
+    _float_input("mish_cpu", input)
     if inplace:
         return in_place(mish, input)
     return input * pw.tanh(softplus(input))
@@ -74,6 +81,7 @@ def mish(input: Tensor, inplace: bool = False) -> Tensor:
 
 def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
     """x where x > 0, else negative_slope * x."""
+    _float_input("leaky_relu_cpu", input)
     if inplace:
         return in_place(leaky_relu, input, negative_slope)
     return pw.leaky_relu(input, float(negative_slope))
@@ -103,6 +111,7 @@ def rrelu(input: Tensor, lower: float = 1.0 / 8, upper: float = 1.0 / 3, trainin
           inplace: bool = False) -> Tensor:
     """leaky_relu with slopes drawn from U(lower, upper) in training, their mean otherwise. Xu et
     al. 2015."""
+    _float_input("leaky_relu_cpu", input)
     if inplace:
         return in_place(rrelu, input, lower, upper, training)
     if not training:
@@ -112,6 +121,7 @@ def rrelu(input: Tensor, lower: float = 1.0 / 8, upper: float = 1.0 / 3, trainin
 
 
 def _elu(input: Tensor, alpha: float, scale: float = 1.0, input_scale: float = 1.0) -> Tensor:
+    _float_input("elu_cpu", input)
     # The exponential sees non-positive values only: no overflow, so no 0 * inf in the gradient.
     low = pw.clamp_max(input, 0.0)
     low = pw.expm1(low if input_scale == 1.0 else low * input_scale) * (alpha * scale)
@@ -163,6 +173,10 @@ def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0,
         return in_place(hardtanh, input, min_val, max_val)
     if min_val > max_val:
         raise ValueError("min_val cannot be greater than max_val")
+    if input.dtype is bool_:
+        raise RuntimeError("Bool inputs not supported for hardtanh")
+    if not input.dtype.is_floating_point:
+        return input.clamp(int(min_val), int(max_val))
     inside = (input > min_val) & (input < max_val) | pw.isnan(input)
     return pw.where(inside, input, input.detach().clamp(min_val, max_val))
 
@@ -179,6 +193,7 @@ def relu6(input: Tensor, inplace: bool = False) -> Tensor:
 
 def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
     """relu6(x + 3) / 6."""
+    _float_input("hardsigmoid_cpu", input)
     if inplace:
         return in_place(hardsigmoid, input)
     return hardtanh(input + 3, 0.0, 6.0) / 6
@@ -186,6 +201,7 @@ def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
 
 def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
     """x * relu6(x + 3) / 6. Howard et al. 2019."""
+    _float_input("hardswish_cpu", input)
     if inplace:
         return in_place(hardswish, input)
     return input * hardtanh(input + 3, 0.0, 6.0) / 6
@@ -195,6 +211,8 @@ def threshold(input: Tensor, threshold: float, value: float, inplace: bool = Fal
     """x where x > threshold, else value."""
     if inplace:
         return in_place(_threshold, input, threshold, value)
+    if not input.dtype.is_floating_point:
+        value = int(value)
     return pw.where(input <= threshold, value, input)
 
 
@@ -208,7 +226,7 @@ _threshold = threshold      # the parameter of that name hides the function
 
 def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
     """log(1 + exp(beta * x)) / beta; x itself where beta * x > threshold."""
-    _float_input("softplus", input)
+    _float_input("softplus_cpu", input)
     scaled = input if beta == 1 else input * beta
     soft = -pw.log_sigmoid(-scaled)
     return pw.where(scaled > threshold, input, soft if beta == 1 else soft / beta)
@@ -226,6 +244,7 @@ def tanhshrink(input: Tensor) -> Tensor:
 
 def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """x moved towards 0 by lambd, and 0 within [-lambd, lambd]."""
+    _float_input("softshrink_check", input)
     if lambd < 0:
         raise RuntimeError(f"lambda must be greater or equal to 0, but found to be {lambd:g}.")
     return pw.where(input > lambd, input - lambd,
@@ -234,11 +253,13 @@ def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
 
 def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """x outside [-lambd, lambd], 0 inside."""
+    _float_input("hardshrink_cpu", input)
     return pw.where((input >= -lambd) & (input <= lambd), 0.0, input)
 
 
 def glu(input: Tensor, dim: int = -1) -> Tensor:
     """a * sigmoid(b) of the two halves of axis `dim`. Dauphin et al. 2016."""
+    _float_input("glu_cpu", input)
     if input.ndim == 0:
         raise RuntimeError("glu does not support scalars because halving size must be even")
     size = input.shape[dim]
