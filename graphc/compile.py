@@ -208,12 +208,14 @@ class CompiledFunction:
 
     @property
     def graph(self) -> Any:
-        """The program's graph; `.graph.before` and `.graph.after` stand on the program."""
-        return self._last.program.graph_before
+        """The captured Graph, before passes and fusion; `str()` of it is text with the user's lines."""
+        from .ir import text        # noqa: F401  (gives Graph its text form)
+        return self._last.captured.graph
 
     @property
     def graph_after(self) -> Any:
-        return self._last.program.graph_after
+        """The graph after passes and fusion, as text."""
+        return str(self._last.program.graph_after)
 
     @property
     def program(self) -> Any:

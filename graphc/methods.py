@@ -15,6 +15,7 @@ from .base import dtypes
 from .base.dtypes import DType
 from .core import dispatch, inplace, tape
 from .core.modes import STATE
+from .core.storage import Storage
 from .core.tensor import Tensor, alias, link_view, wrap
 from .creation import size_of
 from .device import CPU, check_device
@@ -607,9 +608,7 @@ def _overwrite(target: Tensor, value: Any) -> Tensor:
 def _detached_copy_of_version(t: Tensor) -> Tensor:
     """.data: the same memory under a version counter of its own, so writes go unnoticed by autograd."""
     out = alias(t)
-    if STATE.tracer is None:
-        from .core.storage import Storage
-        out._storage = Storage(t._storage.value)
+    out._storage = Storage(t._storage.value)
     return out
 
 

@@ -246,7 +246,13 @@ def _unsqueeze_infer(input: TensorType, dim: int) -> TensorType:
                       input.strides[:dim] + (after,) + input.strides[dim:], input.device)
 
 
-unsqueeze = movement("unsqueeze", lambda a, dim: a[(slice(None),) * dim + (None,)], _unsqueeze_infer,
+def _unsqueeze_kernel(a: np.ndarray, dim: int) -> np.ndarray:
+    # numpy gives a new axis stride 0; PyTorch gives it the span of what follows
+    after = a.strides[dim] * a.shape[dim] if dim < a.ndim else a.itemsize
+    return strided(a, a.shape[:dim] + (1,) + a.shape[dim:], a.strides[:dim] + (after,) + a.strides[dim:])
+
+
+unsqueeze = movement("unsqueeze", _unsqueeze_kernel, _unsqueeze_infer,
                      lower=lambda ix, input, dim: [*ix[:dim], *ix[dim + 1:]],
                      vjp=[lambda g, dim: g.squeeze(dim)],
                      samples=lambda: [Sample((Make((3, 4)),), {"dim": 0}), Sample((Make((3, 4)),), {"dim": 2}),

@@ -168,6 +168,8 @@ class Entry:
         """The expression of the tensor that a source names."""
         if source.kind == "arg":
             return f"x{source.ref}"
+        if source.kind == "base":
+            return f"x{source.ref}._base"
         if source.kind == "grad":
             return f"{self.ref(self._of(source.ref))}._grad"
         t = source.ref
@@ -246,9 +248,9 @@ class Entry:
         self.miss_if(f"g{i}.shape != {self._tuple(type.shape)} or g{i}.strides != {self._tuple(strides)}")
 
     def _region_input(self, i: int, source: Source) -> None:
-        start, n = source.window
+        before, n = source.window
         t = self.ref(source.ref)
-        self.add(f"r{i} = region({t}, {start}, {n})")
+        self.add(f"r{i} = region({t}, {before}, {n})")
         self.miss_if(f"r{i} is None")
 
     def _alias_guards(self) -> None:
@@ -269,7 +271,10 @@ class Entry:
             self._exclusive()
 
     def _identities(self) -> None:
-        """Arguments that were one object, or the very tensor that the program holds, stay so."""
+        """Arguments that were one object stay so; those whose views are returned stay views, or bases."""
+        for i in {m.parent[1].ref for m in self.c.made
+                  if isinstance(m.parent, tuple) and m.parent[1].kind in ("arg", "base")}:
+            self.miss_if(f"(x{i}._base is None) is not {self.c.leaves[i]._base is None}")
         first: dict[int, int] = {}
         for i, x in enumerate(self.c.leaves):
             if isinstance(x, Tensor):
@@ -416,13 +421,15 @@ def window(a: np.ndarray, shape: tuple, strides: tuple, offset: int) -> np.ndarr
     return strided(a, shape, strides, offset)
 
 
-def region(t: Tensor, start: int, n: int) -> np.ndarray | None:
-    """n elements from byte `start` of the memory that t belongs to; None when there are fewer."""
+def region(t: Tensor, before: int, n: int) -> np.ndarray | None:
+    """n elements of the memory that t belongs to, from `before` bytes before t's first element; None when
+    there are not that many."""
     root = t._storage.root()
-    if not root.flags.c_contiguous or start < 0 or start + n * t.dtype.itemsize > root.nbytes:
+    start = address(t._array) - address(root) - before
+    end = start + n * t.dtype.itemsize
+    if not root.flags.c_contiguous or start < 0 or end > root.nbytes:
         return None
-    flat = root.reshape(-1).view(np.uint8)
-    return flat[start:start + n * t.dtype.itemsize].view(t.dtype.np)
+    return root.reshape(-1).view(np.uint8)[start:end].view(t.dtype.np)
 
 
 def _mover(checks: list, slots: list, table: list) -> Any:

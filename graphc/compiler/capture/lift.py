@@ -58,7 +58,8 @@ class Region:
 
 class Source:
     """Where the array of an input slot comes from on a call. kind: "arg" (leaf number), "held" (a tensor),
-    "grad" (of the tensor that ref names), "const" (an array), "region" (window of the memory of `ref`)."""
+    "grad" (of the tensor that ref names), "const" (an array), "region" (memory around the tensor that ref names; window: bytes before its first
+    element, number of elements)."""
 
     __slots__ = ("kind", "ref", "window")
 
@@ -180,9 +181,8 @@ class Lifter:
         if region.merged is None:
             n = (hi - lo) // size
             source = self.known.get(id(t)) or Source("held", t)
-            region.merged = self.slot(tensor_type((n,), t.dtype),
-                                      Source("region", source, (start - lo, n)), region,
-                                      (lo - region.start) // size)
+            region.merged = self.slot(tensor_type((n,), t.dtype), Source("region", source, (start - lo, n)),
+                                      region, (lo - region.start) // size)
             region.lo = lo
         cell = region.merged
         if cell.type.dtype is not t.dtype:

@@ -138,13 +138,23 @@ class _Delivery:
             base = ("out", self._output(cell))
         window = None if not view.chain else (meta.shape, meta.strides, t.storage_offset() - cell.offset)
         parent = None
-        if t._base is not None and depth < 8:
-            parent = self.tensor(t._base, depth + 1)
+        if t._base is not None:
+            parent = self._parent(t._base, depth)
         made = Made(base, window, meta, parent, t._needs)
         self.memo[id(t)] = (t, made)
         made.index = len(self.out.made)
         self.out.made.append(made)
         return made
+
+    def _parent(self, base: Tensor, depth: int) -> Any:
+        """What a delivered view is a view of."""
+        if base._array is None:
+            return self.tensor(base, depth + 1) if depth < 8 else None
+        if id(base) not in self.tracer.lifter.known:
+            for i, x in enumerate(self.out.leaves):
+                if isinstance(x, Tensor) and x._base is base:
+                    return ("real", Source("base", i))
+        return ("real", self.source(base))
 
     def _lasting(self, t: Tensor) -> bool:
         """Whether the user holds this very object, as far as one can know."""
