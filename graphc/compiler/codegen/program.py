@@ -76,7 +76,7 @@ class Writer:
         text = program.render(
             name=self.name, version=self.version, summary=self.summary, headers=HEADERS,
             messages=self.messages, kernels=texts, segments=lines, segment_slot=len(self.slots),
-            uses_columns="gcp_lane_rows" in body)
+            uses_columns="gcp_lane_rows" in body, uses_words="gcp_words" in body)
         return Source(text, self.functions, self.messages, len(self.slots))
 
     # ---------------------------------------------------------------- functions

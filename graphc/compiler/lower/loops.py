@@ -10,15 +10,15 @@ from typing import Any
 
 from ...base import dtypes
 from ...ir.graph import Node
-from ...ir.index import Data, Div, Index, Mod, Symbol, as_index, from_expr, loop, unflatten
+from ...ir.index import Data, Div, Index, Mod, Symbol, as_index, flatten, from_expr, loop, unflatten
 from ...ir.loop import (Address, Alloc, Apply, Buffer, Call, Cast, Checked, Const, Expr, For, If, IndexValue,
                         Let, Load, Ref, Require, Set, Stmt, Store, cast, walk)
 from ...ir.types import numel
-from ..passes.fuse import Group, Unit, operand
+from ..passes.fuse import Group, Unit, draws, operand
 from .kernel import Gemm, Kernel, Place
 from .nest import Scope, place
 from .reduce import ColumnReduce, RowReduce
-from .values import Values, stored
+from .values import Values, rounded, stored
 
 TILE = 256          # columns per tile of a column reduction
 RUN = 256           # elements per run of a row reduction
@@ -240,6 +240,10 @@ class Rows:
             self.rank = g.rank if t == g.rank else g.rank - t
         self.space = g.units[0].space[:self.rank]
         self.top = Scope(None)
+        self.blocks: dict[int, Buffer] = {}
+        if self.pure and any(draws(u) for u in g.units):
+            self.rank = g.rank
+            self.space = g.units[0].space
         self.row = counter("row", numel(self.space))
         self.row_coords = unflatten(self.row, self.space)
         self.scope = Scope(self.top, [one_symbol(self.row)])
@@ -251,6 +255,8 @@ class Rows:
         self.pinned = frozenset(low.updated)
 
     def kernels(self) -> list[Kernel]:
+        if self.pure and any(draws(u) for u in self.g.units):
+            return [self._drawing()]
         steps = split_stages(self.g, self.rank)
         if self.rank == 0 and len(steps) and self._long(steps):
             return self._split(steps)
@@ -268,6 +274,53 @@ class Rows:
         body: list[Stmt] = [*self.top.stmts, For(one_symbol(self.row), extent, self.scope.stmts, "parallel")]
         work = max((numel(u.space[self.rank:]) for u in self.g.units), key=_hint)
         return Kernel(name, "rows", body, one_symbol(self.row), extent, work, scratch=self.scratch)
+
+    def _drawing(self) -> Kernel:
+        """A map that draws random numbers: runs of RUN elements, each drawn by one call."""
+        total = numel(self.space)
+        runs = (as_index(total) + (RUN - 1)) // RUN
+        self.row = counter("row", runs)
+        self.scope = Scope(self.top, [one_symbol(self.row)])
+        first = self.row * RUN
+        w = Ref("w", dtypes.int64, frozenset(self.scope.symbols))
+        self.scope.stmts.append(Let("w", Apply("min", (IndexValue(as_index(total) - first), IndexValue(RUN)),
+                                               dtypes.int64)))
+        length = from_expr(w, 0, RUN + 1)
+        j = counter("j", RUN)
+        inner = Scope(self.scope, [one_symbol(j)])
+        self.row_coords = unflatten(first + j, self.space)
+        self.current = {u.node.id for u in self.g.units}
+        values = self._values()
+        values.drawn = lambda node, coords: self._block(node, coords, first, j, length)
+        self._map_body(self.g.units, [], inner, values)
+        self.scope.stmts.append(For(one_symbol(j), length, inner.stmts, "vector"))
+        body: list[Stmt] = [*self.top.stmts, For(one_symbol(self.row), runs, self.scope.stmts, "parallel")]
+        return Kernel(self.name, "rows", body, one_symbol(self.row), as_index(runs), 8 * RUN)
+
+    def _block(self, node: Node, coords: tuple, first: Index, j: Index, length: Index) -> Expr | None:
+        """The number drawn for coords, from a block that is drawn before the loop; None when the
+        elements of the loop are not neighbours in the stream."""
+        op: Any = node.op
+        per = op.extra.get("words")
+        if per is None or not flatten(coords, node.shape).same(first + j):
+            return None
+        at = op.attrs.index("draw")
+        draw = node.attrs[at]
+        seed, offset = self.low.seeds(draw.slot)
+        start = Apply("add", (offset, IndexValue(draw.offset)), dtypes.int64)
+        e = op.lower(first + j, seed, start, *node.attrs[:at], *node.attrs[at + 1:])
+        if not isinstance(e, Apply):
+            return None
+        words = self.blocks.get(node.id)
+        if words is None:
+            words = Buffer(self.scope.names.fresh("words"), dtypes.int64, RUN * per, "local",
+                           frozenset(self.scope.symbols))
+            self.blocks[node.id] = words
+            self.scope.stmts += [Alloc(words), Call("gcp_words", (
+                seed, start, IndexValue(first * per), IndexValue(length * per), Address(words)))]
+        # gc_<fn>(seed, offset, i, ...) is gc_word_<fn>(its words, ...)
+        drawn = [Load(words, j * per + k) for k in range(per)]
+        return rounded(Apply(f"word_{e.fn}", (*drawn, *e.args[3:]), e.dtype, e.code), node.dtype)
 
     # ---- values
 

@@ -27,6 +27,7 @@ class Values:
 
     def __init__(self, leaf: Leaf, seed: Callable[[int], tuple[Expr, Expr]] | None = None):
         self.leaf, self.seed = leaf, seed
+        self.drawn: Leaf | None = None          # random numbers that were drawn in a block before
         self._memo: dict[tuple, Expr] = {}
         self._checked: set[int] = set()
         self.nodes: dict[int, Node] = {}        # what was computed here, for comments
@@ -91,6 +92,10 @@ class Values:
 
     def _random(self, node: Node, coords: tuple) -> Expr:
         op: Any = node.op
+        if self.drawn is not None:
+            found = self.drawn(node, coords)
+            if found is not None:
+                return found
         at = op.attrs.index("draw")
         draw = node.attrs[at]
         seed, offset = self.seed(draw.slot)         # type: ignore[misc]

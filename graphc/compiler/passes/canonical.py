@@ -47,7 +47,7 @@ def drop_moves(graph: Graph) -> Graph:
     results = {n.id for n in graph.outputs if isinstance(n, Node)} | {n.id for n in graph.updates.values()}
     same: dict[int, Node] = {}
     for n in graph.nodes:
-        if n.op is None or n.op.kind != "movement" or n.id in results or n.op is COPY:
+        if n.op is None or n.op.kind != "movement" or n.op is COPY:
             continue
         coords, _, _ = loops_over(n.shape)
         at: list = list(coords)
@@ -55,6 +55,8 @@ def drop_moves(graph: Graph) -> Graph:
         while m.op is not None and m.op.kind == "movement":
             at = [as_index(c) for c in m.op.lower(at, m.args[0].type, *m.attrs)]
             m = m.args[0]
+            if n.id in results and (m.is_input or m.type.strides != n.type.strides):
+                continue        # a result keeps its own memory and strides
             if len(m.shape) == len(n.shape) and all(c.same(d) for c, d in zip(at, coords, strict=True)) and all(
                     as_index(a).same(b) for a, b in zip(m.shape, n.shape, strict=True)):
                 same[n.id] = m

@@ -371,13 +371,20 @@ def _can_join(g: Group, u: Unit, updates: set[int]) -> tuple[str, int]:
     """("", rank) when u can be computed in g's kernel, else (reason, 0)."""
     if u.kind in ("gemm", "scatter", "scan", "opaque"):
         return f"{_kind_words(u)} is a kernel of its own", 0
+    if u.node.id in updates and (g.kind != "rows" or any(v.kind != "map" for v in g.units)):
+        return "updates of parameters run together in one kernel", 0
     if g.kind == "rows":
         return _join_rows(g, u)
     if g.kind == "columns":
         return _join_columns(g, u)
     if g.kind == "gemm":
-        return _join_gemm(g, u, updates)
+        return _join_gemm(g, u)
     return f"{_kind_words(g.units[0])} takes no further work", 0
+
+
+def draws(u: Unit) -> bool:
+    """Whether the unit draws random numbers itself."""
+    return any(n.op is not None and n.op.kind == "random" for n in (*u.cone.values(), u.node))
 
 
 def _kind_words(u: Unit) -> str:
@@ -409,6 +416,8 @@ def _join_rows(g: Group, u: Unit) -> tuple[str, int]:
             if not coords[rows[i]].same(u.symbols[i]):
                 rank = i
                 break
+    if u.kind == "map" and len(u.space) > 0 and all(v.kind == "map" and not v.space for v in g.units):
+        return "one number, computed before the loops", 0
     work = max(_hint(numel(v.space)) for v in [*g.units, u])
     rows_left = _hint(numel(u.space[:rank]))
     if rank < max(g.rank, 1) and work > 4096 and rows_left < 8:
@@ -446,12 +455,12 @@ def _column_space(g: Group) -> tuple:
     return next(v.space for v in g.units if v.kind == "column")
 
 
-def _join_gemm(g: Group, u: Unit, updates: set[int]) -> tuple[str, int]:
+def _join_gemm(g: Group, u: Unit) -> tuple[str, int]:
     product = g.units[0].node
     if u.kind != "map":
         return "a sum over the product's elements needs the finished product", 0
-    if u.node.id in updates:
-        return "updates of parameters run together in one kernel", 0
+    if draws(u):
+        return "random numbers are drawn in blocks, not in tiles of a product", 0
     if not (len(u.node.shape) == len(product.shape) and _equal(u.node.shape, product.shape)):
         return "the consumer has another shape than the product", 0
     inside = _inside(g, u)
