@@ -1,13 +1,14 @@
 /* gc_reduce.h: the canonical reduction order as inline building blocks (plain C99).
  *
- * Takes runs of already computed elements, gives sums and products whose bits depend on the logical
- * order of the elements alone: not on axis, layout, fusion, threads or instruction set. The order:
- *   - reduced index r ascending; chunks of GC_CHUNK = 4096; inside a chunk lane = r mod 8, blocks of 64;
- *   - a lane's eight elements of a block (e_k = element 8k + lane) go through
- *       ((e0+e2)+(e4+e6)) + ((e1+e3)+(e5+e7)),
- *     block results are accumulated in sequence per lane, lanes start at the identity (+0.0 or 1.0);
- *   - chunks are combined per lane by a pairwise tree, an odd last one carried to the next level;
- *   - lanes are folded last: l[i]+l[i+4], l[i]+l[i+2], l[0]+l[1].
+ * Takes runs of already computed elements, gives sums and products whose bits depend on the
+ * logical order of the elements alone: not on axis, layout, fusion, threads or instruction set.
+ *   - The reduced index r ascends, in chunks of GC_CHUNK = 4096. Inside a chunk lane = r mod 8, in
+ *     blocks of 64.
+ *   - A lane's eight elements of a block (e_k = element 8k + lane) go through the tree
+ *     ((e0+e2)+(e4+e6)) + ((e1+e3)+(e5+e7)); block results are accumulated in sequence per lane;
+ *     lanes start at the identity (+0.0 or 1.0).
+ *   - Chunks are combined per lane by a pairwise tree, an odd last one carried to the next level.
+ *   - Lanes are folded last: l[i]+l[i+4], then l[i]+l[i+2], then l[0]+l[1].
  * Missing elements are the identity. Invariant: the identity never changes a bit of an accumulated
  * result (a lane starts at +0.0 and so is never -0.0), therefore missing elements may be skipped.
  *
@@ -17,10 +18,11 @@
  *     for (b = 0; b < len; b += GC_RUN) { fill e[GC_RUN] with the fused expression;
  *                                         gc_sum_run_f32(lanes, e, min(GC_RUN, len - b)); }
  *     gc_sum_push_f32(stack, chunk, lanes, 8);
- * and after the last chunk gc_sum_finish_f32(stack, nchunks, 8), gc_sum_fold_f32(stack).
- * Column form (w neighbouring outputs at once): lanes[8][w]; for each lane of a block fill e[k][w] with
- * rows 8k + lane and call gc_sum_rows_f32, or write the GC_TREE8 expression out directly; push, finish
- * with width 8 * w; gc_sum_fold_rows_f32 folds to w outputs.
+ * and after the last chunk gc_sum_finish_f32(stack, chunks, 8), gc_sum_fold_f32(stack).
+ * Column form (w neighbouring outputs at once): lanes[8][w]; for each lane of a block
+ *     GC_ROWS(float, GC_ADD, VALUE, lanes + lane * w, count, w);
+ * where VALUE(k, j) computes row 8k + lane of column j (or gc_sum_rows_f32, from a buffer); push
+ * and finish with width 8 * w; gc_sum_fold_rows_f32 folds to w outputs.
  * max and min obey order-free rules (NaN wins, -0.0 < +0.0): gc_max_run_f32(acc, e, len).
  */
 #ifndef GC_REDUCE_H
@@ -33,7 +35,7 @@
 #define GC_LANES 8
 #define GC_BLOCK 64
 #define GC_CHUNK 4096
-#define GC_RUN 256     /* a good length for the buffer of computed elements; any multiple of 64 serves */
+#define GC_RUN 256     /* a good length of the buffer of computed elements; any multiple of 64 */
 #define GC_LEVELS 52   /* the most entries that gc_*_push can hold at once: log2(2^63 / 4096) + 1 */
 
 #define GC_ADD(a, b) ((a) + (b))
@@ -41,8 +43,8 @@
 #define GC_TREE8(op, e0, e1, e2, e3, e4, e5, e6, e7) \
   op(op(op(e0, e2), op(e4, e6)), op(op(e1, e3), op(e5, e7)))
 
-/* For j in [0, w): lane[j] op= the tree of L(0, j) .. L(count - 1, j), count in 1..8. L is a macro that
- * computes element k of column j; missing elements (the identity) are left out. */
+/* For j in [0, w): lane[j] op= the tree of L(0, j) .. L(count - 1, j), count in 1..8. L is a macro
+ * that computes element k of column j; missing elements (the identity) are left out. */
 #define GC_ROWS_CASE(tree) for (gc_j = 0; gc_j < gc_w; gc_j++) gc_lane[gc_j] = tree; break;
 #define GC_ROWS(T, op, L, lane, count, w) do { \
     T *gc_lane = (lane); \
@@ -120,19 +122,22 @@ typedef double gc_lanes_f64 __attribute__((vector_size(64), aligned(8), may_alia
   }
 #endif
 
-/* What each function does (S = f32 or f64, NAME = sum or prod; w = 1 row of 8 lanes or 8 * columns):
- *   begin(acc, w)              acc[0..w) = identity.
- *   run(lanes, e, len)         adds len consecutive elements, the first of them on a block boundary; only
- *                              a chunk's last run may have a length that is no multiple of 64.
- *   rows(lane, e, ld, count, w) adds the tree of `count` (1..8) rows e[k * ld + j] to one lane's columns.
- *   fold(lanes)                the value of 8 lanes.   fold_rows(lanes, w, out)  the same per column.
- *   push(stack, chunk, lanes, w)  enters chunk number `chunk` (ascending from 0) into the tree;
- *                              stack holds one entry of w values per binary digit of the chunk count.
- *   merge(stack, chunk, w)     the same when the lanes were built in place at stack[gc_ones(chunk) * w].
- *   finish(stack, chunks, w)   combines what push left; the total is stack[0..w) (identity if chunks = 0).
- *   tree(parts, count, w)      the same tree over an array parts[count][w], in place, result in parts[0].
- *                              parts may be chunks, or runs of 2^k chunks each (the last may be shorter).
- *   row(x, n)                  the whole reduction of n contiguous elements. */
+/* What each gc_NAME_<function>_S does (NAME = sum or prod, S = f32 or f64; w = 8 for a row, 8 times
+ * the columns for columns):
+ *   begin(acc, w)               acc[0..w) = identity.
+ *   run(lanes, e, len)          adds len consecutive elements, the first on a block boundary; only
+ *                               a chunk's last run may have a length that is no multiple of 64.
+ *   rows(lane, e, ld, count, w) adds the tree of rows e[k * ld + j], k < count (1..8), to a lane.
+ *   fold(lanes)                 the value of 8 lanes.
+ *   fold_rows(lanes, w, out)    the same for each of w columns of lanes[8][w].
+ *   push(stack, chunk, lanes, w) enters chunk number `chunk` (ascending from 0) into the tree; the
+ *                               stack has one entry of w values per binary digit of the count.
+ *   merge(stack, chunk, w)      the same for lanes built in place, at stack[gc_ones(chunk) * w].
+ *   finish(stack, chunks, w)    combines what push left; the total is stack[0..w), the identity
+ *                               if chunks = 0.
+ *   tree(parts, count, w)       the same tree over an array parts[count][w], result in parts[0];
+ *                               parts are chunks, or runs of 2^k chunks (the last may be shorter).
+ *   row(x, n)                   the whole reduction of n contiguous elements. */
 #define GC_ROWS_ELEMENT(k, j) e[(k) * ld + (j)]
 #define GC_DEFINE_REDUCTION(T, S, NAME, OP, ID) \
   static inline void gc_##NAME##_begin_##S(T *acc, int64_t w) { \
@@ -166,7 +171,7 @@ typedef double gc_lanes_f64 __attribute__((vector_size(64), aligned(8), may_alia
     int64_t i, j; \
     if (chunks == 0) gc_##NAME##_begin_##S(stack, w); \
     for (i = gc_ones(chunks) - 1; i > 0; i--) \
-      for (j = 0; j < w; j++) stack[(i - 1) * w + j] = OP(stack[(i - 1) * w + j], stack[i * w + j]); \
+      for (j = (i - 1) * w; j < i * w; j++) stack[j] = OP(stack[j], stack[j + w]); \
   } \
   static inline void gc_##NAME##_tree_##S(T *parts, int64_t count, int64_t w) { \
     int64_t i, j; \
@@ -196,9 +201,10 @@ typedef double gc_lanes_f64 __attribute__((vector_size(64), aligned(8), may_alia
     return gc_##NAME##_fold_##S(stack); \
   }
 
-/* Order-free maximum and minimum. A float becomes an integer of the same order (-0.0 below +0.0), every
- * NaN the winner: 0x7fff...f above +inf for max, its complement below -inf for min. The loop keeps two plain
- * integer maxima (of the order and of the magnitude, which tells NaN), so compilers vectorise it. */
+/* Order-free maximum and minimum. A float becomes an integer of the same order (-0.0 below +0.0),
+ * every NaN the winner: 0x7fff...f above +inf for max, its complement below -inf for min. The loop
+ * keeps two plain integer maxima (of the order and of the magnitude, which tells NaN), so compilers
+ * vectorise it. */
 #define GC_DEFINE_EXTREMUM(T, S, I, NAME, CMP, WIN, LOSE, MAXI, INF) \
   static inline I gc_##NAME##_key_##S(T x) { \
     I i; \

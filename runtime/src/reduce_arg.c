@@ -1,8 +1,9 @@
-/* gc_reduce_argmax_* and gc_reduce_argmin_* over the middle axis of a contiguous [outer, n, inner], to i64:
- * the first index of the winner; the first NaN if there is one; -0.0 equals +0.0; n = 0 gives 0.
+/* gc_reduce_argmax_* and gc_reduce_argmin_* over the middle axis of a contiguous [outer, n, inner],
+ * to i64: the first index of the winner; the first NaN if there is one; -0.0 equals +0.0; n = 0
+ * gives 0.
  *
- * Every element becomes an integer key (K = int32 or int64) of which the greatest wins; flip = -1 reverses
- * the order (argmin) at run time, so that both directions share their code. */
+ * Every element becomes an integer key (K = int32 or int64) of which the greatest wins; flip = -1
+ * reverses the order (argmin) at run time, so that both directions share their code. */
 #include "reduce_common.h"
 
 #define ARG_COLUMNS 1024
@@ -72,7 +73,8 @@ static GC_ONCE void arg_reduce(const arg_kind *kind, int64_t outer, int64_t n, i
   for (t = 0; t < outer; t++) {
     dst[t] = job.parts[t * job.pieces];
     for (i = 1; i < job.pieces; i++)
-      dst[t] = kind->better(kind, job.src + t * n * kind->size, dst[t], job.parts[t * job.pieces + i]);
+      dst[t] = kind->better(kind, job.src + t * n * kind->size, dst[t],
+                            job.parts[t * job.pieces + i]);
   }
   gc_fp_leave(saved);
   gc_free(job.parts);
@@ -107,7 +109,8 @@ static GC_ONCE void arg_reduce(const arg_kind *kind, int64_t outer, int64_t n, i
                           int64_t *dst) { \
     const arg_kind *kind = ctx; \
     K keys[ARG_PIECE], best[ARG_COLUMNS], at[ARG_COLUMNS]; \
-    int64_t side = w == ld && w < ARG_NARROW ? gc_min_i64(4 * ARG_NARROW / w, n) : 1, r, r0, c, j, s; \
+    int64_t side = w == ld && w < ARG_NARROW ? gc_min_i64(4 * ARG_NARROW / w, n) : 1; \
+    int64_t r, r0, c, j, s; \
     for (r0 = 0; r0 < n; r0 += ARG_SPAN) { \
       int64_t rows = gc_min_i64(n - r0, ARG_SPAN), sides = gc_min_i64(side, rows); \
       const char *x = src + r0 * ld * kind->size; \

@@ -12,28 +12,31 @@
 #define GC_CAT_(a, b) a##_##b
 #define GC_CAT(a, b) GC_CAT_(a, b)
 
-/* One out-of-line copy: inlined or specialised everywhere, these would double the library's build time. */
+/* One out-of-line copy: inlined or specialised everywhere, these would double the library's build
+ * time. */
 #if defined(__clang__)
 #define GC_ONCE __attribute__((noinline))
 #else
 #define GC_ONCE __attribute__((noinline, noclone))
 #endif
 
-/* A loop whose iterations do not depend on each other although its pointers may be equal (in place). */
+/* A loop whose iterations do not depend on each other although its pointers may be equal (in
+ * place). */
 #if defined(__clang__)
 #define GC_FOR _Pragma("clang loop vectorize(assume_safety)") for
 #else
 #define GC_FOR _Pragma("GCC ivdep") for
 #endif
 
-#define GC_TILE 32768          /* bytes of lanes[8][w] of a tile of columns: two thirds of an L1 cache */
+#define GC_TILE 32768 /* bytes of lanes[8][w] of a tile of columns: two thirds of an L1 cache */
 
 static inline int64_t gc_min_i64(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t gc_max_i64(int64_t a, int64_t b) { return a > b ? a : b; }
 static inline int64_t gc_ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-/* How [outer, n, inner] is cut: every outer index into `tiles` column ranges of at most `tile`, and the
- * reduced axis into `groups` runs of `group` chunks (a power of two, so that a run is a node of the tree). */
+/* How [outer, n, inner] is cut: every outer index into `tiles` column ranges of at most `tile`, and
+ * the reduced axis into `groups` runs of `group` chunks (a power of two, so that a run is a node of
+ * the tree). */
 typedef struct {
   int64_t tile, tiles, group, groups;
 } gc_split;

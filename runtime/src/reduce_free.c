@@ -1,12 +1,13 @@
 /* Reductions whose order cannot matter, over the middle axis of a contiguous [outer, n, inner]:
- *   gc_reduce_max_*, gc_reduce_min_*   every code, type kept; NaN wins, -0.0 < +0.0; of nothing: the
- *                                      type's least (greatest) value
+ *   gc_reduce_max_*, gc_reduce_min_*   every code, type kept; NaN wins, -0.0 < +0.0; of nothing:
+ *                                      the type's least (greatest) value
  *   gc_reduce_any_*, gc_reduce_all_*   every code, to b8; NaN counts as true
  *   gc_reduce_sum_*, gc_reduce_prod_*  integers and bool, to i64 with wraparound
  *
- * Each is a core (an associative, commutative step on u8, i32 or i64 accumulators) between a `load` that turns
- * elements into accumulators and a `store` that turns them into results; flip = -1 makes the dual (min =
- * ~max(~x), all = ~any(~x)) at run time. Few loops serve many types: the library's build time counts. */
+ * Each is a core (an associative, commutative step on u8, i32 or i64 accumulators) between a `load`
+ * that turns elements into accumulators and a `store` that turns them into results; flip = -1 makes
+ * the dual (min = ~max(~x), all = ~any(~x)) at run time. Few loops serve many types: the library's
+ * build time counts. */
 #include "reduce_common.h"
 
 #define COLUMNS 2048  /* accumulators of one tile: 16 KB at most */
@@ -61,7 +62,7 @@ static GC_ONCE void rows_into(const kind *k, const char *x, int64_t rows, int64_
 /* acc[w] = the reduction of `rows` rows of w columns from x on. */
 static GC_ONCE void columns_into(const job *j, const char *x, int64_t rows, int64_t w, char *acc) {
   const kind *k = j->kind;
-  int64_t side = w == j->inner && w < NARROW ? 4 * NARROW / w : 1, wide = side * w, r, i, c;
+  int64_t side = w == j->inner && w < NARROW ? 4 * NARROW / w : 1, wide = side * w, r, i, c, byte;
   int64_t buffer[PIECE], step = side * j->inner * k->src;
   k->core->init(acc, wide);
   for (r = 0; r < rows; r += STREAMS * side, x += STREAMS * step)
@@ -69,7 +70,10 @@ static GC_ONCE void columns_into(const job *j, const char *x, int64_t rows, int6
       for (i = 0; i < STREAMS && r + i * side < rows; i++) {
         int64_t len = gc_min_i64(gc_min_i64(rows - r - i * side, side) * w - c, PIECE);
         if (len <= 0) continue;
-        k->load(x + i * step + c * k->src, len, k->flip, buffer);
+        const char *at = x + i * step + c * k->src;
+        for (byte = 0; byte < len * k->src; byte += 64)
+          __builtin_prefetch(at + STREAMS * step + byte);
+        k->load(at, len, k->flip, buffer);
         k->core->add(buffer, len, acc + c * k->core->size);
       }
   for (i = 1; i < side; i++) k->core->add(acc + i * w * k->core->size, w, acc);
@@ -185,7 +189,8 @@ DEFINE_CORE(mul_i64, int64_t, 1, GC_MUL)
   }
 
 /* max, min: integers in the order of the values; complementing reverses it, NaN stays on top. The
- * identity INT_MIN lies below the keys of both infinities, so it is raised to the least value at the end. */
+ * identity INT_MIN lies below the keys of both infinities, so it is raised to the least value at
+ * the end. */
 #define KEY_f32(x) ((x) != (x) ? INT32_MAX : gc_max_key_f32(x) ^ flip)
 #define KEY_f64(x) ((x) != (x) ? INT64_MAX : gc_max_key_f64(x) ^ flip)
 #define UNKEY_f32(k) gc_max_unkey_f32(MAX_OF(k, gc_max_key_f32(-INFINITY)) ^ flip)

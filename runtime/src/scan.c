@@ -1,8 +1,8 @@
-/* Running sums and products along the middle axis of a contiguous [outer, n, inner]: gc_scan_sum_* and
- * gc_scan_prod_*; f32 and f64 keep their type, integers and bool go to i64 with wraparound.
+/* Running sums and products along the middle axis of a contiguous [outer, n, inner]: gc_scan_sum_*
+ * and gc_scan_prod_*; f32 and f64 keep their type, integers and bool go to i64 with wraparound.
  *
- * Plain order: s = identity (+0.0 or 1); for r ascending s = s op x[r], stored at every r. In place is
- * allowed where the types agree. */
+ * Plain order: s = identity (+0.0 or 1); for r ascending s = s op x[r], stored at every r. In place
+ * is allowed where the types agree. */
 #include "reduce_common.h"
 
 #define SCAN_COLUMNS 1024

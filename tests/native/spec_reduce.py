@@ -1,8 +1,8 @@
 """The canonical reduction order in plain Python: the oracle of the native kernels' bits.
 
-Takes a one-dimensional sequence and an element type (numpy scalar types do the single IEEE 754 operations), gives
-the value every kernel must give. Written for reading, one operation at a time; invariant: it shares no code with
-the kernels.
+Takes a one-dimensional array (numpy's scalars do the single IEEE 754 operations), gives the value
+every kernel must give. Written for reading, one operation at a time; invariant: it shares no code
+with the kernels.
 """
 
 from __future__ import annotations
@@ -32,9 +32,7 @@ def tree(items: list[Any], op: Callable[[Any, Any], Any]) -> Any:
     return items[0]
 
 
-def chunk_lanes(
-    x: Sequence[Any], op: Callable[[Any, Any], Any], identity: Any
-) -> list[Any]:
+def chunk_lanes(x: Sequence[Any], op: Callable[[Any, Any], Any], identity: Any) -> list[Any]:
     """The eight lane values of one chunk."""
     lanes = [identity] * LANES
     for start in range(0, len(x), BLOCK):
@@ -80,7 +78,7 @@ def mean(x: np.ndarray) -> Any:
 
 
 def var(x: np.ndarray, correction: float) -> Any:
-    """Two passes: m = mean; canonical sum of (x - m) * (x - m); divided by max(n - correction, 0)."""
+    """Two passes: m = mean; the canonical sum of (x - m) * (x - m) over max(n - correction, 0)."""
     with np.errstate(all="ignore"):
         m = mean(x)
         squares = np.array([(v - m) * (v - m) for v in x], x.dtype)

@@ -1,4 +1,4 @@
-"""Native reductions and scans against the plain-Python order, bit for bit, in every layout and split."""
+"""Native reductions and scans against the plain-Python order, bit for bit, over any split."""
 
 import shutil
 import subprocess
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from graphc.base.resources import runtime_dir
-from graphc.native import cpu, library, toolchain
+from graphc.native import cpu, library
 from tests.native import spec_reduce as spec
 
 pytestmark = pytest.mark.skipif(not library.available(), reason="no native kernels")
@@ -96,10 +96,14 @@ def test_many_chunks_and_odd_trees(code, threads):
         assert_bits(reduce("reduce_mean", x[None]), expect(spec.mean, x[None]))
 
 
-@pytest.mark.parametrize("op", ["reduce_sum", "reduce_prod", "reduce_mean", "reduce_max", "reduce_any"])
-@pytest.mark.parametrize("shape", [(1, 4096 * 9 + 5, 2), (3, 700, 130), (1, 40, 5000), (200, 64, 9)])
+@pytest.mark.parametrize(
+    "op", ["reduce_sum", "reduce_prod", "reduce_mean", "reduce_max", "reduce_any"]
+)
+@pytest.mark.parametrize(
+    "shape", [(1, 4096 * 9 + 5, 2), (3, 700, 130), (1, 40, 5000), (200, 64, 9)]
+)
 def test_every_layout_and_thread_count_gives_the_same_bits(op, shape):
-    """Rows, columns (wide, narrow, tiled) and one or more threads: the same numbers, the same bits."""
+    """Rows, columns (wide, narrow, tiled), one thread or more: the same numbers, the same bits."""
     outer, n, inner = shape
     x = values(shape, "f32", 1)
     x = np.exp(x / 100).astype(np.float32) if op == "reduce_prod" else x
@@ -143,7 +147,9 @@ def test_identity_of_signed_zeros_and_empty():
         assert np.isnan(reduce("reduce_mean", empty)).all()
         assert (reduce("reduce_max", empty) == -np.inf).all()
         assert (reduce("reduce_min", empty) == np.inf).all()
-        assert not reduce("reduce_any", empty, bool).any() and reduce("reduce_all", empty, bool).all()
+        assert (
+            not reduce("reduce_any", empty, bool).any() and reduce("reduce_all", empty, bool).all()
+        )
         for code in INTS:
             narrow = empty.astype(CODES[code])
             info = np.iinfo(CODES[code]) if code != "b8" else None
@@ -276,7 +282,7 @@ def build(out, compiler, flags, sources):
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])
 @pytest.mark.parametrize("flags", ["-O3 -march=native", "-O1", "-O3 -DGC_NO_VECTOR"])
 def test_header_in_generated_code(tmp_path, compiler, flags):
-    """The header is clean C99 and gives the canonical bits fused, in both forms, at any optimisation."""
+    """The header is clean C99 and gives the canonical bits, fused, in both forms, at any level."""
     strict = ["-std=c99", "-pedantic", "-Wall", "-Wextra", "-Werror"]
     source = tmp_path / "program.c"
     export = '__attribute__((visibility("default")))'
@@ -290,7 +296,11 @@ def test_header_in_generated_code(tmp_path, compiler, flags):
         got, rows = np.zeros((2, 1, 5), np.float32)
         column_dot(n, library.pointer(x), library.pointer(y), library.pointer(got))
         for j in range(5):
-            a, b, out = np.ascontiguousarray(x[:, j]), np.ascontiguousarray(y[:, j]), rows[:, j : j + 1]
+            a, b, out = (
+                np.ascontiguousarray(x[:, j]),
+                np.ascontiguousarray(y[:, j]),
+                rows[:, j : j + 1],
+            )
             row_dot(n, library.pointer(a), library.pointer(b), library.pointer(out))
         want = expect(spec.sum_, (x * y)[None])
         assert_bits(got, want)
@@ -313,10 +323,17 @@ def test_another_compiler_gives_the_same_bits(tmp_path):
         for shape in [(37, 300, 1), (1, 37, 300), (1, 3700, 3), (1, 11100, 1)]:
             results = np.zeros((2, shape[0], shape[2]), np.float32)
             library.fn(name, REDUCE)(*shape, library.pointer(x), library.pointer(results[0]))
-            cpu.function(other, name, REDUCE)(*shape, library.pointer(x), library.pointer(results[1]))
+            cpu.function(other, name, REDUCE)(
+                *shape, library.pointer(x), library.pointer(results[1])
+            )
             assert_bits(results[1], results[0])
     for name in ("gc_row_softmax_f32", "gc_row_log_softmax_f32"):
-        signature, results = "void(int64_t, int64_t, void *, void *)", np.zeros((2, 37, 300), np.float32)
+        signature, results = (
+            "void(int64_t, int64_t, void *, void *)",
+            np.zeros((2, 37, 300), np.float32),
+        )
         library.fn(name, signature)(37, 300, library.pointer(x), library.pointer(results[0]))
-        cpu.function(other, name, signature)(37, 300, library.pointer(x), library.pointer(results[1]))
+        cpu.function(other, name, signature)(
+            37, 300, library.pointer(x), library.pointer(results[1])
+        )
         assert_bits(results[1], results[0])

@@ -1,7 +1,7 @@
 """Fused row kernels and optimizer updates against the compositions that define them, bit for bit.
 
-The compositions run here on numpy's correctly rounded operations, the canonical sum of the plain-Python
-specification, and the library's exponential, logarithm and maximum.
+The compositions run here on numpy's correctly rounded operations, the canonical sum and maximum of
+the plain-Python specification, and the library's exponential and logarithm.
 """
 
 import numpy as np
@@ -212,7 +212,7 @@ def gradient(p, g, decay, flags):
 
 
 def update(name, code, arrays, scalars, flags):
-    """Calls gc_optim_<name>: pointers (arrays, None, one-element arrays), then scalars, then flags."""
+    """Calls gc_optim_<name> with pointers (None: null), scalars and flags."""
     real = "float" if code == "f32" else "double"
     signature = ", ".join(["int64_t", *["void *"] * len(arrays), *[real] * len(scalars), "int"])
     pointers = [cpu.ffi().NULL if a is None else library.pointer(a) for a in arrays]
