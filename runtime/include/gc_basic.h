@@ -29,6 +29,16 @@ static inline double gc_from_bits_f64(uint64_t u) {
   return v.x;
 }
 
+#define GC_MAGIC_F32 0x1.8p23f /* x + magic rounds x to an integer, left in the low bits */
+#define GC_MAGIC_F64 0x1.8p52
+/* 2^n with t = n + magic, n within the normal exponents. */
+static inline float gc_pow2_f32(float t) {
+  return gc_from_bits_f32((gc_bits_f32(t) << 23) + 0x3f800000u);
+}
+static inline double gc_pow2_f64(double t) {
+  return gc_from_bits_f64((gc_bits_f64(t) << 52) + 0x3ff0000000000000u);
+}
+
 /* Horner: GC_P3(fma, x, c0, c1, c2) = c0 + x*(c1 + x*c2); x must be a plain variable. */
 #define GC_P1(F, x, a) (a)
 #define GC_P2(F, x, a, b) F(x, b, a)
@@ -44,7 +54,7 @@ static inline double gc_from_bits_f64(uint64_t u) {
 #define GC_P12(F, x, a, ...) F(x, GC_P11(F, x, __VA_ARGS__), a)
 #define GC_P13(F, x, a, ...) F(x, GC_P12(F, x, __VA_ARGS__), a)
 
-/* Type, code, suffix of the builtins, unsigned integer of the same width, sign bit, bits of +inf. */
+/* Type, code, suffix of the builtins, unsigned integer as wide, sign bit, bits of +inf. */
 #define GC_BASIC(T, K, S, U, SIGN, INF) \
   static inline T gc_sqrt_##K(T x) { return __builtin_sqrt##S(x); } \
   static inline T gc_floor_##K(T x) { return __builtin_floor##S(x); } \

@@ -12,8 +12,9 @@
 #include "gc_basic.h"
 
 static inline float gc_cast_f16_f32(uint16_t x) {
-  uint32_t m = (uint32_t)(x & 0x7fffu) << 13, s = (uint32_t)(x & 0x8000u) << 16, u = m + (112u << 23);
-  /* subnormal: the bits are a multiple of 2^-24 added to 2^-14; infinity and NaN: the top exponent */
+  uint32_t m = (uint32_t)(x & 0x7fffu) << 13, s = (uint32_t)(x & 0x8000u) << 16;
+  uint32_t u = m + (112u << 23);
+  /* subnormal: a multiple of 2^-24 on top of 2^-14; infinity and NaN: the top exponent */
   uint32_t low = gc_bits_f32(gc_from_bits_f32(m + (113u << 23)) - 0x1p-14f);
   u = m < (1u << 23) ? low : u;
   u = m >= (31u << 23) ? m + (224u << 23) : u;

@@ -13,8 +13,6 @@
 #define GC_LOG2E_F32 0x1.715476p0f
 #define GC_PI4_HI_F32 0x1.921fb6p-1f
 #define GC_PI4_LO_F32 -0x1.777a5cp-26f
-#define GC_MAGIC_F32 0x1.8p23f /* x + magic rounds x to an integer, left in the low bits */
-#define GC_MAGIC_F64 0x1.8p52
 
 /* p * 2^n with t = n + magic, |n| <= 250: two factors, so a subnormal result is rounded once. */
 static inline float gc_scale_f32(float p, float t) {
@@ -22,13 +20,6 @@ static inline float gc_scale_f32(float p, float t) {
   float s1 = gc_from_bits_f32((uint32_t)(h + 127) << 23);
   float s2 = gc_from_bits_f32((uint32_t)(n - h + 127) << 23);
   return p * s1 * s2;
-}
-/* 2^n with t = n + magic, n within the normal exponents. */
-static inline float gc_pow2_f32(float t) {
-  return gc_from_bits_f32((gc_bits_f32(t) << 23) + 0x3f800000u);
-}
-static inline double gc_pow2_f64(double t) {
-  return gc_from_bits_f64((gc_bits_f64(t) << 52) + 0x3ff0000000000000u);
 }
 /* exp(x + lo) = p * 2^n, t = n + magic. */
 static inline float gc_exp_core_f32(float x, float lo, float *t) {

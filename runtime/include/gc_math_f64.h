@@ -3,6 +3,7 @@
 #ifndef GC_MATH_F64_H
 #define GC_MATH_F64_H
 #include "gc_basic.h"
+#include "gc_trig_table.h"
 
 #define GC_D gc_fma_f64
 #define GC_LN2_HI_F64 0x1.62e42fefa39efp-1
@@ -154,14 +155,39 @@ static inline double gc_elu_f64(double x, double alpha) {
   return x > 0 ? x : alpha * gc_expm1_f64(x);
 }
 
-/* x = q*pi/2 + r + *lo, q in the low bits of *t.  n*P1 is exact for every n < 2^52 under fma, so is the first difference; P2 and P3 are added in two parts. */
-static inline double gc_rem_pio2_f64(double x, double *t, double *lo) {
-  *t = GC_D(x, 0x1.45f306dc9c883p-1, GC_MAGIC_F64);
-  double n = *t - GC_MAGIC_F64, a = GC_D(n, -0x1.921fb54442d18p0, x);
-  double p = n * -0x1.1a62633145c07p-54, q = GC_D(n, -0x1.1a62633145c07p-54, -p);
-  double r = a + p, b = r - a;
-  *lo = (a - (r - b)) + (p - b) + GC_D(n, 0x1.f1976b7ed8fbcp-110, q);
+/* For 2^47 <= x < inf: x = m * 2^(16 j - 5); m times the tabled quadrants, whole turns dropped part
+   by part. Absolute error 2^-89, so relative accuracy is lost only for results below 2^-36. */
+static inline double gc_rem_huge_f64(double x, uint64_t *q, double *lo) {
+  uint64_t u = gc_bits_f64(x), e = (u >> 52) - 1070u, j = x >= 0x1p47 ? (e >> 4) & 63u : 0u;
+  double m = gc_from_bits_f64((u & 0xfffffffffffffu) | (1075u + (e & 15u)) << 52);
+  j = j > 61u ? 61u : j;
+  double t1 = gc_quadrants_1[j], t2 = gc_quadrants_2[j], a = m * t1, b = GC_D(m, t1, -a);
+  double c = m * t2, d = GC_D(m, t2, -c) + m * gc_quadrants_3[j];
+  double ka = __builtin_rint(a), kb = __builtin_rint(b), kc = __builtin_rint(c);
+  a -= ka, b -= kb, c -= kc;
+  double s = a + b, z = s - a, t = s + c, y = t - s;
+  double l = ((a - (s - z)) + (b - z)) + ((s - (t - y)) + (c - y)) + d;
+  double n = __builtin_rint(t), f = t - n, h = f + l, v = h - f;
+  l = (f - (h - v)) + (l - v);
+  ka -= 4.0 * __builtin_rint(ka * 0.25), kb -= 4.0 * __builtin_rint(kb * 0.25);
+  *q = gc_bits_f64(ka + kb + (kc + n) + GC_MAGIC_F64);
+  double r = h * 0x1.921fb54442d18p0;
+  *lo = GC_D(h, 0x1.921fb54442d18p0, -r) + GC_D(h, 0x1.1a62633145c07p-54, l * 0x1.921fb54442d18p0);
   return r;
+}
+/* x = q*pi/2 + r + *lo for x >= 0, q modulo 4.  Under fma the first difference is exact for every
+   n < 2^52; P2 and P3 are added in two parts. */
+static inline double gc_rem_pio2_f64(double x, uint64_t *q, double *lo) {
+  double t = GC_D(x, 0x1.45f306dc9c883p-1, GC_MAGIC_F64), huge_lo;
+  uint64_t huge_q;
+  double n = t - GC_MAGIC_F64, a = GC_D(n, -0x1.921fb54442d18p0, x);
+  double p = n * -0x1.1a62633145c07p-54, e = GC_D(n, -0x1.1a62633145c07p-54, -p);
+  double r = a + p, b = r - a, h = gc_rem_huge_f64(x, &huge_q, &huge_lo);
+  double near_lo = (a - (r - b)) + (p - b) + GC_D(n, 0x1.f1976b7ed8fbcp-110, e);
+  int near_ = !(x >= 0x1p47 && x < GC_INF_F64);
+  *q = near_ ? gc_bits_f64(t) : huge_q;
+  *lo = near_ ? near_lo : huge_lo;
+  return near_ ? r : h;
 }
 static inline double gc_sin_poly_f64(double r, double lo) {
   double z = r * r;
@@ -176,21 +202,23 @@ static inline double gc_cos_poly_f64(double r, double lo) {
   return w + (((1.0 - w) - h) + GC_D(z * z, p, -r * lo));
 }
 static inline double gc_sin_f64(double x) {
-  double t, lo, r = gc_rem_pio2_f64(gc_abs_f64(x), &t, &lo);
-  uint64_t q = gc_bits_f64(t);
+  uint64_t q;
+  double lo, r = gc_rem_pio2_f64(gc_abs_f64(x), &q, &lo);
   double y = q & 1 ? gc_cos_poly_f64(r, lo) : gc_sin_poly_f64(r, lo);
   return gc_from_bits_f64(gc_bits_f64(y) ^ ((q << 62 ^ gc_bits_f64(x)) & GC_SIGN_F64));
 }
 static inline double gc_cos_f64(double x) {
-  double t, lo, r = gc_rem_pio2_f64(gc_abs_f64(x), &t, &lo);
-  uint64_t q = gc_bits_f64(t) + 1u;
+  uint64_t q;
+  double lo, r = gc_rem_pio2_f64(gc_abs_f64(x), &q, &lo);
+  q += 1u;
   double y = q & 1 ? gc_cos_poly_f64(r, lo) : gc_sin_poly_f64(r, lo);
   return gc_from_bits_f64(gc_bits_f64(y) ^ (q << 62 & GC_SIGN_F64));
 }
 static inline double gc_tan_f64(double x) {
-  double t, lo, r = gc_rem_pio2_f64(gc_abs_f64(x), &t, &lo);
+  uint64_t q;
+  double lo, r = gc_rem_pio2_f64(gc_abs_f64(x), &q, &lo);
   double s = gc_sin_poly_f64(r, lo), c = gc_cos_poly_f64(r, lo);
-  double y = gc_bits_f64(t) & 1 ? -c / s : s / c;
+  double y = q & 1 ? -c / s : s / c;
   return gc_from_bits_f64(gc_bits_f64(y) ^ (gc_bits_f64(x) & GC_SIGN_F64));
 }
 /* cos(2 pi u) for u in [0, 1]: the reduction is exact. */
@@ -324,7 +352,8 @@ static inline double gc_gelu_f64(double x) {
 static inline double gc_gelu_tanh_f64(double x) {
   double a = gc_abs_f64(x), c = a > 24.0 ? 24.0 : a, z = c * c;
   double b = z * 0x1.2444f2a4d8b4bp-4, m = 0x1.9884533d43651p0 + b, v = c * m;
-  double lm = GC_D(z, 0x1.2444f2a4d8b4bp-4, -b) - GC_D(z, 0x1.6c843a29d1c7p-61, 0x1.cbc0d30ebfd15p-54);
+  double lm = GC_D(z, -0x1.6c843a29d1c7p-61, -0x1.cbc0d30ebfd15p-54);
+  lm = GC_D(z, 0x1.2444f2a4d8b4bp-4, -b) + lm;
   lm = GC_D(GC_D(c, c, -z), 0x1.2444f2a4d8b4bp-4, lm);
   double two = m - b, ms = (b - (m - two)) + (0x1.9884533d43651p0 - two);
   double lo = GC_D(c, m, -v) + c * (lm + ms), t, p = gc_exp_core_f64(-v, -lo, &t);

@@ -1,6 +1,6 @@
 /* Counter-based random numbers: Philox4x64-10 (Salmon et al., SC 2011) with numpy's conventions.
    A draw is named by (seed, offset): key = (seed, 0); its word i is word i % 4 of the block with
-   counter offset + i / 4 + 1, as np.random.Philox(key=[seed, 0], counter=offset).random_raw() gives.
+   counter offset + i / 4 + 1, as np.random.Philox(key=[seed, 0], counter=offset) generates them.
    Invariant: element i depends on (seed, offset, i) alone, never on loop order, tiling or threads.
      gc_philox4x64(seed, offset, block, out[4])   the four words of block 0, 1, ...
      gc_random_word(seed, offset, i)              one 64-bit word
@@ -32,7 +32,9 @@ static inline uint64_t gc_random_word(uint64_t seed, uint64_t offset, uint64_t i
 
 /* From words to numbers. */
 static inline float gc_word_uniform_f32(uint64_t w) { return (float)(int32_t)(w >> 40) * 0x1p-24f; }
-static inline double gc_word_uniform_f64(uint64_t w) { return (double)(int64_t)(w >> 11) * 0x1p-53; }
+static inline double gc_word_uniform_f64(uint64_t w) {
+  return (double)(int64_t)(w >> 11) * 0x1p-53;
+}
 /* sqrt(-2 log u) cos(2 pi v), u = 1 - uniform in (0, 1] */
 static inline float gc_word_normal_f32(uint64_t a, uint64_t b) {
   float u = 1.0f - gc_word_uniform_f32(a);

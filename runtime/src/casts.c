@@ -1,6 +1,6 @@
 /* Cast kernels gc_v_cast_<from>_<to> for every pair of element types; rules in gc_cast.h.
- * Loops exist for the pairs below; the other casts pass through f32 or i32 tile by tile, which gives
- * the bits of the scalar function (tested for every pair). */
+ * Loops exist for the pairs below; the other casts pass through f32 or i32 tile by tile, which
+ * gives the bits of the scalar function (tested for every pair). */
 #include "gc_cast.h"
 #include "kernel.h"
 
@@ -41,12 +41,12 @@ LOOP(i64, int64_t, b8, uint8_t)
 
 typedef void (*loop_fn)(int64_t n, const void *in, void *out);
 
-/* An unsigned byte and a bool widen alike; narrowing to a signed byte keeps the unsigned one's bits. */
+/* An unsigned byte and a bool widen alike; a signed and an unsigned byte narrow alike. */
 static const loop_fn loops[TYPES][TYPES] = {
     [F16] = {[F32] = loop_f16_f32},
     [BF16] = {[F32] = loop_bf16_f32},
-    [F32] = {[F16] = loop_f32_f16, [BF16] = loop_f32_bf16, [F64] = loop_f32_f64, [I32] = loop_f32_i32,
-             [I64] = loop_f32_i64, [B8] = loop_f32_b8},
+    [F32] = {[F16] = loop_f32_f16, [BF16] = loop_f32_bf16, [F64] = loop_f32_f64,
+             [I32] = loop_f32_i32, [I64] = loop_f32_i64, [B8] = loop_f32_b8},
     [F64] = {[F32] = loop_f64_f32, [I32] = loop_f64_i32, [I64] = loop_f64_i64, [B8] = loop_f64_b8},
     [U8] = {[I32] = loop_u8_i32},
     [I8] = {[I32] = loop_i8_i32},
@@ -106,11 +106,13 @@ static void cast(int64_t n, const void *a, void *out, int from, int to) {
 }
 
 #define CAST(F, FROM, K, TO) \
-  GC_EXPORT void gc_v_cast_##F##_##K(int64_t n, const void *a, void *out) { cast(n, a, out, FROM, TO); }
+  GC_EXPORT void gc_v_cast_##F##_##K(int64_t n, const void *a, void *out) { \
+    cast(n, a, out, FROM, TO); \
+  }
 #define CASTS(F, FROM) \
-  CAST(F, FROM, f16, F16) CAST(F, FROM, bf16, BF16) CAST(F, FROM, f32, F32) CAST(F, FROM, f64, F64) \
-  CAST(F, FROM, u8, U8) CAST(F, FROM, i8, I8) CAST(F, FROM, i16, I16) CAST(F, FROM, i32, I32) \
-  CAST(F, FROM, i64, I64) CAST(F, FROM, b8, B8)
+  CAST(F, FROM, f16, F16) CAST(F, FROM, bf16, BF16) CAST(F, FROM, f32, F32) \
+  CAST(F, FROM, f64, F64) CAST(F, FROM, u8, U8) CAST(F, FROM, i8, I8) CAST(F, FROM, i16, I16) \
+  CAST(F, FROM, i32, I32) CAST(F, FROM, i64, I64) CAST(F, FROM, b8, B8)
 CASTS(f16, F16)
 CASTS(bf16, BF16)
 CASTS(f32, F32)

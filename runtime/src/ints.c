@@ -1,5 +1,5 @@
-/* Integer and bool array kernels of the functions in gc_int.h that numpy does not already fix the bits
- * of: arithmetic, comparisons and bitwise operations of eager mode are numpy's. */
+/* Integer and bool array kernels of the functions in gc_int.h, less those that eager mode leaves to
+ * numpy (arithmetic, comparisons, bitwise operations: the bits are the same). */
 #include "gc_int.h"
 #include "kernel.h"
 

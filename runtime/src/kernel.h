@@ -1,7 +1,7 @@
 /* Pointwise array kernels: loops over contiguous memory around the scalar functions of the headers.
  * GC_UNARY, GC_BINARY and GC_TERNARY each define one exported gc_v_* kernel. An operand of stride 0
- * is one element for all; it is copied first, so it may lie inside the output. The output may be one
- * of the inputs, too, but not overlap one in part. Any split over threads gives the same bits. */
+ * is one element for all; it is copied first, so it may lie inside the output. The output may be
+ * one of the inputs, too, but not overlap one in part. Any split gives the same bits. */
 #ifndef GC_KERNEL_H
 #define GC_KERNEL_H
 

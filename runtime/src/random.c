@@ -17,8 +17,8 @@ static void words(const draw *d, int64_t first, int64_t count, uint64_t *w) {
     gc_philox4x64(d->seed, d->offset, (uint64_t)(first + i) >> 2, w + i);
 }
 
-/* PER words give one element of type T; EXPR reads them at w[PER*j ...]. Pieces begin at multiples of
- * the grain, so at whole blocks. */
+/* PER words give one element of type T; EXPR reads them at w[PER*j ...]. Pieces begin at multiples
+ * of the grain, so at whole blocks. */
 #define GC_DRAW(NAME, T, PER, EXPR) \
   static void body_##NAME(void *ctx, int64_t i0, int64_t i1, int thread) { \
     const draw *d = ctx; \
