@@ -8,7 +8,7 @@
 
 #include "gc_api.h"
 
-#define KB 128
+#define KB 64
 #define NB 512
 #define GRAIN_WORK (1 << 16) /* multiply-adds that pay for a second thread */
 
