@@ -37,7 +37,7 @@ def check_inplace(t: Tensor) -> None:
                            "https://github.com/pytorch/rfcs/pull/17 for more details.")
     meta = t.type_
     for n, s in zip(meta.shape, meta.strides, strict=True):
-        if s == 0 and n > 1:
+        if s == 0 and n > 1 and 0 not in meta.shape:
             raise RuntimeError("unsupported operation: more than one element of the written-to tensor "
                                "refers to a single memory location. Please clone() the tensor before "
                                "performing the operation.")

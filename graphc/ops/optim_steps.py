@@ -79,8 +79,17 @@ def _fresh(*arrays: Any) -> list:
     return [None if a is None else np.array(a, order="C") for a in arrays]
 
 
+def _gradient_of(p: Any, g: Any, *state: Any) -> Any:
+    """The gradient made contiguous, after a check that everything has the parameter's shape."""
+    for a in (g, *state):
+        if a is not None and a.shape != p.shape:
+            raise RuntimeError(f"a gradient or an optimizer state of shape {list(a.shape)} does not fit its "
+                               f"parameter of shape {list(p.shape)}")
+    return np.asarray(g, order="C")
+
+
 def _sgd_kernel(p: Any, g: Any, buf: Any, lr: Any, decay: Any, momentum: Any, rest: Any, flags: int) -> tuple:
-    g = np.asarray(g, order="C")
+    g = _gradient_of(p, g, buf)
     if not library.available():
         k = p.dtype.type
         d = _spare_gradient(p, g, decay, flags)
@@ -96,7 +105,7 @@ def _sgd_kernel(p: Any, g: Any, buf: Any, lr: Any, decay: Any, momentum: Any, re
 
 
 def _adagrad_kernel(p: Any, g: Any, s: Any, clr: Any, decay: Any, eps: Any, flags: int) -> tuple:
-    g = np.asarray(g, order="C")
+    g = _gradient_of(p, g, s)
     if not library.available():
         d = _spare_gradient(p, g, decay, flags)
         s = s + d * d
@@ -112,7 +121,7 @@ def _adagrad_kernel(p: Any, g: Any, s: Any, clr: Any, decay: Any, eps: Any, flag
 
 def _adam_kernel(p: Any, g: Any, m: Any, v: Any, top: Any, size: Any, root: Any, beta1: Any, beta2: Any,
                  eps: Any, decay: Any, flags: int) -> tuple:
-    g = np.asarray(g, order="C")
+    g = _gradient_of(p, g, m, v, top)
     if not library.available():
         return _adam_spare(p, g, m, v, top, size, root, beta1, beta2, eps, decay, flags)
     p, m, v, top = _fresh(p, m, v, top)

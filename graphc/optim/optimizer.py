@@ -53,6 +53,7 @@ def _hooked(step: Callable) -> Callable:
     """A class's step() with the hooks around it."""
     @functools.wraps(step)
     def wrapper(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
+        self._opt_called = True         # read by learning-rate schedules
         before, after = self._optimizer_step_pre_hooks, self._optimizer_step_post_hooks
         if not (before or after or _global_pre_hooks or _global_post_hooks):
             return step(self, *args, **kwargs)
