@@ -306,16 +306,16 @@ def load(f: Any, map_location: Any = None, pickle_module: Any = None, *, weights
     if hasattr(f, "read"):
         return _read(f, getattr(f, "name", "the file object"))
     path = os.fspath(f)
-    with open(path, "rb") as opened:
+    with open(path, "rb") as opened:        # a missing file is FileNotFoundError, as in PyTorch
         return _read(opened, path)
 
 
 def _read(f: Any, name: str) -> Any:
-    archive = _Archive(f, str(name))
     try:
+        archive = _Archive(f, str(name))
         return _Interpreter(bytes(archive.read("data.pkl")), archive).run()
     except LoadError:
         raise
     except (IndexError, KeyError, ValueError, TypeError, struct.error, UnicodeDecodeError, OverflowError,
-            MemoryError, RuntimeError) as e:
-        raise LoadError(f"{name}: data.pkl is damaged ({type(e).__name__}: {e})") from None
+            MemoryError, RuntimeError, OSError, NotImplementedError) as e:
+        raise LoadError(f"{name}: the file is damaged ({type(e).__name__}: {e})") from None

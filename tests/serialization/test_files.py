@@ -96,7 +96,7 @@ def test_every_flipped_byte_is_noticed_or_harmless(tmp_path):
         damaged[at] ^= 0x10
         try:
             got = torch.load(io.BytesIO(bytes(damaged)))
-        except (LoadError, NotImplementedError):
+        except LoadError:
             continue
         assert got["n"] == 3 and torch.equal(got["x"], x)
 
