@@ -35,7 +35,7 @@ static struct {
     int64_t live, reserved, peak, limit;
 } heap = {.lock = PTHREAD_MUTEX_INITIALIZER, .limit = -1};
 
-/* ---- size classes: four per power of two, multiples of 64 bytes (of 2 MB for large blocks) ---- */
+/* ---- size classes: four per power of two, multiples of 64 bytes (of 2 MB if large) ---- */
 
 static size_t class_size(size_t bytes, int *class)
 {
@@ -112,8 +112,11 @@ static int64_t cache_limit(void)
     return wanted < quarter ? wanted : quarter;
 }
 
+/* Gives cached blocks back, largest first, until at most `keep` bytes are left. */
 static void trim_locked(int64_t keep)
 {
+    if (heap.reserved - heap.live <= keep)
+        return;
     for (int class = CLASSES - 1; class >= 0; class--)
         for (header *h; heap.reserved - heap.live > keep && (h = heap.free_lists[class]);) {
             heap.free_lists[class] = h->next;

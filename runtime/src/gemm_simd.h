@@ -18,6 +18,8 @@
 #endif
 #define INLINE static inline __attribute__((always_inline))
 
+INLINE int64_t min64(int64_t x, int64_t y) { return x < y ? x : y; }
+
 /* ---- vec: VL lanes of T; the microkernel's register block is MR rows x NV vectors ---- */
 
 #if defined(__AVX512F__)
@@ -82,7 +84,7 @@ INLINE vec fma_vec(vec a, vec b, vec c)
 
 #define BLOCK ((int)(16 / sizeof(T))) /* lanes of a 128-bit block */
 
-typedef double pairs __attribute__((vector_size(VEC_BYTES))); /* lanes moved two (or one) at a time */
+typedef double pairs __attribute__((vector_size(VEC_BYTES))); /* 64 bits moved at a time */
 
 #if defined(__clang__) || __GNUC__ >= 12
 #define SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
@@ -94,7 +96,7 @@ typedef int64_t index64 __attribute__((vector_size(VEC_BYTES)));
                                                   (index64){__VA_ARGS__}))
 #endif
 
-/* Lanes of `a` and `b` interleaved inside each block: the lower (LOW) or upper (HIGH) half of it. */
+/* Lanes of `a` and `b` interleaved inside each block: its lower (LOW) or upper (HIGH) half. */
 #if VEC_BYTES == 64
 #define LOW32(a, b) SHUFFLE(a, b, 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29)
 #define HIGH32(a, b) SHUFFLE(a, b, 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31)
