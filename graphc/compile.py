@@ -149,14 +149,14 @@ class CompiledFunction:
                                made.mismatch(leaves, spec))
         return result
 
-    def _specialise(self, leaves: list, spec: Any) -> Specialisation:
+    def _specialise(self, leaves: list, spec: Any, pattern: tuple | None = None) -> Specialisation:
         reasons = [s.mismatch(leaves, spec) for s in self.specialisations[:1]]
         reads = ReadSet()
         reads.follow(self.fn, getattr(self.fn, "__name__", "the function"))
         for x in leaves:
             if not isinstance(x, Tensor):
                 reads.follow(x, "an argument")
-        captured = capture(self.fn, leaves, spec, reads)
+        captured = capture(self.fn, leaves, spec, reads, pattern)
         late = {(id(m), k) for kind, what, _ in captured.scalar_leaves if kind == "item" for m, k in [what]}
         reads.settle(late)
         changed = reads.changed()
@@ -165,6 +165,8 @@ class CompiledFunction:
                                "change it outside of the compiled function",
                                Origin(*_home(self.fn)))
         made = Specialisation(captured, self._build(captured.graph))
+        if captured.joint is not None:
+            captured.joint.build = self._build
         self.specialisations.insert(0, made)
         self._calls.insert(0, made.call)
         self.history.append(reasons[0] if reasons else "first call")

@@ -313,14 +313,17 @@ class Entry:
         scalars, rng = "()", "()"
         if c.scalar_texts:
             scalars = f"{self.const(evaluator(c.scalar_texts))}(s)"
-        if c.generators:
-            gs = [self.const(g, "rng") for g, _ in c.generators]
+        gs = [self.const(g, "rng") for g, _ in c.generators]
+        if gs:
             rng = "(" + " ".join(f"({g}.seed_, {g}.offset)," for g in gs) + ")"
-            self.add(f"outs = run(arrays, {scalars}, {rng})")
-            for g, (_, blocks) in zip(gs, c.generators, strict=True):
-                self.add(f"{g}.offset += {blocks}")
-        else:
-            self.add(f"outs = run(arrays, {scalars}, {rng})")
+        if c.joint is not None:         # the backward needs them again
+            self.add(f"sc, rg = {scalars}, {rng}")
+            scalars, rng = "sc", "rg"
+            if c.joint.copied:
+                self.add(f"kept = {self.const(c.joint.before)}(arrays)")
+        self.add(f"outs = run(arrays, {scalars}, {rng})")
+        for g, (_, blocks) in zip(gs, c.generators, strict=True):
+            self.add(f"{g}.offset += {blocks}")
 
     # ---- after the run
 
@@ -386,7 +389,7 @@ class Entry:
         if m.parent is not None:
             parent = f"t{m.parent.index}" if isinstance(m.parent, Made) else self.ref(m.parent[1])
             self.add(f"{t}._base = {parent}; {t}._rebase_seen = {parent}._rebased")
-        if m.entry is not None and self.c.joint is None:
+        if m.entry is not None:
             entry, nr = m.entry
             self.add(f"{t}._needs = True; {t}._fn = {self.const(used_up(entry, m))}")
 

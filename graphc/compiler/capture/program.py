@@ -61,19 +61,21 @@ class Captured:
         self.joint: Any = None                  # history of the results, see capture.joint
 
 
-def capture(fn: Callable, leaves: list, spec: Any, reads: ReadSet) -> Captured:
-    """Runs fn once on the flattened arguments (args, kwargs). Raises CaptureBreak, or whatever fn raises."""
+def capture(fn: Callable, leaves: list, spec: Any, reads: ReadSet, pattern: tuple | None = None) -> Captured:
+    """Runs fn once on the flattened arguments (args, kwargs). `pattern`: which results a backward will have
+    cotangents for. Raises CaptureBreak, or whatever fn raises."""
     merge: dict = {}
     for _ in range(64):
         tracer = Tracer(merge)
         try:
-            return _attempt(fn, leaves, spec, reads, tracer)
+            return _attempt(fn, leaves, spec, reads, tracer, pattern)
         except Restart:
             continue
     raise CaptureBreak("the aliasing of the tensors keeps changing while compiling")
 
 
-def _attempt(fn: Callable, leaves: list, spec: Any, reads: ReadSet, tracer: Tracer) -> Captured:
+def _attempt(fn: Callable, leaves: list, spec: Any, reads: ReadSet, tracer: Tracer,
+             pattern: tuple | None) -> Captured:
     lifter = tracer.lifter
     mode = (STATE.grad, STATE.inference, dtypes._default)
     passed: list = []
@@ -95,7 +97,7 @@ def _attempt(fn: Callable, leaves: list, spec: Any, reads: ReadSet, tracer: Trac
         args, kwargs = pytree.unflatten(passed, spec)
         try:
             result = fn(*args, **kwargs)
-            out = _finish(tracer, result, leaves, spec, reads)
+            out = _finish(tracer, result, leaves, spec, reads, pattern)
         finally:
             after = (STATE.grad, STATE.inference, dtypes._default)
             STATE.grad, STATE.inference = mode[:2]
@@ -170,7 +172,8 @@ class _Delivery:
         return found[1]
 
 
-def _finish(tracer: Tracer, result: Any, leaves: list, spec: Any, reads: ReadSet) -> Captured:
+def _finish(tracer: Tracer, result: Any, leaves: list, spec: Any, reads: ReadSet,
+            pattern: tuple | None) -> Captured:
     out = Captured()
     out.leaves, out.arg_spec, out.reads = leaves, spec, reads
     delivery = _Delivery(tracer, out)
@@ -183,7 +186,7 @@ def _finish(tracer: Tracer, result: Any, leaves: list, spec: Any, reads: ReadSet
         else:
             out.results.append(("constant", x))
     _grads(tracer, delivery, out)
-    _histories(tracer, delivery, out)
+    _histories(tracer, delivery, out, pattern)
     _check_fields(tracer)
     _close(tracer, delivery, out)
     return out
@@ -206,15 +209,17 @@ def _grads(tracer: Tracer, delivery: _Delivery, out: Captured) -> None:
         out.needs.append((delivery.source(t), flag))
 
 
-def _histories(tracer: Tracer, delivery: _Delivery, out: Captured) -> None:
+def _histories(tracer: Tracer, delivery: _Delivery, out: Captured, pattern: tuple | None) -> None:
     """Results that require a gradient: either their graph was used up inside, or it leaves with them."""
     live = [(t, made) for t, made in delivery.memo.values() if made.needs and t._fn is not None]
     for t, made in live:
         made.entry = (type(t._fn).__name__, t._output_nr)
     alive = [(t, made) for t, made in live if not _used_up(t._fn)]
+    for _, made in alive:
+        made.entry = None
     if alive:
         from .joint import join
-        out.joint = join(tracer, delivery, out, alive)
+        out.joint = join(tracer, delivery, out, alive, pattern)
 
 
 def _used_up(entry: Any) -> bool:
@@ -254,7 +259,6 @@ def _check_fields(tracer: Tracer) -> None:
 def _close(tracer: Tracer, delivery: _Delivery, out: Captured) -> None:
     lifter = tracer.lifter
     graph = tracer.graph
-    graph.outputs = list(delivery.outputs)
     cells: dict[int, Cell] = {}
     for _, view in lifter.views.values():
         if view.cell.slot is not None:
@@ -263,6 +267,10 @@ def _close(tracer: Tracer, delivery: _Delivery, out: Captured) -> None:
         if cell.node is not cell.node0:
             graph.updates[slot] = _fitted(tracer, cell)
     lasting = {m.base[1] for m in out.made if m.base[0] == "slot"}
+    if out.joint is not None:
+        out.joint.close(graph, delivery)
+        lasting |= out.joint.slots()
+    graph.outputs = list(delivery.outputs)
     keep = _needed_slots(graph, lasting)
     out.graph, numbers = _pruned(graph, keep)
     out.sources = [lifter.sources[i] for i in keep]

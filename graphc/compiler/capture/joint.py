@@ -1,0 +1,358 @@
+"""History that leaves a compiled program: takes the captured results that require a gradient, gives one tape
+entry whose backward is a second program.
+
+At capture the VJPs are run into the same graph; what they read of the forward is saved by the forward
+program. The backward program serves one pattern of cotangents; other patterns and `create_graph=True`
+rebuild the eager tape from recomputed values (`Joint.replay`). Invariant: saved memory that a user can reach
+is checked by version, as eager mode does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ...core import tape
+from ...core.modes import STATE
+from ...core.tensor import Tensor, wrap
+from ...ir.graph import Graph, Node
+from ...ir.types import TensorType, is_dense
+from .lift import Source
+from .tracer import Boundary, Tracer
+
+
+class CompiledFunctionBackward(tape.TapeEntry):
+    """The history of a compiled call."""
+
+    __slots__ = ("joint", "call", "inputs")
+
+    def run(self, grads: list) -> Sequence:
+        if self.saved is tape._FREED:
+            return super().run(grads)
+        return self.joint.backward(self, grads)
+
+
+class Call:
+    """What one forward call leaves for its backward."""
+
+    __slots__ = ("outs", "arrays", "scalars", "rng", "versions")
+
+    def __init__(self, outs: list, arrays: list, scalars: Any, rng: Any, versions: list):
+        self.outs, self.arrays, self.scalars, self.rng, self.versions = outs, arrays, scalars, rng, versions
+
+
+class Joint:
+    """The backward side of a capture. `build` (graph -> program) is put in by the facade."""
+
+    build: Callable[[Graph], Any]
+
+    def __init__(self, tracer: Tracer, roots: list[Tensor], made: list, pattern: tuple[bool, ...]):
+        self.tracer, self.roots, self.made, self.pattern = tracer, roots, made, pattern
+        self.metas = [(m.type.shape, m.dtype) for m in made]
+        self.entries = _entries(roots)
+        self.targets = _targets(self.entries)
+        self.graph = Graph()                    # of the backward
+        self.inputs: list[tuple] = []           # per graph input: ("out", k), ("slot", i) or ("g", root)
+        self.results: list[tuple] = []          # per target: ("none",), ("g", root) or ("out", k)
+        self.sources: list[Source] = []         # of the targets
+        self.wanted: tuple[bool, ...] | None = None     # a pattern that calls asked for and this one is not
+        self._program: Any = None
+        self.saved_nodes: dict[int, Node] = {}
+        self.old_inputs: list[Node] = []
+        self.numbers: dict[int, int] = {}
+        self.copied: set[int] = set()           # slots that the forward overwrites
+
+    # ---- at capture
+
+    def trace(self, delivery: Any) -> None:
+        tracer, graph = self.tracer, self.tracer.graph
+        self._keep_saved()
+        mark = graph._next
+        cotangents, nodes = [], {}
+        for i, (root, present) in enumerate(zip(self.roots, self.pattern, strict=True)):
+            if present:
+                meta = root.type_
+                if not is_dense(meta.shape, meta.strides):
+                    meta = meta.with_shape(meta.shape)
+                node = Node(None, (), (), meta, None, graph._new_id(), f"g{i}")
+                nodes[node.id] = i
+                cotangents.append((root, tracer.fresh(node, meta)))
+        hooks = [(t, t.__dict__.pop("_hooks", None)) for t in self.targets]
+        try:
+            grads = tape.run_backward([r for r, _ in cotangents], [g for _, g in cotangents], retain_graph=True,
+                                      create_graph=False, inputs=self.targets, accumulate=False)
+        finally:
+            for t, h in hooks:
+                if h is not None:
+                    t._hooks = h
+        outputs = [None if g is None else tracer._laid_out(tracer.node(g), g.type_, None) for g in grads]
+        self.sources = [delivery.source(t) for t in self.targets]
+        self._split(mark, nodes, outputs, delivery)
+
+    def _keep_saved(self) -> None:
+        """The nodes of everything on the tape, now: later writes do not change them."""
+        for e in self.entries:
+            for t, _, packed in (e.saved or {}).values():
+                t = packed() if packed is not None else t
+                if isinstance(t, Tensor) and id(t) not in self.saved_nodes:
+                    self.saved_nodes[id(t)] = self.tracer.node(t)
+
+    def _split(self, mark: int, cotangents: dict[int, int], outputs: list, delivery: Any) -> None:
+        """The backward graph: every node made for it, over saved values. Cheap index maps of saved values
+        and constants are repeated instead of saved."""
+        old = self.tracer.graph
+        slots = {n.id: i for i, n in enumerate(old.inputs)}
+        new: dict[int, Node] = {}
+        todo = [n for n in outputs if n is not None]
+        live: dict[int, Node] = {}
+        while todo:
+            n = todo.pop()
+            if n.id in live:
+                continue
+            live[n.id] = n
+            if n.id in cotangents or n.id in slots or not (n.id >= mark or _repeatable(n)):
+                continue
+            todo.extend(n.node_args)
+        for n in sorted(live.values(), key=lambda n: n.id):
+            if n.id in cotangents:
+                self.inputs.append(("g", cotangents[n.id]))
+            elif n.id in slots:
+                self.inputs.append(("slot", slots[n.id]))
+            elif n.id >= mark or _repeatable(n):
+                args = tuple(new[a.id] if isinstance(a, Node) else a for a in n.args)
+                new[n.id] = self.graph.add(n.op, args, n.attrs, n.type, n.origin)
+                continue
+            else:
+                self.inputs.append(("out", _saved(n, delivery)))
+            new[n.id] = self.graph.input(n.type)
+        numbers: dict[int, int] = {}
+        for n in outputs:
+            if n is None:
+                self.results.append(("none",))
+            elif n.id in cotangents:
+                self.results.append(("g", cotangents[n.id]))
+            else:
+                if n.id not in numbers:
+                    numbers[n.id] = len(self.graph.outputs)
+                    self.graph.outputs.append(new[n.id])
+                self.results.append(("out", numbers[n.id]))
+
+    def close(self, graph: Graph, delivery: Any) -> None:
+        """Once the forward is complete: slots that it overwrites are saved by copy."""
+        self.old_inputs = list(graph.inputs)
+        for at, (kind, i) in enumerate(self.inputs):
+            if kind == "slot" and i in graph.updates:
+                self.inputs[at] = ("out", _saved(graph.inputs[i], delivery))
+        self.copied = set(graph.updates)
+
+    def slots(self) -> set[int]:
+        """Old numbers of the slots that a backward reads (all that the forward reads, for replay)."""
+        return {i for kind, i in self.inputs if kind == "slot"}
+
+    def renumber(self, numbers: dict[int, int]) -> None:
+        self.numbers = numbers
+        self.copied = {numbers[i] for i in self.copied}
+        self.inputs = [(kind, numbers[i]) if kind == "slot" else (kind, i) for kind, i in self.inputs]
+
+    # ---- at a call
+
+    def write_entry(self, entry: Any) -> None:
+        """Adds the lines of a call that put its results on the tape."""
+        tensors = ", ".join(f"t{m.index}" for m in self.made)
+        inputs = ", ".join(entry.ref(s) for s in self.sources)
+        attach = entry.const(self.attach)
+        arrays = "kept" if self.copied else "arrays"
+        entry.add(f"{attach}(({tensors},), ({inputs},), outs, {arrays}, sc, rg)")
+
+    def before(self, arrays: list) -> list:
+        """Copies of what the forward is going to overwrite."""
+        return [a.copy() if i in self.copied else a for i, a in enumerate(arrays)]
+
+    def attach(self, tensors: tuple, inputs: tuple, outs: list, arrays: list, scalars: Any, rng: Any) -> None:
+        """One tape entry for all results of a call."""
+        e = CompiledFunctionBackward.__new__(CompiledFunctionBackward)
+        e.op, e.attrs, e.types, e.versions = None, (), None, None       # type: ignore[assignment]
+        e.edges = tuple([tape.edge_of(t) for t in inputs])
+        e.metas = tuple([(t.shape, t.dtype) for t in inputs])
+        e.out_types = tuple(self.metas)
+        e.seq = next(tape._COUNTER)
+        e.pre_hooks = e.post_hooks = e.metadata = e.origin = None
+        e.joint, e.inputs = self, inputs
+        versions = [(t, t._storage.version) for t in (*inputs, *tensors)]
+        e.saved = (Call(outs, list(arrays), scalars, rng, versions),)
+        for nr, t in enumerate(tensors):
+            t._fn, t._needs = e, True
+            if nr:
+                t._output_nr = nr
+
+    def backward(self, e: CompiledFunctionBackward, grads: list) -> list:
+        """Gradients of the differentiable inputs."""
+        call = e.saved[0]
+        pattern = tuple(g is not None for g in grads)
+        if not any(pattern):
+            return [None] * len(e.edges)
+        self._check_versions(call)
+        if pattern != self.pattern:
+            self.wanted = pattern
+            return self.replay(e, grads)
+        if STATE.grad or STATE.tracer is not None:
+            return self.replay(e, grads)
+        if self._program is None:
+            self._program = self.build(self.graph)
+        arrays = []
+        for (kind, i), n in zip(self.inputs, self.graph.inputs, strict=True):
+            if kind == "g":
+                arrays.append(_laid_out(grads[i]._array, n.type))
+            else:
+                arrays.append((call.outs if kind == "out" else call.arrays)[i])
+        outs = self._program.call(arrays, call.scalars) if self.graph.outputs else []
+        made = [wrap(a, n.dtype) for a, n in zip(outs, self.graph.outputs, strict=True)]
+        return [None if r[0] == "none" else grads[r[1]] if r[0] == "g" else made[r[1]] for r in self.results]
+
+    def _check_versions(self, call: Call) -> None:
+        for t, version in call.versions:
+            if t._storage.version != version:
+                raise RuntimeError(
+                    "one of the variables needed for gradient computation has been modified by an inplace "
+                    f"operation: [torch.{t.dtype.title}Tensor {list(t.shape)}] is at version "
+                    f"{t._storage.version}; expected version {version} instead. Hint: enable anomaly detection "
+                    "to find the operation that failed to compute its gradient, with "
+                    "torch.autograd.set_detect_anomaly(True).")
+
+    # ---- the eager tape again
+
+    def replay(self, e: CompiledFunctionBackward, grads: list) -> list:
+        """The gradients by the eager tape, rebuilt over recomputed values: any cotangents, any order."""
+        call = e.saved[0]
+        values = self._recompute(call)
+        inputs = {id(t): real for t, real in zip(self.targets, e.inputs, strict=True)}
+        entries: dict[Any, Any] = {}
+
+        def real(t: Tensor) -> Tensor:
+            if id(t) in inputs:
+                return inputs[id(t)]
+            out = wrap(values[self.saved_nodes[id(t)].id], t.dtype)
+            out._storage.version = t._storage.version
+            fn = t._fn
+            if t._needs and fn in entries:
+                out._needs, out._fn, out._output_nr = True, entries[fn], t._output_nr
+            return out
+
+        def edge(x: Any) -> Any:
+            if x is None:
+                return None
+            to, nr = x
+            if isinstance(to, Tensor):
+                return tape.edge_of(inputs[id(to)])
+            if isinstance(to, Boundary):
+                return tape.edge_of(inputs[id(to.tensor)])
+            return entries[to], nr
+        for old in sorted(self.entries, key=lambda x: x.seq):
+            new = entries[old] = type(old)()
+            for field in ("op", "attrs", "metas", "out_types", "types", "origin", "metadata"):
+                setattr(new, field, getattr(old, field))
+            new.pre_hooks, new.post_hooks = old.pre_hooks, old.post_hooks
+            new.edges = tuple([edge(x) for x in old.edges])
+            new.seq = next(tape._COUNTER)
+            new.saved = _saved_again(old, new, real, inputs)
+        roots = []
+        for t, g in zip(self.roots, grads, strict=True):
+            if g is not None:
+                root = wrap(np.empty(0, t.dtype.np), t.dtype)
+                root._needs, root._fn, root._output_nr = True, entries[t._fn], t._output_nr
+                roots.append((root, g))
+        return tape.run_backward([r for r, _ in roots], [g for _, g in roots], retain_graph=True,
+                                 create_graph=STATE.grad, inputs=e.inputs, accumulate=False)
+
+    def _recompute(self, call: Call) -> dict[int, np.ndarray]:
+        """Node id -> value of everything that the tape saved."""
+        from ...ir.graph import rebuild
+        from ..interpret import run
+        needed = list({n.id: n for n in self.saved_nodes.values()}.values())
+        g = Graph()
+        g.inputs, g.nodes, g.outputs = self.old_inputs, self.tracer.graph.nodes, list(needed)
+        g = rebuild(g)
+        arrays = []
+        for i, n in enumerate(g.inputs):
+            at = self.numbers.get(i)
+            arrays.append(np.empty(n.shape, n.dtype.np) if at is None else call.arrays[at])
+        outs, _ = run(g, arrays, call.scalars, call.rng)
+        return {n.id: a for n, a in zip(needed, outs, strict=True)}
+
+
+def _saved_again(old: Any, new: Any, real: Callable, inputs: dict) -> Any:
+    if not old.saved:
+        return old.saved
+    out = {}
+    for read, (t, version, packed) in old.saved.items():
+        t = packed() if packed is not None else t
+        if isinstance(t, Tensor):
+            r = real(t)
+            moved = id(t) in inputs         # a tensor of this call: checked already, counts from now
+            t, version = r, r._storage.version if moved else version
+        out[read] = (t, version, None)
+    return out
+
+
+def join(tracer: Tracer, delivery: Any, out: Any, alive: list, pattern: tuple | None) -> Joint | None:
+    """The Joint of the results in `alive` [(traced tensor, Made)]; pattern None: the usual one, which is
+    a gradient for the only scalar among several results, else for all."""
+    roots, made = [t for t, _ in alive], [m for _, m in alive]
+    if pattern is None or len(pattern) != len(roots):
+        scalars = [m.type.numel == 1 for m in made]
+        pattern = tuple(scalars) if sum(scalars) == 1 else (True,) * len(roots)
+    joint = Joint(tracer, roots, made, pattern)
+    joint.trace(delivery)
+    return joint
+
+
+def _entries(roots: list[Tensor]) -> list:
+    seen: dict[Any, None] = {}
+    stack = [t._fn for t in roots]
+    while stack:
+        e = stack.pop()
+        if e in seen or isinstance(e, Boundary):
+            continue
+        seen[e] = None
+        stack.extend(x[0] for x in e.edges if x is not None and not isinstance(x[0], Tensor))
+    return list(seen)
+
+
+def _targets(entries: list) -> list[Tensor]:
+    """The real tensors that gradients flow to, in order of first use."""
+    found: dict[int, Tensor] = {}
+    for e in sorted(entries, key=lambda e: e.seq):
+        for x in e.edges:
+            if x is not None:
+                t = x[0] if isinstance(x[0], Tensor) else x[0].tensor if isinstance(x[0], Boundary) else None
+                if t is not None and t._array is not None:
+                    found.setdefault(id(t), t)
+    return list(found.values())
+
+
+def _repeatable(n: Node) -> bool:
+    """Index maps and constants: cheaper to repeat than to save."""
+    op = n.op
+    if op is None:
+        return False
+    return (op.kind == "movement" and op.view) or (op.kind == "gather" and not n.args)
+
+
+def _saved(n: Node, delivery: Any) -> int:
+    """The forward output that holds node n."""
+    for k, o in enumerate(delivery.outputs):
+        if o is n:
+            return k
+    delivery.outputs.append(n)
+    return len(delivery.outputs) - 1
+
+
+def _laid_out(a: np.ndarray, type: TensorType) -> np.ndarray:
+    size = a.itemsize
+    if a.strides == tuple([s * size for s in type.strides]):
+        return a
+    from ...ops.movement import _restride_kernel
+    return _restride_kernel(a, type.strides)
+
