@@ -11,12 +11,6 @@ typedef struct {
   void *out;
 } draw;
 
-/* Words first .. first + TILE - 1; first is a multiple of 4. */
-static void words(const draw *d, int64_t first, int64_t count, uint64_t *w) {
-  for (int64_t i = 0; i < count; i += 4)
-    gc_philox4x64(d->seed, d->offset, (uint64_t)(first + i) >> 2, w + i);
-}
-
 /* PER words give one element of type T; EXPR reads them at w[PER*j ...]. Pieces begin at multiples
  * of the grain, so at whole blocks. */
 #define GC_DRAW(NAME, T, PER, EXPR) \
@@ -27,7 +21,7 @@ static void words(const draw *d, int64_t first, int64_t count, uint64_t *w) {
     for (int64_t i = i0; i < i1; i += TILE / PER) { \
       int64_t m = i1 - i < TILE / PER ? i1 - i : TILE / PER; \
       T *out = (T *)d->out + i; \
-      words(d, i * PER, m * PER, w); \
+      gc_random_words(d->seed, d->offset, i * PER, m * PER, w); \
       GC_SIMD for (int64_t j = 0; j < m; j++) out[j] = EXPR; \
     } \
   } \
