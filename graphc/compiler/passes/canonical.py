@@ -13,7 +13,7 @@ from ...base import dtypes
 from ...ir import op as op_table
 from ...ir.graph import Graph, Node, rebuild
 from ...ir.index import as_index
-from ...ir.loop import Ref
+from ...ir.loop import Cast, Ref
 from ...ir.op import Op, Sample
 from ...ir.types import TensorType
 from .fuse import loops_over
@@ -45,6 +45,8 @@ def drop_moves(graph: Graph) -> Graph:
     """Chains of movements that lead back to the same coordinates of a value of the same shape become
     that value."""
     results = {n.id for n in graph.outputs if isinstance(n, Node)} | {n.id for n in graph.updates.values()}
+    # ops whose attributes are memory positions read the strides of their first operand
+    windowed = {n.args[0].id for n in graph.nodes if n.op is not None and n.op.extra.get("windowed")}
     same: dict[int, Node] = {}
     for n in graph.nodes:
         if n.op is None or n.op.kind != "movement" or n.op is COPY:
@@ -57,6 +59,8 @@ def drop_moves(graph: Graph) -> Graph:
             m = m.args[0]
             if n.id in results and (m.is_input or m.type.strides != n.type.strides):
                 continue        # a result keeps its own memory and strides
+            if n.id in windowed and m.type.strides != n.type.strides:
+                continue
             if len(m.shape) == len(n.shape) and all(c.same(d) for c, d in zip(at, coords, strict=True)) and all(
                     as_index(a).same(b) for a, b in zip(m.shape, n.shape, strict=True)):
                 same[n.id] = m
@@ -72,7 +76,8 @@ def drop_casts(graph: Graph) -> Graph:
                 or not isinstance(n.args[0], Node) or n.args[0].dtype is not n.dtype or n.dtype.is_half):
             continue
         x = Ref("x", n.dtype)
-        if n.op.lower(x, *n.attrs) is x:
+        e = n.op.lower(x, *n.attrs)
+        if e is x or isinstance(e, Cast) and e.args[0] is x and e.dtype is x.dtype:
             same[n.id] = n.args[0]
     return _substitute(graph, same) if same else graph
 

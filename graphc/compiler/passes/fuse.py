@@ -95,7 +95,8 @@ def realised(graph: Graph) -> set[int]:
     """Ids of the values that get a unit of their own."""
     must = {n.id for n in graph.outputs if isinstance(n, Node)}
     must |= {n.id for n in graph.updates.values()}
-    readers = _readers(graph)
+    uses = graph.uses()
+    readers = _readers(graph, uses)
     cost: dict[int, int] = {}
     out: set[int] = set()
     for n in graph.nodes:
@@ -110,7 +111,7 @@ def realised(graph: Graph) -> set[int]:
             pass
         elif _single(n) and own <= LARGEST_CONE:
             pass        # one number: cheap wherever it is read, and hoisted out of the loops
-        elif own > LARGEST_CONE or (own > CHEAP and (readers[n.id] > 1 or _broadcast(n, graph, readers))):
+        elif own > LARGEST_CONE or (own > CHEAP and (readers[n.id] > 1 or _broadcast(n, uses))):
             out.add(n.id)
     return out
 
@@ -130,12 +131,8 @@ def _single(n: Node) -> bool:
     return all(isinstance(s, int) and s == 1 for s in n.shape)
 
 
-_USERS: dict[int, dict[int, list[Node]]] = {}
-
-
-def _readers(graph: Graph) -> dict[int, int]:
+def _readers(graph: Graph, uses: dict[int, list[Node]]) -> dict[int, int]:
     """node id -> how many distinct values read it, seen through movements."""
-    uses = graph.uses()
     through: dict[int, set[int]] = {}
     for n in reversed(graph.nodes):
         found: set[int] = set()
@@ -148,10 +145,9 @@ def _readers(graph: Graph) -> dict[int, int]:
     return {i: len(s) for i, s in through.items()}
 
 
-def _broadcast(n: Node, graph: Graph, readers: dict) -> bool:
+def _broadcast(n: Node, uses: dict[int, list[Node]]) -> bool:
     """Whether some reader repeats the value along a new or stretched axis."""
     todo, seen = [n], {n.id}
-    uses = _uses(graph)
     while todo:
         for u in uses[todo.pop().id]:
             if u.op is None or u.op.kind != "movement" or u.id in seen:
@@ -161,14 +157,6 @@ def _broadcast(n: Node, graph: Graph, readers: dict) -> bool:
             seen.add(u.id)
             todo.append(u)
     return False
-
-
-def _uses(graph: Graph) -> dict[int, list[Node]]:
-    found = _USERS.get(id(graph))
-    if found is None:
-        _USERS.clear()
-        found = _USERS[id(graph)] = graph.uses()
-    return found
 
 
 # ---------------------------------------------------------------- units
@@ -210,6 +198,7 @@ def make_unit(n: Node, real: set[int]) -> Unit:
         u.coords, u.symbols, u.space = loops_over(n.shape)
         u.kept = len(u.space)
         values.value(n, u.coords)
+    values.roots += [IndexValue(c) for _, coords in reader.reads for c in coords if not c.is_constant]
     u.fallible = any(isinstance(e, (Checked, Require)) for e in values.checks())
     u.reads, u.cone = reader.reads, {i: m for i, m in values.nodes.items() if i != n.id}
     return u
