@@ -46,7 +46,11 @@ def apply(op: Op, inputs: tuple, attrs: tuple = ()) -> Any:
         if tracer is not None:
             out = tracer.apply(op, inputs, attrs)
         elif op.kind == "pointwise":
-            out = run_pointwise(op, inputs, attrs)
+            try:
+                out = run_pointwise(op, inputs, attrs)
+            except RuntimeWarning:      # numpy's inf and nan warnings, where the user turned them to errors
+                with np.errstate(all="ignore"):
+                    out = run_pointwise(op, inputs, attrs)
         else:
             out = run(op, inputs, attrs)
     except (RuntimeError, IndexError, TypeError, ValueError, NotImplementedError) as e:
@@ -172,13 +176,16 @@ def run_pointwise(op: Op, inputs: tuple, attrs: tuple, out: np.ndarray | None = 
         if plan.half and plan.out.is_half:
             result = cast_array(np.asarray(op.eager(*arrays, *attrs)), plan.out.compute, plan.out)
         elif isinstance(op.eager, np.ufunc):
-            if out is None or out.dtype != plan.out.np:
+            if out is not None and out.dtype == plan.out.np:
+                with np.errstate(all="ignore"):     # no retry after a warning: out may be an input, too
+                    result = op.eager(*arrays, out=out)
+            else:
                 out = None
                 for a in arrays:        # numpy's axis order differs from PyTorch's when layouts mix
                     if a.ndim > 1 and not a.flags.c_contiguous:
                         out = _result_array(arrays, plan.out)
                         break
-            result = op.eager(*arrays, out=out)
+                result = op.eager(*arrays, out=out)
         else:
             result = op.eager(*arrays, *attrs)
     except ValueError:

@@ -132,3 +132,84 @@ def strides_of(t: Tensor) -> tuple:
 
 def is_tensor(x) -> bool:
     return isinstance(x, torch.Tensor)
+
+
+# ---------------------------------------------------------------- compiled against eager
+
+def capturable(op: Op) -> bool:
+    """Ops whose result's shape depends on data are the only ones that no program can hold."""
+    return not op.extra.get("data_shape")
+
+
+def forward_cases() -> list:
+    """(op, number of the sample, sample) of everything that can be compiled."""
+    return [(op, i, s) for op in ops() if capturable(op) for i, s in enumerate(op.samples()) if s.error is None]
+
+
+def backward_cases() -> list:
+    """The cases that have a gradient."""
+    return [(op, i, s) for op, i, s in forward_cases() if s.grad and (op.vjp is not None or op.body is not None)
+            and any(isinstance(m, Make) and dtypes.dtype_named(m.dtype).is_floating_point for m in s.inputs)]
+
+
+def check_batch(batch: list, backend: str, backward: bool = False) -> None:
+    """Runs the cases eagerly and in one compiled function; asserts equal bits, dtypes, shapes and strides."""
+    inputs = [make_inputs(op, s, requires_grad=backward) for op, _, s in batch]
+    weights = [_cotangents(op, xs, s) for (op, _, s), xs in zip(batch, inputs, strict=True)] if backward else []
+
+    def forward(inputs):
+        return [call(op, xs, s) for (op, _, s), xs in zip(batch, inputs, strict=True)]
+
+    def both(inputs, weights):
+        return [_with_gradients(call(op, xs, s), xs, ws)
+                for (op, _, s), xs, ws in zip(batch, inputs, weights, strict=True)]
+    fn, args = (both, (inputs, weights)) if backward else (forward, (inputs,))
+    with np.errstate(all="ignore"):
+        wanted = fn(*args)
+        found = torch.compile(fn, backend=backend, fullgraph=True)(*args)
+    wrong = []
+    for (op, i, s), got, want in zip(batch, found, wanted, strict=True):
+        for j, (a, b) in enumerate(zip(got, want, strict=True)):
+            try:
+                assert_same(a, b, f"{describe(op, i, s)} [{j}]")
+            except AssertionError as e:
+                wrong.append(str(e))
+    assert not wrong, f"{len(wrong)} results differ:\n" + "\n".join(wrong[:20])
+
+
+def describe(op: Op, i: int, s: Sample) -> str:
+    """A sample in a few words: add-3(f32[3,4] T, 1.5)."""
+    def one(m):
+        if not isinstance(m, Make):
+            return repr(m)
+        more = ("" if m.layout == "C" else f" {m.layout}") + (" special" if m.values == "special" else "")
+        return f"{m.dtype}{list(m.shape)}{more}"
+    attrs = [f"{k}={v}" for k, v in s.attrs.items()]
+    return f"{op.name}-{i}({', '.join([*map(one, s.inputs), *attrs])})"
+
+
+def assert_same(a, b, what: str) -> None:
+    """Bits, dtype, shape and strides; None and numbers compare as they are."""
+    if not is_tensor(a) or not is_tensor(b):
+        assert a is b or a == b, f"{what}: {a!r} and {b!r}"
+        return
+    assert_same_bits(a, b, what)
+    assert a.dtype is b.dtype, f"{what}: dtypes {a.dtype} and {b.dtype}"
+    assert strides_of(a) == strides_of(b), f"{what}: strides {strides_of(a)} and {strides_of(b)}"
+    assert a.requires_grad == b.requires_grad, f"{what}: requires_grad {a.requires_grad} and {b.requires_grad}"
+
+
+def _differentiable(outs: tuple) -> list:
+    return [t for t in outs if is_tensor(t) and t.requires_grad]
+
+
+def _cotangents(op: Op, xs: list, s: Sample) -> list:
+    with np.errstate(all="ignore"):
+        outs = _differentiable(call(op, xs, s))
+    return [wrap(array(Make(tuple(t.shape), t.dtype.name), 7 + j)) for j, t in enumerate(outs)]
+
+
+def _with_gradients(outs: tuple, xs: list, weights: list) -> tuple:
+    wrt = [x for x in xs if is_tensor(x) and x.requires_grad]
+    got = torch.autograd.grad(_differentiable(outs), wrt, weights, allow_unused=True)
+    return (*[t.detach() for t in outs if t is not None], *got)

@@ -105,7 +105,8 @@ REFERENCES.update({
     "threshold_backward": lambda T, g, y: T.where(y <= 0, 0.0, g).to(T.result_type(g, y)),
 })
 # No counterpart in PyTorch; random streams have a bit specification, optimizer steps tests of their own.
-WITHOUT = {"uniform", "normal", "randint", "as_strided_accumulate", "full"}
+WITHOUT = {"uniform", "normal", "randint", "as_strided_accumulate", "full", "fill", "sgd_step", "adam_step",
+           "adagrad_step"}
 
 
 def results(op, sample, double: bool):
