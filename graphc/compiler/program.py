@@ -60,6 +60,10 @@ class Program:
         self._symbols = record["symbols"]
         self._arena_size = _size(record["arena"])
         self.cached = False
+        # outputs that need no thought on a call: small, of a known shape, row-major
+        plain = [(i, spec.shape, spec.dtype) for i, spec in self._out if spec.small]
+        self._plain = plain if len(plain) == len(self._out) and not any(
+            d.kind == "V" for _, _, d in plain) else None
 
     @property
     def kernels(self) -> list[KernelInfo]:
@@ -91,16 +95,19 @@ class Program:
                 state.scalars[0:len(scalars)] = scalars
             if rng or sizes or state.dynamic:
                 state.set_sizes(self, sizes, rng)
-            values = dict(zip(self._symbols, sizes, strict=True)) if self._symbols else None
+            values = None
             results: list = [None] * self._count
-            keep = []
-            for at, spec in self._out:
-                a = spec.make(values)
-                p = spec.pointer(a)
-                table[i] = p
-                keep.append(p)
-                results[at] = a
-                i += 1
+            if self._plain is not None:
+                for at, shape, dtype in self._plain:
+                    results[at] = a = _empty(shape, dtype)
+                    table[i] = _from_buffer(a)
+                    i += 1
+            else:
+                values = dict(zip(self._symbols, sizes, strict=True)) if self._symbols else None
+                for at, spec in self._out:
+                    results[at] = a = spec.make(values)
+                    table[i] = spec.pointer(a)
+                    i += 1
             if self._opaque:
                 status = self._segments(state, arrays, results, values)
             else:
@@ -216,6 +223,10 @@ class _State:
         span = 1 + sum((n - 1) * s for n, s in zip(shape, strides, strict=True)) if 0 not in shape else 0
         flat = self.arena[at:at + span * dtype.itemsize].view(dtype)       # type: ignore[index]
         return np.lib.stride_tricks.as_strided(flat, shape, [s * dtype.itemsize for s in strides])
+
+
+_empty = np.empty
+_from_buffer = cpu.ffi().from_buffer
 
 
 def _nothing() -> None:
