@@ -125,7 +125,7 @@ _WINDOWS = [((3, 4), (2, 3), (2, 3), (4, 1), 1), ((12,), (2, 2), (2, 2), (6, 2),
 
 as_strided_scatter = gather_op(
     "as_strided_scatter", lambda a, src, shape, strides, offset: _scatter_window(a, src, shape, strides, offset, False),
-    _scatter_infer, inputs=("input", "src"), lower=_scatter_lower,
+    _scatter_infer, inputs=("input", "src"), lower=_scatter_lower, windowed=True,
     vjp=[_scatter_vjp_input, _scatter_vjp_src],
     samples=lambda: [Sample((Make(a), Make(b)), {"shape": s, "strides": st, "offset": o})
                      for a, b, s, st, o in _WINDOWS])
@@ -147,7 +147,7 @@ def _accumulate_lower(ux: list, loads: list, types: list, shape: tuple, strides:
 as_strided_accumulate = scatter(
     "as_strided_accumulate",
     lambda a, src, shape, strides, offset: _scatter_window(a, src, shape, strides, offset, True),
-    _scatter_infer, inputs=("input", "src"), lower=_accumulate_lower, combine="add",
+    _scatter_infer, inputs=("input", "src"), lower=_accumulate_lower, combine="add", windowed=True,
     space=lambda types, shape, strides, offset: shape, vjp=[lambda g: g, _accumulate_vjp_src],
     samples=lambda: [Sample((Make((12,)), Make((5, 3))), {"shape": (5, 3), "strides": (2, 1), "offset": 1})])
 

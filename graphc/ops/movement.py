@@ -414,6 +414,7 @@ def _as_strided_vjp(g: Tensor, input_type: TensorType, shape: tuple, strides: tu
 
 as_strided = movement(
     "as_strided", _as_strided_kernel, _as_strided_infer, lower=_as_strided_lower, vjp=[_as_strided_vjp],
+    windowed=True,      # reads the strides of its input: its attributes are memory positions
     samples=lambda: [Sample((Make((12,)),), {"shape": (3, 2), "strides": (4, 1), "offset": 1}),
                      Sample((Make((3, 4)),), {"shape": (4, 3), "strides": (1, 4), "offset": 0}),
                      Sample((Make((3, 4)),), {"shape": (5, 3), "strides": (2, 1), "offset": 1})])

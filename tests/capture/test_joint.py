@@ -90,7 +90,13 @@ def test_second_order(name, backend):
         second = sum(t.pow(2).sum() for t in (gx, gw) if t is not None)
         got.append(((gx, gw), graphc.autograd.grad(second, (x, w), allow_unused=True)
                     if second.requires_grad else None))
-    same(got[0], got[1], name)
+    # contributions that reach x inside and outside of the program are added in another order: two or three
+    # roundings of sums of at most a dozen terms, so 1e-13 relative to the largest is generous
+    for want, have in zip(got[0][0] + (got[0][1] or ()), got[1][0] + (got[1][1] or ()), strict=True):
+        assert (want is None) == (have is None)
+        if want is not None:
+            scale = float(want.abs().max()) + 1
+            assert np.abs(want.detach().numpy() - have.detach().numpy()).max() <= 1e-13 * scale
 
 
 def test_history_before_and_after(backend):

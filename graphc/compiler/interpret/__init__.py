@@ -38,13 +38,9 @@ def _apply(n: Node, env: dict, scalars: Sequence[float], rng: Sequence[tuple[int
     args = tuple([env[a.id] if isinstance(a, Node) else float(scalars[a.index]) if isinstance(a, Scalar) else a
                   for a in n.args])
     attrs = tuple([_position(a, rng) if isinstance(a, Draw) else a for a in n.attrs])
-    if op.name in _WINDOWED:
+    if op.extra.get("windowed"):     # its attributes are memory positions: lay the operand out as its type says
         args = (_as_typed(args[0], n.args[0].type), *args[1:])
     return dispatch.apply(op, args, attrs)
-
-
-# ops whose attributes are memory positions: their first operand has to lie as its type says
-_WINDOWED = {"as_strided", "as_strided_scatter", "as_strided_accumulate"}
 
 
 def _as_typed(t: Tensor, type: TensorType) -> Tensor:
