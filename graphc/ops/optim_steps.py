@@ -155,6 +155,13 @@ def _adam_spare(p: Any, g: Any, m: Any, v: Any, top: Any, size: Any, root: Any, 
 
 # ---------------------------------------------------------------- the records
 
+def _infer(states: int) -> Any:
+    """Type rule: the parameter and its `states` tensors come back row-major; those left out do not."""
+    def infer(param: Any, grad: Any, *rest: Any) -> tuple:
+        return tuple([t.with_shape(t.shape) for t in (param, *rest[:states]) if t is not None])
+    return infer
+
+
 def _tensors(n: int, scalars: int, spare: bool = False) -> list[tuple]:
     """Inputs of n like tensors (the last of them left out when `spare`) and some 0-d ones."""
     out = []
@@ -188,13 +195,13 @@ def _adam_samples() -> list[Sample]:
 
 
 sgd_step = composite("sgd_step", _sgd_body, inputs=("param", "grad", "momentum_buffer"),
-                     outputs=("new_param", "new_buffer"), eager=_sgd_kernel, half="wide",
+                     outputs=("new_param", "new_buffer"), infer=_infer(1), eager=_sgd_kernel, half="wide",
                      samples=_sgd_samples)
 adagrad_step = composite("adagrad_step", _adagrad_body, inputs=("param", "grad", "sum", "clr"),
-                         outputs=("new_param", "new_sum"), eager=_adagrad_kernel, half="wide",
+                         outputs=("new_param", "new_sum"), infer=_infer(1), eager=_adagrad_kernel, half="wide",
                          samples=_adagrad_samples)
 adam_step = composite(
-    "adam_step", _adam_body, eager=_adam_kernel, half="wide", samples=_adam_samples,
+    "adam_step", _adam_body, infer=_infer(3), eager=_adam_kernel, half="wide", samples=_adam_samples,
     inputs=("param", "grad", "exp_avg", "exp_avg_sq", "max_exp_avg_sq", "step_size", "bc2_sqrt"),
     outputs=("new_param", "new_exp_avg", "new_exp_avg_sq", "new_max_exp_avg_sq"))
 

@@ -18,7 +18,7 @@ from ..passes.fuse import Group, Unit, draws, operand
 from .kernel import Gemm, Kernel, Place
 from .nest import Scope, place
 from .reduce import ColumnReduce, RowReduce
-from .values import Values, rounded, stored
+from .values import Values, rounded, stored, stream
 
 TILE = 256          # columns per tile of a column reduction
 RUN = 256           # elements per run of a row reduction
@@ -304,11 +304,8 @@ class Rows:
         per = op.extra.get("words")
         if per is None or not flatten(coords, node.shape).same(first + j):
             return None
-        at = op.attrs.index("draw")
-        draw = node.attrs[at]
-        seed, offset = self.low.seeds(draw.slot)
-        start = Apply("add", (offset, IndexValue(draw.offset)), dtypes.int64)
-        e = op.lower(first + j, seed, start, *node.attrs[:at], *node.attrs[at + 1:])
+        seed, start, rest = stream(node, self.low.seeds)
+        e = op.lower(first + j, seed, start, *rest)
         if not isinstance(e, Apply):
             return None
         words = self.blocks.get(node.id)

@@ -19,13 +19,14 @@ from ...ir.index import Index, as_index, flatten
 from ...ir.loop import Apply, Cast, Checked, Const, Expr, IndexValue, Require, ScalarRef, cast, walk
 
 Leaf = Callable[[Node, tuple], "Expr | None"]
+Seeds = Callable[[int], "tuple[Expr, Expr]"]
 INLINE = ("pointwise", "movement", "gather", "random")
 
 
 class Values:
     """Builds expressions over one set of loops; equal (node, coordinates) are built once."""
 
-    def __init__(self, leaf: Leaf, seed: Callable[[int], tuple[Expr, Expr]] | None = None):
+    def __init__(self, leaf: Leaf, seed: Seeds | None = None):
         self.leaf, self.seed = leaf, seed
         self.drawn: Leaf | None = None          # random numbers that were drawn in a block before
         self._memo: dict[tuple, Expr] = {}
@@ -96,13 +97,22 @@ class Values:
             found = self.drawn(node, coords)
             if found is not None:
                 return found
-        at = op.attrs.index("draw")
-        draw = node.attrs[at]
-        seed, offset = self.seed(draw.slot)         # type: ignore[misc]
-        start = Apply("add", (offset, IndexValue(draw.offset)), dtypes.int64)
-        rest = node.attrs[:at] + node.attrs[at + 1:]
+        seed, start, rest = stream(node, self.seed)         # type: ignore[arg-type]
         flat = flatten(coords, node.shape)
         return rounded(op.lower(flat, seed, start, *rest), node.dtype)
+
+
+def stream(node: Node, seeds: Seeds) -> tuple[Expr, Expr, tuple]:
+    """Seed and first block of a random node's stream, and its attributes but the draw. A draw is a position
+    after a generator's, or a fixed (seed, block)."""
+    at = node.op.attrs.index("draw")            # type: ignore[union-attr]
+    draw = node.attrs[at]
+    rest = node.attrs[:at] + node.attrs[at + 1:]
+    if type(draw) is tuple:
+        seed, start = (Const((x + (1 << 63)) % (1 << 64) - (1 << 63), dtypes.int64) for x in draw)
+        return seed, start, rest
+    first, offset = seeds(draw.slot)
+    return first, Apply("add", (offset, IndexValue(draw.offset)), dtypes.int64), rest
 
 
 def rounded(e: Expr, dtype: DType) -> Expr:
