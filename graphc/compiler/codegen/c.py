@@ -20,7 +20,7 @@ _FLOAT = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
 _COMPARE = {"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!="}
 _BOOL = {"bitwise_and": "&", "bitwise_or": "|", "bitwise_xor": "^", "logical_and": "&", "logical_or": "|",
          "mul": "&", "add": "|"}
-_HELPERS = {"min": "gcp_min", "lane_rows": "gcp_lane_rows"}
+_HELPERS = {"min": "gcp_min", "max": "gcp_max", "lane_rows": "gcp_lane_rows"}
 
 
 class Printer:

@@ -112,6 +112,13 @@ class RowReduce:
         self.owner, self.space, self.sums, self.maps = owner, space, sums, maps
         self.n = numel(space)
         self.names = owner.scope.names
+        self.lines: tuple | None = None
+        if len(space) > 1:
+            from .loops import mergeable
+            k = len(space)
+            t = min(mergeable([u], len(u.space) - k, len(u.space), owner.low) for u in [*sums, *maps])
+            if t < k:
+                self.lines = space[:k - t], space[k - t:]
 
     @staticmethod
     def chunked(u: Any) -> bool:
@@ -202,15 +209,36 @@ class RowReduce:
             if in_runs(u):
                 e = buffers[u.node.id] = Buffer(scope.names.fresh("e"), accumulator(u), max(room, 1), "local")
                 scope.stmts.append(Alloc(e))
-        self._body(start + q, q, inner, sums, buffers, state)
-        scope.stmts.append(For(symbol(q), m, inner.stmts, "vector"))
+        if self.lines is None:
+            self._body(unflatten(start + q, self.space), start + q, q, inner, sums, buffers, state)
+            scope.stmts.append(For(symbol(q), m, inner.stmts, "vector"))
+        else:
+            self._run_lines(scope, start, m, q, sums, buffers, state)
         for u in sums:
             if in_runs(u):
                 self._call_run(u, scope, Address(buffers[u.node.id]), m, state[u.node.id])
 
-    def _body(self, r: Index, q: Index, scope: Scope, sums: list, buffers: dict, state: dict) -> None:
+    def _run_lines(self, scope: Scope, start: Index, m: Index, q: Index, sums: list, buffers: dict,
+                   state: dict) -> None:
+        """The same where the elements lie in lines that no single stride joins: line by line, so that
+        the inner loop has no division."""
+        outer, inner_space = self.lines     # type: ignore[misc]
+        length = numel(inner_space)
+        o = counter(self.names.fresh("line"), None)
+        in_line = Scope(scope, [symbol(o)])
+        low = self._let(in_line, Apply("max", (IndexValue(0), IndexValue(o * length - start)), dtypes.int64),
+                        None)
+        high = self._let(in_line, _min(m, (o + 1) * length - start), None)
+        inner = Scope(in_line, [symbol(q)])
+        at = unflatten(o, outer) + unflatten(start + q - o * length, inner_space)
+        self._body(at, start + q, q, inner, sums, buffers, state)
+        in_line.stmts.append(For(symbol(q), high, inner.stmts, "vector", begin=low))
+        first, last = start // length, (start + m - 1) // length + 1
+        scope.stmts.append(For(symbol(o), last, in_line.stmts, begin=first))
+
+    def _body(self, at: list, r: Index, q: Index, scope: Scope, sums: list, buffers: dict,
+              state: dict) -> None:
         """One element: values of the sums' arguments and of the maps, then stores and combinations."""
-        at = unflatten(r, self.space)
         values = self.owner._values()
         roots: list[Expr] = []
         sinks: list[Any] = []
