@@ -22,6 +22,9 @@
      softplus(x, beta, threshold)        3.5 / 3.5: log1p(exp(x*beta))/beta, x above the threshold
      rsqrt                1.5 / 1.5: 1/sqrt(x)
      cos2pi(u)            cos(2 pi u), u in [0, 1]
+     asinh acosh atanh    0.51 / 2.4     erfinv               0.51 / 3
+     lgamma               0.51 / 4, digamma 0.51 / 4: for x > 0; where a zero is near (digamma: all,
+                          lgamma: x < 0) and for negative x the error is absolute, 16 eps
      - abs neg sign square reciprocal sqrt floor ceil trunc rint frac relu
      - add sub mul div copysign nextafter fmod leaky_relu(x, slope) clamp(x, lo, hi)
      - remainder floor_divide lerp(a, b, w): PyTorch's formulas
@@ -29,7 +32,8 @@
      - eq ne lt le gt ge isnan isinf isfinite signbit: give uint8_t 0 or 1
      - fma(a, b, c): one rounding
    rint rounds halves to even. sign(NaN) is 0, relu(-0) is -0, clamp's hi wins over lo and a NaN
-   bound gives NaN, as in PyTorch. Limits are kept at infinity: silu, gelu, gelu_tanh of -inf are -0.
+   bound gives NaN, as in PyTorch. Limits are kept at infinity: silu, gelu and gelu_tanh of -inf
+   are -0.
    sin, cos and tan hold their bounds for every argument (float64 from 2^47 on: where the result is
    above 2^-36). */
 #ifndef GC_MATH_H
@@ -37,4 +41,5 @@
 #include "gc_basic.h"
 #include "gc_math_f32.h"
 #include "gc_math_f64.h"
+#include "gc_math_special.h"
 #endif

@@ -45,6 +45,7 @@ FAMILIES = [
     "math_exp_f64",
     "math_trig_f32",
     "math_trig_f64",
+    "math_special",
     "basic_f32",
     "basic_f64",
     "casts",

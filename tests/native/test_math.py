@@ -150,6 +150,65 @@ def test_error_functions_in_float64(name, bound):
             assert abs(y - want) <= bound * unit, (v, y, float(abs(y - want) / unit))
 
 
+SPECIAL = {"asinh": 2.4, "acosh": 2.4, "atanh": 2.4, "erfinv": 3, "lgamma": 4, "digamma": 4}
+
+
+@pytest.mark.parametrize("code", ["f32", "f64"])
+@pytest.mark.parametrize("name, bound", SPECIAL.items())
+def test_special_functions(name, bound, code):
+    mp = pytest.importorskip("mpmath")
+    reference = {"lgamma": lambda v: mp.log(abs(mp.gamma(v)))}.get(name) or getattr(mp, name)
+    rng = np.random.default_rng(8)
+    x = rng.standard_normal(400) * np.exp(rng.uniform(-6, 3, 400))
+    near_one = 1 - 10.0 ** -np.arange(1, 8)
+    x = np.concatenate(
+        [x, rng.uniform(-1, 1, 100), near_one, 1 / near_one, 10.0 ** np.arange(-30, 30)]
+    )
+    x = x.astype(kernels.DTYPE[code])
+    domain = {"acosh": x >= 1, "atanh": np.abs(x) < 1, "erfinv": np.abs(x) < 1}
+    x = x[domain.get(name, (x > -100) & ((x > 0) | (x != np.rint(x))))]
+    x = x[:120] if name == "erfinv" else x
+    got = kernels.call(name, code, x)
+    bits, eps = (24, 2.0**-23) if code == "f32" else (53, 2.0**-52)
+    with mp.workprec(140):
+        for v, y in zip(x.tolist(), got.tolist()):
+            want = reference(mp.mpf(v))
+            unit = mp.ldexp(1, int(mp.frexp(want)[1]) - bits)
+            error = (bound if code == "f64" else 0.51) * unit
+            if name == "digamma" or (name == "lgamma" and v < 0):
+                error = max(error, 16 * eps if code == "f64" else 0.0)
+            assert abs(y - want) <= error, (v, y, float(abs(y - want) / unit))
+
+
+def test_special_functions_at_the_edges():
+    inf, nan = math.inf, math.nan
+    x = [0.0, -0.0, 1, -1, 2, -2, inf, -inf, nan]
+    want = {
+        "asinh": [
+            0.0,
+            -0.0,
+            0.881373587019543,
+            -0.881373587019543,
+            1.44363547517881,
+            -1.44363547517881,
+            inf,
+            -inf,
+            nan,
+        ],
+        "acosh": [nan, nan, 0, nan, 1.31695789692482, nan, inf, nan, nan],
+        "atanh": [0.0, -0.0, inf, -inf, nan, nan, nan, nan, nan],
+        "erfinv": [0.0, -0.0, inf, -inf, nan, nan, nan, nan, nan],
+        "lgamma": [inf, inf, 0, inf, 0, inf, inf, inf, nan],
+        "digamma": [-inf, inf, -0.577215664901533, nan, 0.422784335098467, nan, inf, nan, nan],
+    }
+    for name, values in want.items():
+        for code, tolerance in (("f32", 1e-6), ("f64", 1e-14)):
+            got = kernels.call(name, code, x)
+            np.testing.assert_allclose(got, values, rtol=tolerance)
+            zero = got == 0
+            assert np.array_equal(np.signbit(got)[zero], np.signbit(values)[zero])
+
+
 @pytest.mark.parametrize("code", ["f32", "f64"])
 @pytest.mark.parametrize("name", BINARY)
 def test_binary_error(name, code):
@@ -300,7 +359,9 @@ def scalar(tmp_path_factory):
             for n in ELEMENTARY
         ]
         wanted += [(n, code, 2, code) for n in (*EXTREMA, "remainder", "floor_divide")]
-        wanted += [(n, code, 2, code) for n in BINARY] + [(n, code, 1, code) for n in UNARY]
+        wanted += [(n, code, 2, code) for n in BINARY] + [
+            (n, code, 1, code) for n in (*UNARY, *SPECIAL)
+        ]
     return kernels.HeaderFunctions(tmp_path_factory.mktemp("floats"), wanted)
 
 
@@ -365,6 +426,7 @@ def test_remainders_follow_torch(scalar, code):
 
 ARRAY_KERNELS = [
     *UNARY,
+    *SPECIAL,
     *BINARY,
     *EXTREMA,
     "sign",
@@ -434,7 +496,8 @@ def test_another_compiler_gives_the_same_bits(tmp_path, command, monkeypatch):
         a, b = pairs(code)
         c = a[::-1].copy()
         for name in [*ARRAY_KERNELS, "elu", "softplus", "clamp", "lerp"]:
-            args = (a,) if name in UNARY or name in ("sign", "relu") else (a, b)
+            one = name in UNARY or name in SPECIAL or name in ("sign", "relu")
+            args = (a,) if one else (a, b)
             args = (a, b, c) if name in ("softplus", "clamp", "lerp") else args
             want = kernels.call(name, code, *args)
             assert kernels.same_bits(kernels.call(name, code, *args, find=find), want), (name, code)
@@ -463,6 +526,7 @@ def test_headers_are_strict_c99(tmp_path, command):
         "gc_basic.h",
         "gc_math_f32.h",
         "gc_math_f64.h",
+        "gc_math_special.h",
         "gc_math.h",
         "gc_cast.h",
         "gc_int.h",
