@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from ..base import dtypes
-from ..base.dtypes import from_numpy_dtype
 from ..core.modes import STATE
 from ..core.tensor import Tensor
 from ..ir.op import Make, Sample
@@ -17,6 +16,7 @@ from ..native import library
 from . import reduce
 from .define import composite
 from .gather import gather
+from .kernels import native
 from .pointwise import cast, where
 
 # ---------------------------------------------------------------- softmax family
@@ -42,7 +42,7 @@ def _row_kernel(name: str, spare: Any) -> Any:
         out = library.empty(shape, rows[0].dtype)
         if out.size:
             n = shape[-1] if shape else 1
-            f = library.fn(f"gc_row_{name}_{from_numpy_dtype(out.dtype).code}", _ROWS2 if len(rows) == 1 else _ROWS3)
+            f = native("row", name, out.dtype, _ROWS2 if len(rows) == 1 else _ROWS3)
             f(out.size // n, n, *[library.pointer(r) for r in rows], library.pointer(out))
         return out if dim == out.ndim - 1 or out.ndim == 0 else \
             np.ascontiguousarray(np.moveaxis(out, -1, dim))
@@ -146,8 +146,8 @@ def _layer_norm_kernel(a: np.ndarray, w: Any, b: Any, n: int, eps: float) -> tup
         # the arrays must outlive the call, so contiguous copies keep their names
         w = None if w is None else np.ascontiguousarray(w)
         b = None if b is None else np.ascontiguousarray(b)
-        library.fn(f"gc_row_layer_norm_{from_numpy_dtype(a.dtype).code}",
-                   "void(int64_t, int64_t, double, void *, void *, void *, void *, void *, void *)")(
+        native("row", "layer_norm", a.dtype,
+               "void(int64_t, int64_t, double, void *, void *, void *, void *, void *, void *)")(
             mean.size, width, eps, p(a), library.null() if w is None else p(w),
             library.null() if b is None else p(b), p(y), p(mean), p(rstd))
     return y, mean, rstd

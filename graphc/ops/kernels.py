@@ -34,13 +34,22 @@ def empty_strided(shape: tuple, strides: tuple, dt: np.dtype) -> np.ndarray:
     return a.transpose(inverse)
 
 
+def native(family: str, name: str, dt: Any, signature: str) -> Any:
+    """gc_<family>_<name>_<code>. Raises PyTorch's NotImplementedError when there is none for the dtype."""
+    d = from_numpy_dtype(dt)
+    try:
+        return library.fn(f"gc_{family}_{name}_{d.code}", signature)
+    except AttributeError:
+        raise NotImplementedError(f'"{name}_cpu" not implemented for \'{d.title}\'') from None
+
+
 def native_pointwise(name: str, n: int, out_bool: bool = False) -> Callable:
     """The eager function of gc_v_<name>_<code> over n inputs of one dtype."""
     spare = fallback.pointwise(name)
     functions: dict[np.dtype, Any] = {}
 
     def find(dt: np.dtype) -> Any:
-        f = library.fn(f"gc_v_{name}_{from_numpy_dtype(dt).code}", _FLAT[n])
+        f = native("v", name, dt, _FLAT[n])
         functions[dt] = f
         return f
 
@@ -184,7 +193,7 @@ def native_reduce(name: str, out: Callable[[DType], DType]) -> Callable:
         b, outer, n, inner = split_axes(a, dims)
         result = library.empty(shape, to)
         if result.size:
-            library.fn(f"gc_reduce_{name}_{d.code}", _REDUCE)(
+            native("reduce", name, a.dtype, _REDUCE)(
                 outer, n, inner, library.pointer(b), library.pointer(result))
         return result
     return run

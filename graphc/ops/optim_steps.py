@@ -80,7 +80,10 @@ def _fresh(*arrays: Any) -> list:
 
 
 def _gradient_of(p: Any, g: Any, *state: Any) -> Any:
-    """The gradient made contiguous, after a check that everything has the parameter's shape."""
+    """The gradient made contiguous, after a check that everything has the parameter's shape and a dtype that
+    there is a kernel for."""
+    if p.dtype.kind != "f":
+        raise RuntimeError(f"optimizers update floating point parameters, not {p.dtype}")
     for a in (g, *state):
         if a is not None and a.shape != p.shape:
             raise RuntimeError(f"a gradient or an optimizer state of shape {list(a.shape)} does not fit its "
