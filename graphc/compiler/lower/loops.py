@@ -22,6 +22,7 @@ from .values import Values, rounded, stored, stream
 
 TILE = 256          # columns per tile of a column reduction
 RUN = 256           # elements per run of a row reduction
+SIDE, WIDE = 16, 64  # rows and columns of the tiles of maps that read across memory
 SPLIT = 1 << 16     # a full reduction over more elements is shared among threads by chunks
 
 
@@ -227,6 +228,27 @@ def _smooth(at: Index) -> bool:
 
 # ---------------------------------------------------------------- rows
 
+def _memory_order(g: Group, low: Lowering) -> None:
+    """Turns the loops of a map so that its first stored result is written along memory."""
+    u = next((u for u in g.units if u.node.id in low.places), None)
+    if u is None:
+        return
+    at = position(u.coords, low.places[u.node.id][0].strides)
+    steps = [at.coefficient(one_symbol(s)) for s in u.symbols]
+    if not all(isinstance(s, int) and s > 0 for s in steps):
+        return
+    order = sorted(range(len(steps)), key=lambda d: -steps[d])
+    if order != list(range(len(steps))):
+        for v in g.units:
+            v.symbols = tuple(v.symbols[d] for d in order)
+            v.space = tuple(v.space[d] for d in order)
+
+
+def _small(step: Any) -> bool:
+    """Whether reading with this stride is as good as reading along memory."""
+    return isinstance(step, int) and abs(step) <= 2
+
+
 class Rows:
     """Lowers a group of kind "rows"."""
 
@@ -236,6 +258,7 @@ class Rows:
         self.units = {u.node.id: u for u in g.units}
         self.pure = all(u.kind == "map" and len(u.space) == g.rank for u in g.units)
         if self.pure and g.rank:
+            _memory_order(g, low)
             t = mergeable(g.units, 0, g.rank, low)
             self.rank = g.rank if t == g.rank else g.rank - t
         self.space = g.units[0].space[:self.rank]
@@ -257,6 +280,10 @@ class Rows:
     def kernels(self) -> list[Kernel]:
         if self.pure and any(draws(u) for u in self.g.units):
             return [self._drawing()]
+        if self.pure and self.rank < self.g.rank:
+            across = self._across()
+            if across is not None:
+                return [self._tiles(across)]
         steps = split_stages(self.g, self.rank)
         if self.rank == 0 and len(steps) and self._long(steps):
             return self._split(steps)
@@ -274,6 +301,83 @@ class Rows:
         body: list[Stmt] = [*self.top.stmts, For(one_symbol(self.row), extent, self.scope.stmts, "parallel")]
         work = max((numel(u.space[self.rank:]) for u in self.g.units), key=_hint)
         return Kernel(name, "rows", body, one_symbol(self.row), extent, work, scratch=self.scratch)
+
+    # ---- maps that read some memory across their inner loop
+
+    def _across(self) -> int | None:
+        """The loop along which a large read runs that strides far along the innermost loop."""
+        last = self.g.rank - 1
+        if _hint(self.g.units[0].space[last]) < 16:
+            return None
+        for u in self.g.units:
+            for n, coords in u.reads:
+                if n.id not in self.low.places:
+                    continue
+                at = position(coords, self.low.places[n.id][0].strides)
+                step = at.coefficient(one_symbol(u.symbols[last]))
+                if step is None or _small(step):
+                    continue
+                for p in range(last):
+                    if at.coefficient(one_symbol(u.symbols[p])) == 1 and _hint(u.space[p]) >= 8:
+                        return p
+        return None
+
+    def _tiles(self, p: int) -> Kernel:
+        """Tiles of SIDE rows by WIDE columns: what lies across is first copied, line by line, into a
+        small array that the inner loop reads along."""
+        space = self.g.units[0].space
+        last = len(space) - 1
+        outer = [d for d in range(last) if d != p]
+        tiles = (as_index(space[p]) + (SIDE - 1)) // SIDE
+        lead = tuple(space[d] for d in outer)
+        extent = as_index(numel(lead)) * tiles
+        self.row = counter("row", extent)
+        self.scope = Scope(self.top, [one_symbol(self.row)])
+        o, tile = unflatten(self.row, (numel(lead), tiles))
+        j0 = counter("j0", space[last])
+        in_tile = Scope(self.scope, [one_symbol(j0)])
+        sides = [self._bound(self.scope, space[p] - tile * SIDE, SIDE),
+                 self._bound(in_tile, space[last] - j0, WIDE)]
+        i, j = counter("i", SIDE), counter("j", WIDE)
+        rows = Scope(in_tile, [one_symbol(i)])
+        inner = Scope(rows, [one_symbol(j)])
+        at = dict(zip(outer, unflatten(o, lead), strict=True))
+        at[p], at[last] = tile * SIDE + i, j0 + j
+        self.row_coords, self.rank = [at[d] for d in range(len(space))], len(space)
+        self.current = {u.node.id for u in self.g.units}
+        gathered: dict[str, Buffer] = {}
+
+        def leaf(node: Node, coords: tuple) -> Expr | None:
+            e = self._leaf(node, coords)
+            if not isinstance(e, Load) or e.buffer.name in self.pinned:
+                return e
+            along, across = (e.index.coefficient(one_symbol(x)) for x in (i, j))
+            if along != 1 or across is None or _small(across):
+                return e
+            found = gathered.get(e.key)
+            if found is None:
+                found = gathered[e.key] = Buffer(self.top.names.fresh("tile"), e.dtype, SIDE * WIDE, "local",
+                                                 frozenset(in_tile.symbols))
+                copy = For(one_symbol(i), sides[0], [Store(found, i * WIDE + j, e)])
+                in_tile.stmts += [Alloc(found), For(one_symbol(j), sides[1], [copy])]
+            return Load(found, i * WIDE + j)
+
+        self._map_body(self.g.units, [], inner, Values(leaf, self.low.seeds))
+        rows.stmts.append(For(one_symbol(j), sides[1], inner.stmts, "vector"))
+        in_tile.stmts.append(For(one_symbol(i), sides[0], rows.stmts))
+        self.scope.stmts.append(For(one_symbol(j0), space[last], in_tile.stmts, step=WIDE))
+        body: list[Stmt] = [*self.top.stmts, For(one_symbol(self.row), extent, self.scope.stmts, "parallel")]
+        return Kernel(self.name, "rows", body, one_symbol(self.row), extent, space[last] * SIDE)
+
+    @staticmethod
+    def _bound(scope: Scope, left: Any, most: int) -> Index:
+        """min(left, most) as a bound in scope; a constant when it always is `most`."""
+        lo, _ = as_index(left).bounds()
+        if lo is not None and lo >= most:
+            return as_index(most)
+        ref = Ref(scope.names.fresh("n"), dtypes.int64, frozenset(scope.symbols))
+        scope.stmts.append(Let(ref.name, Apply("min", (IndexValue(left), IndexValue(most)), dtypes.int64)))
+        return from_expr(ref, 0, most + 1)
 
     def _drawing(self) -> Kernel:
         """A map that draws random numbers: runs of RUN elements, each drawn by one call."""
