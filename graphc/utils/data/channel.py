@@ -16,7 +16,7 @@ import numpy as np
 
 from ...native import library
 
-_HEAD = struct.Struct("<II")        # number of buffers, flags (unused)
+_HEAD = struct.Struct("<Q")         # the number of buffers
 _SIZE = struct.Struct("<Q")
 _SMALL = 4096                       # arrays below this travel inside the pickle
 
@@ -38,7 +38,7 @@ def pack(obj: Any, own: bool) -> list:
 
 def _framed(body: bytes, buffers: list) -> list:
     sizes = b"".join(_SIZE.pack(n) for n in (len(body), *(b.nbytes for b in buffers)))
-    return [_HEAD.pack(len(buffers), 0) + sizes + body, *buffers]
+    return [_HEAD.pack(len(buffers)) + sizes + body, *buffers]
 
 
 def send(sock: socket.socket, parts: list) -> None:
@@ -48,43 +48,44 @@ def send(sock: socket.socket, parts: list) -> None:
 
 
 class Reader:
-    """Reads messages from a socket; `wait` is called whenever nothing is there, and raises to give up."""
+    """Reads messages from a socket. `wait` is called whenever nothing is there, and raises to give up."""
 
-    def __init__(self, sock: socket.socket, wait: Callable[[], None]):
-        self.sock, self.wait = sock, wait
+    def __init__(self, sock: socket.socket):
+        self.sock = sock
 
     def ready(self) -> bool:
         """Whether something has arrived (or the peer is gone)."""
         try:
-            return bool(self.sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)) or True
+            self.sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
         except BlockingIOError:
             return False
+        return True
 
-    def _fill(self, view: memoryview) -> None:
+    def _fill(self, view: memoryview, wait: Callable[[], None]) -> None:
         at, n = 0, view.nbytes
         while at < n:
             try:
                 got = self.sock.recv_into(view[at:], 0, socket.MSG_DONTWAIT)
             except BlockingIOError:
-                self.wait()
+                wait()
                 continue
             if not got:
                 raise EOFError
             at += got
 
-    def _bytes(self, n: int) -> bytearray:
+    def _bytes(self, n: int, wait: Callable[[], None]) -> bytearray:
         out = bytearray(n)
-        self._fill(memoryview(out))
+        self._fill(memoryview(out), wait)
         return out
 
-    def receive(self) -> Any:
+    def receive(self, wait: Callable[[], None]) -> Any:
         """The next message. EOFError when the peer closed its end."""
-        count, _ = _HEAD.unpack(self._bytes(_HEAD.size))
-        sizes = [s for (s,) in _SIZE.iter_unpack(self._bytes(_SIZE.size * (count + 1)))]
-        body = self._bytes(sizes[0])
+        (count,) = _HEAD.unpack(self._bytes(_HEAD.size, wait))
+        sizes = [s for (s,) in _SIZE.iter_unpack(self._bytes(_SIZE.size * (count + 1), wait))]
+        body = self._bytes(sizes[0], wait)
         arrays = []
         for n in sizes[1:]:
             a = library.empty((n,), np.dtype(np.uint8))
-            self._fill(memoryview(a))
+            self._fill(memoryview(a), wait)
             arrays.append(a)
         return pickle.loads(body, buffers=arrays)

@@ -165,12 +165,10 @@ class DataLoader(Generic[T_co]):
 
     def _fetched(self, streams: Streams) -> Iterator[Any]:
         kept: list = []
-        with streams.fetching(0, kept):
+        with streams.fetching(None, kept):
+            streams.seed(0)
             fetch = Fetcher(self.dataset, self._iterable, self.batch_sampler is not None, self.collate_fn,
                             self.drop_last)
-        if self._iterable:
-            with streams.fetching(None, kept):
-                streams.seed(0)
         for number, index in enumerate(self._index_sampler):
             with streams.fetching(None if self._iterable else number, kept):
                 try:

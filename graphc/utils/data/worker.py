@@ -6,6 +6,7 @@ fetches, a second thread sends. Invariant: every wait of the main process watche
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import socket
@@ -15,6 +16,7 @@ import time
 import traceback
 import weakref
 from collections.abc import Callable, Iterator
+from queue import SimpleQueue
 from typing import Any
 
 from . import channel, collate
@@ -129,20 +131,20 @@ def run(sock: socket.socket, inherited: list, number: int, count: int, job: dict
     signal.signal(signal.SIGINT, signal.SIG_IGN)        # the main process decides on Ctrl-C
     for other in inherited:
         other.close()
+    gc.freeze()         # what was inherited is not scanned, so that its pages stay shared
     from ...native import library
     if job["spawned"] and library.available():
         library.set_num_threads(1)
     threading.Thread(target=_leave_with_parent, daemon=True).start()
-    from queue import SimpleQueue
     out: SimpleQueue = SimpleQueue()
     sender = threading.Thread(target=_send_all, args=(sock, out), daemon=True)
     sender.start()
-    reader = channel.Reader(sock, lambda: _readable(sock))
+    reader = channel.Reader(sock)
     worker = _Worker(number, count, job)
     own = job["collate_fn"] is collate.default_collate
     while True:
         try:
-            task = reader.receive()
+            task = reader.receive(lambda: _readable(sock))
         except (EOFError, OSError):
             break
         answer = worker.answer(task)
@@ -245,7 +247,8 @@ class Workers:
 
     def __init__(self, loader: Any):
         import multiprocessing
-        self.loader = loader if loader.persistent_workers else None
+        import multiprocessing.connection       # before the fork: the workers need it at once
+        self.persistent = loader.persistent_workers
         self.sampler, self.timeout = loader._index_sampler, loader.timeout
         self.ahead = max(loader.prefetch_factor, 1)
         self.iterable = loader._iterable
@@ -270,7 +273,7 @@ class Workers:
             p.start()
             there.close()
             self.processes.append(p)
-        self.readers = [channel.Reader(s, self._watch) for s in self.socks]
+        self.readers = [channel.Reader(s) for s in self.socks]
         self.deadline = float("inf")
         self.waiting_for: tuple = ()
 
@@ -306,6 +309,9 @@ class Workers:
             for _ in range(self.ahead * n):
                 ask_next()
             while asked:
+                if self.epoch != epoch:
+                    raise RuntimeError("this iteration ended when another one over the same DataLoader with "
+                                       "persistent workers began")
                 number = next(iter(asked))
                 which = owner.pop(number)
                 answer = self._answer(which, epoch, number, asked[number])
@@ -321,11 +327,11 @@ class Workers:
                 if isinstance(answer, Failure):
                     answer.reraise()
                 yield answer
-        except BaseException:
+        except Exception:
             self.close()
             raise
         finally:
-            if self.loader is None:
+            if not self.persistent:
                 self.close()
 
     def _ask(self, which: int, task: tuple) -> None:
@@ -340,7 +346,7 @@ class Workers:
         reader = self.readers[which]
         while True:
             try:
-                (of, got), answer = reader.receive()
+                (of, got), answer = reader.receive(self._watch)
             except (EOFError, ConnectionError):
                 self._gone(which)
             if of == epoch and got == number:
