@@ -40,7 +40,14 @@ def _apply(n: Node, env: dict, scalars: Sequence[float], rng: Sequence[tuple[int
     attrs = tuple([_position(a, rng) if isinstance(a, Draw) else a for a in n.attrs])
     if op.extra.get("windowed"):     # its attributes are memory positions: lay the operand out as its type says
         args = (_as_typed(args[0], n.args[0].type), *args[1:])
-    return dispatch.apply(op, args, attrs)
+    try:
+        return dispatch.apply(op, args, attrs)
+    except RuntimeError:
+        if not op.view:
+            raise
+    # after an in-place write a value may lie otherwise than the tensor that was viewed: only logic counts
+    from ...ops.movement import contiguous
+    return dispatch.apply(op, (contiguous(args[0]), *args[1:]), attrs)
 
 
 def _as_typed(t: Tensor, type: TensorType) -> Tensor:
