@@ -13,6 +13,7 @@ from .base.dtypes import DType, from_numpy_dtype
 from .base.errors import CaptureBreak
 from .core import dispatch
 from .core.modes import STATE
+from .core.storage import INFERENCE
 from .core.tensor import Tensor, alias, wrap
 from .device import check_device
 from .ir.types import numel
@@ -21,7 +22,13 @@ from .ops import random as random_ops
 
 
 def _finish(t: Tensor, requires_grad: bool) -> Tensor:
-    return t.requires_grad_() if requires_grad else t
+    if STATE.inference:
+        t._storage.flags |= INFERENCE
+    if requires_grad:
+        if t.dtype.category < dtypes.FLOAT:
+            raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
+        t._needs = True
+    return t
 
 
 def _traced(t: Tensor) -> Tensor:
@@ -30,7 +37,7 @@ def _traced(t: Tensor) -> Tensor:
     return t if tracer is None else tracer.constant(t)
 
 
-def size_of(args: tuple) -> tuple:
+def size_of(args: tuple, what: str = "empty") -> tuple:
     """A shape from (2, 3) or ((2, 3),)."""
     if len(args) == 1 and isinstance(args[0], (tuple, list)):
         args = tuple(args[0])
@@ -41,9 +48,11 @@ def size_of(args: tuple) -> tuple:
         elif isinstance(s, np.integer):
             s = int(s)
         if isinstance(s, float) or isinstance(s, bool):
-            raise TypeError(f"size must be a tuple of ints, but found element of type {type(s).__name__}")
+            raise TypeError(f"{what}(): argument 'size' (position 1) must be tuple of ints, not "
+                            f"{type(s).__name__}")
         if isinstance(s, int) and s < 0:
-            raise RuntimeError(f"Trying to create tensor with negative dimension {s}: {list(args)}")
+            raise RuntimeError(f"{what}: Dimension size must be non-negative." if what in ("zeros", "ones") else
+                               f"Trying to create tensor with negative dimension {s}: {list(args)}")
         out.append(s)
     return tuple(out)
 
@@ -63,11 +72,13 @@ def _sequence_shape(data: Any) -> tuple:
 def _check_ragged(data: Any, shape: tuple, dim: int) -> None:
     if dim < len(shape):
         if not isinstance(data, (list, tuple)):
-            raise TypeError(f"expected sequence at dim {dim}, got {type(data).__name__}")
+            raise TypeError("not a sequence")
         if len(data) != shape[dim]:
             raise ValueError(f"expected sequence of length {shape[dim]} at dim {dim} (got {len(data)})")
         for x in data:
             _check_ragged(x, shape, dim + 1)
+    elif isinstance(data, (list, tuple)):
+        raise TypeError(f"'{type(data).__name__}' object cannot be interpreted as an integer")
 
 
 def _leaf_dtype(data: Any) -> DType | None:
@@ -87,6 +98,8 @@ def _leaf_dtype(data: Any) -> DType | None:
         return dtypes.of_number(data)
     if hasattr(data, "__array__"):
         return from_numpy_dtype(np.asarray(data).dtype)
+    if isinstance(data, str):
+        raise TypeError("new(): invalid data type 'str'")
     raise RuntimeError(f"Could not infer dtype of {type(data).__name__}")
 
 
@@ -117,11 +130,11 @@ def _int_array(plain: Any, shape: tuple, want: DType) -> np.ndarray:
     try:
         a = np.array(plain, dtype=np.int64).reshape(shape)
     except OverflowError:
-        raise RuntimeError("Overflow when unpacking long long") from None
+        raise ValueError("Overflow when unpacking long long") from None
     if want.category == dtypes.INT and want is not dtypes.int64 and a.size:
         info = np.iinfo(want.np)
         if not info.min <= int(a.min()) <= int(a.max()) <= info.max:
-            raise RuntimeError(f"value cannot be converted to type {want.ctype} without overflow")
+            raise RuntimeError(f"value cannot be converted to type {want.name} without overflow")
     return dispatch.cast_array(a, dtypes.int64, want)
 
 
@@ -211,14 +224,14 @@ def _half_value(value: Any, dtype: DType) -> Any:
 def zeros(*size: Any, out: Any = None, dtype: DType | None = None, layout: Any = None, device: Any = None,
           requires_grad: bool = False, pin_memory: bool = False, **named: Any) -> Tensor:
     """A tensor of zeros; default dtype unless given."""
-    return full(named["size"] if "size" in named else size_of(size), 0,
+    return full(named["size"] if "size" in named else size_of(size, "zeros"), 0,
                 dtype=dtype or dtypes.get_default_dtype(), device=device, requires_grad=requires_grad, out=out)
 
 
 def ones(*size: Any, out: Any = None, dtype: DType | None = None, layout: Any = None, device: Any = None,
          requires_grad: bool = False, pin_memory: bool = False, **named: Any) -> Tensor:
     """A tensor of ones; default dtype unless given."""
-    return full(named["size"] if "size" in named else size_of(size), 1,
+    return full(named["size"] if "size" in named else size_of(size, "ones"), 1,
                 dtype=dtype or dtypes.get_default_dtype(), device=device, requires_grad=requires_grad, out=out)
 
 

@@ -11,11 +11,19 @@ from typing import Any, NamedTuple
 
 from .base import dtypes
 from .base.dtypes import DType
+from .core.tape import entry_class
 from .core.tensor import Tensor
 from .creation import as_tensor
 from .ir.types import broadcast_shapes, dim_index
 from .ops import composite, contract, gather as gather_ops, movement, pointwise, reduce
 from .ops.pointwise import cast
+
+
+def called(t: Tensor, name: str) -> Tensor:
+    """t, whose tape entry (just recorded) shows under PyTorch's name of the whole function."""
+    if t._fn is not None:
+        t._fn.__class__ = entry_class(name)
+    return t
 
 
 def into(out: Any, result: Tensor) -> Tensor:
@@ -142,6 +150,13 @@ def remainder(input: Any, other: Any, *, out: Any = None) -> Tensor:        # ty
     return into(out, pointwise.remainder(input, other))
 
 
+def fmod(input: Any, other: Any, *, out: Any = None) -> Tensor:             # type: ignore[no-redef]
+    """Remainder with the dividend's sign. RuntimeError "ZeroDivisionError" for integer zero divisors."""
+    if dtypes.result_of_keys(_keys(input, other)).category <= dtypes.INT:
+        _check_zero(other)
+    return into(out, pointwise.fmod(input, other))
+
+
 def pow(input: Any, exponent: Any, *, out: Any = None) -> Tensor:
     """input ** exponent. RuntimeError for integers to negative integer powers."""
     if isinstance(exponent, int) and not isinstance(exponent, bool) and exponent < 0 \
@@ -168,7 +183,8 @@ def clamp(input: Tensor, min: Any = None, max: Any = None, *, out: Any = None) -
         y = pointwise.clamp_min(y, min)
     if max is not None:
         y = pointwise.clamp_max(y, max)
-    return into(out, y)
+    return into(out, called(y, "ClampBackward0" if isinstance(min, Tensor) or isinstance(max, Tensor)
+                            else "ClampBackward1"))
 
 
 clip = clamp
@@ -231,16 +247,16 @@ def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1, 
 def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
     """value where mask, else input; input's dtype."""
     if mask.dtype is not dtypes.bool_:
-        raise RuntimeError("masked_fill only supports boolean masks, but got mask with dtype "
-                           f"{mask.dtype.title.lower()}")
+        raise RuntimeError("masked_fill_ only supports boolean masks, but got mask with dtype "
+                           f"{dtypes.c_name(mask.dtype)}")
     if isinstance(value, Tensor):
         if value.ndim:
-            raise RuntimeError("masked_fill only supports a 0-dimensional value tensor, but got tensor with "
+            raise RuntimeError("masked_fill_ only supports a 0-dimensional value tensor, but got tensor with "
                                f"{value.ndim} dimension(s).")
         value = cast(value, input.dtype)
     elif input.dtype.category <= dtypes.INT and isinstance(value, float):
         value = int(value)
-    return pointwise.where(mask, value, input)
+    return called(pointwise.where(mask, value, input), "MaskedFillBackward0")
 
 
 # ---------------------------------------------------------------- softmax, losses
@@ -248,14 +264,16 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
 def softmax(input: Tensor, dim: int, *, dtype: DType | None = None, out: Any = None) -> Tensor:
     """exp(input) normalised along dim. NotImplementedError for integers."""
     x = input if dtype is None else cast(input, dtype)
-    _floating("softmax_kernel_impl", x)
+    _floating("softmax_lastdim_kernel_impl" if x.ndim == 0 or dim_index(dim, x.ndim) == x.ndim - 1
+              else "softmax_kernel_impl", x)
     return into(out, composite.softmax(x, dim_index(dim, x.ndim)))
 
 
 def log_softmax(input: Tensor, dim: int, *, dtype: DType | None = None, out: Any = None) -> Tensor:
     """log(softmax(input, dim)), computed stably."""
     x = input if dtype is None else cast(input, dtype)
-    _floating("log_softmax_lastdim_kernel_impl", x)
+    _floating("log_softmax_lastdim_kernel_impl" if x.ndim == 0 or dim_index(dim, x.ndim) == x.ndim - 1
+              else "softmax_kernel_impl", x)
     return into(out, composite.log_softmax(x, dim_index(dim, x.ndim)))
 
 
@@ -282,7 +300,8 @@ def sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType |
     """Sum over dim (all axes by default); ints and bools sum to int64."""
     dim = _axes(dim, named)
     x = input if dtype is None else cast(input, dtype)
-    return into(out, reduce.sum(x, reduce.dims_of(x, dim), _keep(keepdim, named)))
+    y = reduce.sum(x, reduce.dims_of(x, dim), _keep(keepdim, named) if named else keepdim)
+    return into(out, y if dim is None or y._fn is None else called(y, "SumBackward1"))
 
 
 
@@ -299,7 +318,8 @@ def mean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType 
     x = input if dtype is None else cast(input, dtype)
     if not (x.dtype.is_floating_point or x.dtype.is_complex):
         reduce._mean_infer(x.type_, ())
-    return into(out, reduce.mean(x, reduce.dims_of(x, dim), _keep(keepdim, named)))
+    y = reduce.mean(x, reduce.dims_of(x, dim), _keep(keepdim, named) if named else keepdim)
+    return into(out, y if dim is None or y._fn is None else called(y, "MeanBackward1"))
 
 
 def prod(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None,
@@ -320,7 +340,8 @@ def _moment(op: Any) -> Callable:
             raise RuntimeError("std and var only support floating point and complex dtypes")
         if correction is None:
             correction = 1 if unbiased is None else int(unbiased)
-        return into(out, op(input, reduce.dims_of(input, dim), correction, _keep(keepdim, named)))
+        return into(out, called(op(input, reduce.dims_of(input, dim), correction, _keep(keepdim, named)),
+                                op.name.capitalize() + "Backward0"))
     fn.__name__ = op.name
     fn.__doc__ = f"{op.name} over dim, divided by max(0, N - correction)."
     return fn
@@ -366,7 +387,7 @@ def _extremum(name: str, arg: Any, full_op: Any, pair: Any, kind: Any) -> Callab
             if input.numel() == 0:      # type: ignore[attr-defined]
                 raise RuntimeError(f"{name}(): Expected reduction dim to be specified for input.numel() == 0. "
                                    "Specify the reduction dim with the 'dim' argument.")
-            return full_op(input, reduce.dims_of(input, None), False)
+            return called(full_op(input, reduce.dims_of(input, None), False), name.capitalize() + "Backward1")
         keep = _keep(keepdim, named)
         dims = reduce.one_dim(dim, input.ndim)
         reduce.check_nonempty(name, tuple(input.shape), dims)
@@ -374,7 +395,9 @@ def _extremum(name: str, arg: Any, full_op: Any, pair: Any, kind: Any) -> Callab
         if input.ndim == 0:
             return kind(input.clone(), at)      # type: ignore[attr-defined]
         values = gather_ops.gather(input, at, dims[0])
-        return kind(values, at) if keep else kind(values.squeeze(dims[0]), at.squeeze(dims[0]))  # type: ignore
+        if not keep:
+            values, at = movement.squeeze(values, dims), movement.squeeze(at, dims)
+        return kind(called(values, name.capitalize() + "Backward0"), at)
     fn.__name__ = name
     fn.__doc__ = f"{name} of all elements, along dim as (values, indices), or elementwise of two tensors."
     return fn
@@ -384,30 +407,44 @@ max = _extremum("max", reduce.argmax, reduce.amax, pointwise.maximum, return_max
 min = _extremum("min", reduce.argmin, reduce.amin, pointwise.minimum, return_min)
 
 
+def _extreme(name: str, input: Tensor, dim: Any, keepdim: bool) -> Tensor:
+    dims = reduce.dims_of(input, dim)
+    if input.numel() == 0:              # type: ignore[attr-defined]
+        if dim == () or dim is None:
+            raise RuntimeError(f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify "
+                               "the reduction dim with the 'dim' argument.")
+        reduce.check_nonempty(name, tuple(input.shape), dims)
+    return (reduce.amax if name == "amax" else reduce.amin)(input, dims, keepdim)
+
+
 def amax(input: Tensor, dim: Any = (), keepdim: bool = False, *, out: Any = None) -> Tensor:
     """Maximum over dim; gradients are shared evenly among ties."""
-    return into(out, reduce.amax(input, reduce.dims_of(input, dim), keepdim))
+    return into(out, _extreme("amax", input, dim, keepdim))
 
 
 def amin(input: Tensor, dim: Any = (), keepdim: bool = False, *, out: Any = None) -> Tensor:
     """Minimum over dim; gradients are shared evenly among ties."""
-    return into(out, reduce.amin(input, reduce.dims_of(input, dim), keepdim))
+    return into(out, _extreme("amin", input, dim, keepdim))
+
+
+return_aminmax = _return_type("aminmax", "min", "max")
 
 
 def aminmax(input: Tensor, *, dim: Any = None, keepdim: bool = False) -> tuple:
     """(amin, amax)."""
     dims = reduce.dims_of(input, dim)
-    return reduce.amin(input, dims, keepdim), reduce.amax(input, dims, keepdim)
+    return return_aminmax(reduce.amin(input, dims, keepdim), reduce.amax(input, dims, keepdim))
 
 
 def _arg(op: Any) -> Callable:
     def fn(input: Tensor, dim: Any = None, keepdim: bool = False, *, out: Any = None) -> Tensor:
         if dim is None:
             if input.numel() == 0:      # type: ignore[attr-defined]
-                raise IndexError(f"{op.name}(): Expected reduction dim to be specified for input.numel() == 0. "
-                                 "Specify the reduction dim with the 'dim' argument.")
+                raise IndexError(f"{op.name}(): Expected reduction dim to be specified for input.numel() == 0.")
             return into(out, op(input, reduce.dims_of(input, None), keepdim))
-        return into(out, op(input, reduce.one_dim(dim, input.ndim), keepdim))
+        dims = reduce.one_dim(dim, input.ndim)
+        reduce.check_nonempty(op.name, tuple(input.shape), dims)
+        return into(out, op(input, dims, keepdim))
     fn.__name__ = op.name
     fn.__doc__ = f"Index of the first {op.name[3:]} over all elements or along dim; nan wins."
     return fn
@@ -437,23 +474,30 @@ def norm(input: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, 
          dtype: DType | None = None) -> Tensor:
     """Vector norm over dim (all axes by default): p a number, inf, -inf or "fro" (2)."""
     x = input if dtype is None else cast(input, dtype)
+    if not x.dtype.is_floating_point:
+        raise RuntimeError("linalg.vector_norm: Expected a floating point or complex tensor as input. Got "
+                           f"{x.dtype.title}")
+    return into(out, called(_norm(x, p, dim, keepdim), "LinalgVectorNormBackward0"))
+
+
+def _norm(x: Tensor, p: Any, dim: Any, keepdim: bool) -> Tensor:
     p = 2.0 if p in ("fro", None) else float(p)
     dims = reduce.dims_of(x, dim)
     a = pointwise.abs(x)
     if p == math.inf:
-        return into(out, reduce.amax(a, dims, keepdim))
+        return reduce.amax(a, dims, keepdim)
     if p == -math.inf:
-        return into(out, reduce.amin(a, dims, keepdim))
+        return reduce.amin(a, dims, keepdim)
     if p == 0:
-        return into(out, reduce.sum(cast(x != 0, x.dtype), dims, keepdim))
+        return reduce.sum(cast(x != 0, x.dtype), dims, keepdim)
     if p == 1:
-        return into(out, reduce.sum(a, dims, keepdim))
+        return reduce.sum(a, dims, keepdim)
     if p == 2:
         s = reduce.sum(x * x, dims, keepdim)
         root = pointwise.sqrt(s)
         # sqrt'(0) is inf, but the norm's gradient at 0 is 0
-        return into(out, _safe_sqrt(s, root) if x._needs else root)
-    return into(out, pointwise.pow(reduce.sum(pointwise.pow(a, p), dims, keepdim), 1.0 / p))
+        return _safe_sqrt(s, root) if x._needs else root
+    return pointwise.pow(reduce.sum(pointwise.pow(a, p), dims, keepdim), 1.0 / p)
 
 
 def _safe_sqrt(s: Tensor, root: Tensor) -> Tensor:
@@ -655,7 +699,9 @@ def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple:
     if isinstance(split_size_or_sections, int):
         size = split_size_or_sections
         if size <= 0 and n != 0:
-            raise RuntimeError(f"split expects split_size be non-negative, but got split_size={size}")
+            raise RuntimeError("split_size can only be 0 if dimension size is 0, but got dimension size of "
+                               f"{n}" if size == 0 else
+                               f"split expects split_size be non-negative, but got split_size={size}")
         sizes = [size] * (n // size) + ([n % size] if n % size else []) if n else [0]
     else:
         sizes = list(split_size_or_sections)
@@ -665,7 +711,7 @@ def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple:
         if total != n:
             raise RuntimeError(f"split_with_sizes expects split_sizes to sum exactly to {n} (input tensor's size "
                                f"at dimension {d}), but got split_sizes={sizes}")
-    return _pieces(tensor, d, sizes, "Split")
+    return _pieces(tensor, d, sizes, "Split" if isinstance(split_size_or_sections, int) else "SplitWithSizes")
 
 
 def _pieces(x: Tensor, dim: int, sizes: list, what: str) -> tuple:
@@ -673,7 +719,8 @@ def _pieces(x: Tensor, dim: int, sizes: list, what: str) -> tuple:
     start: Any = 0
     for i, s in enumerate(sizes):
         piece = movement.slice_(x, dim, start, start + s, 1)
-        piece._multi_view, piece._output_nr = what + "Backward0", piece._output_nr
+        if what:
+            called(piece, what + "Backward0")._multi_view = (what, i)
         start = start + s
         out.append(piece)
     return tuple(out)
@@ -700,15 +747,15 @@ def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple
         cuts = [0, *(int(i) for i in indices_or_sections), n]
         cuts = [c + n if c < 0 else (c if c < n else n) for c in cuts]
         sizes = [b - a if b > a else 0 for a, b in zip(cuts, cuts[1:], strict=False)]
-    return _pieces(input, d, sizes, "Split")
+    return _pieces(input, d, sizes, "")
 
 
 def unbind(input: Tensor, dim: int = 0) -> tuple:
     """The slices along dim, as views."""
     d = dim_index(dim, input.ndim)
     out = tuple(movement.select(input, d, i) for i in range(int(input.type_.shape[d])))
-    for x in out:
-        x._multi_view = "UnbindBackward0"
+    for i, x in enumerate(out):
+        called(x, "UnbindBackward0")._multi_view = ("Unbind", i)
     return out
 
 
@@ -730,7 +777,7 @@ def stack(tensors: Any, dim: int = 0, *, out: Any = None) -> Tensor:
             raise RuntimeError(f"stack expects each tensor to be equal size, but got {list(xs[0].shape)} at entry "
                                f"0 and {list(x.shape)} at entry {i}")
     d = dim_index(dim, xs[0].ndim + 1)
-    return into(out, gather_ops.cat([movement.unsqueeze(x, d) for x in xs], d))
+    return into(out, called(gather_ops.cat([movement.unsqueeze(x, d) for x in xs], d), "StackBackward0"))
 
 
 def hstack(tensors: Any, *, out: Any = None) -> Tensor:
@@ -762,7 +809,10 @@ def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
 def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
     """The diagonal of two axes as a new last axis (a view)."""
     n = input.ndim
-    return movement.diagonal(input, offset, dim_index(dim1, n), dim_index(dim2, n))
+    a, b = dim_index(dim1, n), dim_index(dim2, n)
+    if a == b:
+        raise RuntimeError(f"diagonal dimensions cannot be identical {dim1}, {dim2}")
+    return movement.diagonal(input, offset, a, b)
 
 
 def diag(input: Tensor, diagonal: int = 0, *, out: Any = None) -> Tensor:
@@ -782,7 +832,8 @@ def _triangle(name: str, keep: str) -> Callable:
         rows, cols = arange(r).unsqueeze(1), arange(c).unsqueeze(0)     # type: ignore[attr-defined]
         ahead = cols - rows
         mask = ahead <= diagonal if keep == "low" else ahead >= diagonal
-        return into(out, pointwise.where(mask, input, False if input.dtype is dtypes.bool_ else 0))
+        return into(out, called(pointwise.where(mask, input, False if input.dtype is dtypes.bool_ else 0),
+                                name.capitalize() + "Backward0"))
     fn.__name__ = name
     fn.__doc__ = f"The {'lower' if keep == 'low' else 'upper'} triangle of the last two axes, the rest zero."
     return fn
@@ -807,8 +858,7 @@ def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple:
     """Coordinate grids of vectors."""
     xs = list(tensors[0]) if len(tensors) == 1 and isinstance(tensors[0], (list, tuple)) else list(tensors)
     if indexing == "xy" and len(xs) > 1:
-        grids = meshgrid(xs[1], xs[0], *xs[2:])
-        return tuple(g.transpose(0, 1) for g in (grids[1], grids[0], *grids[2:]))
+        return tuple(g.transpose(0, 1) for g in meshgrid(*xs))
     shape = tuple(x.numel() for x in xs)
     return tuple(x.reshape(tuple(-1 if i == k else 1 for k in range(len(xs)))).expand(shape)
                  for i, x in enumerate(xs))
@@ -825,7 +875,7 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False,
 
 def index_select(input: Tensor, dim: int, index: Tensor, *, out: Any = None) -> Tensor:
     """The rows of `input` along dim that index names."""
-    return into(out, gather_ops.index_select(input, dim, index))
+    return into(out, called(gather_ops.index_select(input, dim, index), "IndexSelectBackward0"))
 
 
 def take_along_dim(input: Tensor, indices: Tensor, dim: Any = None, *, out: Any = None) -> Tensor:
@@ -858,9 +908,9 @@ def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: 
     d = dim_index(dim, input.ndim)
     source = source if alpha == 1 else source * alpha
     if d == 0:
-        return into(out, gather_ops.embedding_backward(input, index, source))
+        return into(out, called(gather_ops.embedding_backward(input, index, source), "IndexAddBackward0"))
     y = gather_ops.embedding_backward(movement.swap(input, 0, d), index, movement.swap(source, 0, d))
-    return into(out, movement.contiguous(movement.swap(y, 0, d)))
+    return into(out, called(movement.contiguous(movement.swap(y, 0, d)), "IndexAddBackward0"))
 
 
 def nonzero(input: Tensor, *, out: Any = None, as_tuple: bool = False) -> Any:

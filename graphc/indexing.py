@@ -12,7 +12,7 @@ from .base import dtypes
 from .core import inplace
 from .core.modes import STATE
 from .core.tensor import Tensor
-from .creation import as_tensor, tensor
+from .creation import tensor
 from .ir.index import Index
 from .ir.types import broadcast_shapes
 from .ops import gather, movement, pointwise
@@ -70,7 +70,12 @@ def _value(value: Any, view: Tensor) -> Tensor:
         return tensor(value, dtype=view.dtype)
     if hasattr(value, "number_type"):
         return pointwise.copy(view, value)
-    return as_tensor(value)
+    raise TypeError(f"can't assign a {_type_name(value)} to a torch.{view.dtype.title}Tensor")
+
+
+def _type_name(value: Any) -> str:
+    kind = type(value)
+    return f"{kind.__module__}.{kind.__name__}" if kind.__module__ != "builtins" else kind.__name__
 
 
 def _fit(src: Tensor, shape: tuple) -> Tensor:
@@ -89,10 +94,7 @@ def _assign(view: Tensor, src: Tensor) -> None:
     while src.ndim > view.ndim and src.shape[0] == 1:
         src = src.squeeze(0)        # type: ignore[attr-defined]
     if tuple(src.shape) != tuple(view.shape):
-        try:
-            src = movement.expand(src, tuple(view.type_.shape))
-        except RuntimeError as e:
-            raise RuntimeError(str(e)) from None
+        src = src.expand(tuple(view.type_.shape))       # type: ignore[attr-defined]
     inplace.check_inplace(view)
     _store(view, pointwise.copy(view, src) if view._needs or src.dtype is not view.dtype else src)
 
@@ -107,7 +109,8 @@ def _store(x: Tensor, value: Tensor) -> None:
 def _expand_key(x: Tensor, key: Any) -> list:
     if isinstance(key, tuple):
         items = list(key)
-    elif isinstance(key, list) and any(isinstance(k, (slice, type(None), type(Ellipsis), Tensor)) for k in key):
+    elif isinstance(key, list) and len(key) < 32 and any(
+            isinstance(k, (slice, type(None), type(Ellipsis), Tensor, list, tuple, np.ndarray)) for k in key):
         items = list(key)
     else:
         items = [key]
@@ -123,8 +126,11 @@ def _expand_key(x: Tensor, key: Any) -> list:
         else:
             used += 1
     dots = [i for i, k in enumerate(items) if k is Ellipsis]
-    if len(dots) > 1:
-        raise IndexError("an index can only have a single ellipsis ('...')")
+    for i in dots[:0:-1]:       # further ones stand for nothing
+        del items[i]
+    if used > x.ndim == 0:
+        raise IndexError("invalid index of a 0-dim tensor. Use `tensor.item()` in Python or `tensor.item<T>()` in "
+                         "C++ to convert a 0-dim tensor to a number")
     if used > x.ndim:
         raise IndexError(f"too many indices for tensor of dimension {x.ndim}")
     fill = [slice(None)] * (x.ndim - used)
@@ -142,8 +148,10 @@ def _plain(k: Any) -> Any:
 def _basic(x: Tensor, key: Any) -> tuple[Tensor, list]:
     """x after the basic parts of the key, and [(axis, index tensor)] for the advanced ones."""
     places: list = []
-    axis = 0
+    axis = place = 0         # the axis in the result so far, and in x itself
     for k in _expand_key(x, key):
+        if k is None or isinstance(k, bool):
+            place -= 1
         if k is None:
             x = movement.unsqueeze(x, axis)
             axis += 1
@@ -152,12 +160,13 @@ def _basic(x: Tensor, key: Any) -> tuple[Tensor, list]:
             places.append((axis, tensor([0] if k else [], dtype=dtypes.int64)))
             axis += 1
         elif isinstance(k, _INT):
-            x = movement.select(x, axis, _in_range(k, x.type_.shape[axis], axis))
+            x = movement.select(x, axis, _in_range(k, x.type_.shape[axis], place))
         elif isinstance(k, slice):
             x = _slice(x, axis, k)
             axis += 1
         else:
             x, axis = _tensor_index(x, axis, k, places)
+        place += 1
     return x, places
 
 
@@ -177,7 +186,7 @@ def _slice(x: Tensor, axis: int, k: slice) -> Tensor:
     n = x.type_.shape[axis]
     step = 1 if k.step is None else _number(k.step)
     if step <= 0:
-        raise ValueError("step must be greater than zero")
+        raise ValueError("slice step cannot be zero" if step == 0 else "step must be greater than zero")
     start, stop = _number(k.start), _number(k.stop)
     if start is None and stop is None and step == 1:
         return x
@@ -213,6 +222,8 @@ def _tensor_index(x: Tensor, axis: int, k: Any, places: list) -> tuple[Tensor, i
             a = np.asarray(_plain(list(k)) if not isinstance(k, np.ndarray) else k)
             k = tensor(a if a.size else np.zeros(a.shape, np.int64))
         else:
+            if isinstance(k, str):
+                raise TypeError("new(): invalid data type 'str'")
             raise IndexError("only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are "
                              f"valid indices (got {type(k).__name__})")
     if k.dtype in (dtypes.bool_, dtypes.uint8):

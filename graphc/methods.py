@@ -16,10 +16,10 @@ from .base.dtypes import DType
 from .core import dispatch, inplace, tape
 from .core.modes import STATE
 from .core.storage import Storage
-from .core.tensor import Tensor, alias, link_view, wrap
+from .core.tensor import Tensor, address, alias, link_view, wrap
 from .creation import size_of
 from .device import CPU, check_device
-from .ir.types import dim_index
+from .ir.types import dim_index, is_dense
 from .ops import movement, pointwise, random as random_ops, reduce
 
 METHODS = (
@@ -160,6 +160,10 @@ class _Methods:
         shape = size_args(sizes)
         own = self.type_.shape
         lead = len(shape) - len(own)
+        if any(isinstance(s, int) and s < 0 for s in shape[:max(lead, 0)]):
+            bad = next(i for i, s in enumerate(shape) if isinstance(s, int) and s < 0)
+            raise RuntimeError(f"The expanded size of the tensor ({shape[bad]}) isn't allowed in a leading, "
+                               f"non-existing dimension {bad}")
         if lead < 0:
             raise RuntimeError(f"expand(torch.{self.dtype.title}Tensor{{{list(own)}}}, size={list(shape)}): the "
                                f"number of sizes provided ({len(shape)}) must be greater or equal to the number "
@@ -175,6 +179,8 @@ class _Methods:
         return functional.permute(self, size_args(dims))
 
     def repeat(self: Any, *sizes: Any) -> Any:
+        if not sizes:
+            raise TypeError('repeat() missing 1 required positional arguments: "repeats"')
         counts = size_args(sizes)
         own = self.type_.shape
         lead = len(counts) - len(own)
@@ -189,7 +195,8 @@ class _Methods:
             mixed += [r, n]
         y = movement.expand(movement.reshape(x, tuple(split)), tuple(mixed))
         out = movement.reshape(y, tuple(r * n for r, n in zip(counts, x.type_.shape, strict=True)))
-        return out if out._storage is not self._storage else movement.clone(out, None)
+        return functional.called(out if out._storage is not self._storage else movement.clone(out, None),
+                                 "RepeatBackward0")
 
     def sum_to_size(self: Any, *size: Any) -> Any:
         shape = size_args(size)
@@ -232,9 +239,9 @@ class _Methods:
         return (dispatch.cast_array(a, self.dtype, dtypes.float32) if self.dtype.is_half else a).tolist()
 
     def numpy(self: Any, *, force: bool = False) -> np.ndarray:
+        a = self.concrete(".numpy()").view()        # an object of its own: its shape may be assigned
         if force:
-            return self.detach().concrete(".numpy()")
-        a = self.concrete(".numpy()")
+            return a
         if self._needs:
             raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() "
                                "instead.")
@@ -283,7 +290,7 @@ class _Methods:
         return bool(functional.any(pointwise.eq(self, value)))
 
     def __format__(self: Any, spec: str) -> str:
-        return format(self.item(), spec) if self.ndim == 0 and spec else format(repr(self), spec)
+        return format(self.item(), spec) if self.ndim == 0 else format(repr(self), spec)
 
     def __repr__(self: Any, *, tensor_contents: Any = None) -> str:
         if STATE.tracer is not None:
@@ -371,6 +378,12 @@ class _Methods:
         return alias(self)
 
     def detach_(self: Any) -> Any:
+        if self._base is not None:
+            raise RuntimeError("Can't detach views in-place. Use detach() instead. If you are using "
+                               "DistributedDataParallel (DDP) for training, and gradient_as_bucket_view is set as "
+                               "True, gradients are views of DDP buckets, and hence detach_() cannot be called "
+                               "on these gradients. To fix this error, please refer to the Optimizer.zero_grad() "
+                               "function in torch/optim/optimizer.py as the solution.")
         self._fn, self._needs = None, False
         return self
 
@@ -389,6 +402,7 @@ class _Methods:
         def keep(g: Any) -> None:
             old = self._grad
             self._grad = g if old is None else old + g
+        keep.last = True        # type: ignore[attr-defined]  (after the hooks that change the gradient)
         tape.register_tensor_hook(self, keep)
 
     @property
@@ -454,13 +468,19 @@ class _Methods:
         return _overwrite(self, src)
 
     def fill_(self: Any, value: Any) -> Any:
+        if 0 in self.stride() and STATE.tracer is None:     # one value fits an expanded tensor
+            base = self.as_strided([1 if s == 0 else n for n, s in zip(self.shape, self.stride(), strict=True)],
+                                   self.stride(), self.storage_offset())
+            if base.shape != self.shape:
+                base.fill_(value)
+                return self
         if isinstance(value, Tensor) and value.ndim:
             raise RuntimeError("fill_ only supports 0-dimension value tensor but got tensor with "
                                f"{value.ndim} dimensions.")
         return _overwrite(self, value)
 
     def zero_(self: Any) -> Any:
-        return _overwrite(self, 0)
+        return self.fill_(0)
 
     def index_fill_(self: Any, dim: int, index: Any, value: Any) -> Any:
         key = (slice(None),) * dim_index(dim, self.ndim) + (index,)
@@ -514,6 +534,21 @@ class _Methods:
     def unsqueeze_(self: Any, dim: int) -> Any:
         return _reshape_in_place(self, functional.unsqueeze(self, dim))
 
+    def resize_(self: Any, *sizes: Any, memory_format: Any = None) -> Any:
+        """Another shape over the same memory, or over new memory that starts with the old values."""
+        shape = size_of(sizes)
+        n = int(np.prod(shape, dtype=np.int64))
+        if self._needs:
+            raise RuntimeError("cannot resize variables that require grad")
+        flat = self.concrete("resize_()").reshape(-1)
+        if n > flat.size or not self.is_contiguous():
+            new = creation.empty(n, dtype=self.dtype)
+            new._array[:min(n, flat.size)] = flat[:n]
+            self._storage, flat = new._storage, new._array
+        self._array = flat[:n].reshape(shape)
+        self._storage.version += 1
+        return self
+
     def t_(self: Any) -> Any:
         return _reshape_in_place(self, functional.t(self))
 
@@ -532,13 +567,14 @@ class _Methods:
         if STATE.tracer is not None:
             STATE.tracer.refuse("deepcopy of a tensor while compiling", "use clone()")
         key = ("storage", id(self._storage))
-        new = memo.get(key)
-        if new is None:
-            new = memo[key] = (self._storage, wrap(movement._restride_kernel(self._array, None), self.dtype),
-                               self._array)
-        out = alias(new[1])
-        if new[2] is not self._array:       # another view of memory that was copied before
-            out = alias(wrap(movement._restride_kernel(self._array, None), self.dtype))
+        copied = memo.get(key)
+        if copied is None:
+            whole: Any = self._storage.value
+            strides = tuple(s // whole.itemsize for s in whole.strides)
+            copied = memo[key] = Storage(movement._restride_kernel(whole, strides))
+            memo[id(copied)] = self._storage            # keeps the key alive
+        out = _window(copied, self.dtype, tuple(self.shape), self.stride(),
+                      address(self._array) - address(self._storage.value))
         out.__class__ = self.__class__
         out._needs = self._needs
         memo[id(self)] = out
@@ -551,9 +587,16 @@ class _Methods:
 
     def __reduce_ex__(self: Any, protocol: Any) -> tuple:
         extra = {k: v for k, v in self.__dict__.items() if not k.startswith("_")}
-        a = np.ascontiguousarray(self.concrete("pickling a tensor")).reshape(self.shape)
-        raw = a.view(np.uint16) if self.dtype is dtypes.bfloat16 else a
-        return (_rebuild, (self.__class__, raw, self.dtype, self._needs and self.grad_fn is None, extra))
+        a = self.concrete("pickling a tensor")
+        whole = self._storage.value
+        strides = tuple(s // whole.itemsize for s in whole.strides)
+        storage, at = self._storage, address(a) - address(whole)
+        if whole.dtype != a.dtype or 2 * a.nbytes < whole.nbytes or not is_dense(whole.shape, strides):
+            dense = movement._restride_kernel(a, None)      # a window of much larger memory goes alone
+            storage, at, a = Storage(dense), 0, dense
+        elements = tuple(s // a.itemsize for s in a.strides) if a.size else self.stride()
+        return (_rebuild, (self.__class__, storage, self.dtype, a.shape, elements, at,
+                           self._needs and self.grad_fn is None, extra))
 
     def clone_preserving(self: Any) -> Any:
         return movement.clone(self, None)
@@ -566,11 +609,23 @@ class _Methods:
         return self
 
 
-def _rebuild(cls: type, a: np.ndarray, dtype: DType, needs: bool, extra: dict) -> Any:
-    t = wrap(a.view(dtype.np) if dtype is dtypes.bfloat16 else a, dtype)
-    out: Any = t
+def _window(storage: Storage, dtype: DType, shape: tuple, strides: tuple, at: int) -> Tensor:
+    """A tensor over storage's memory: strides in elements, the start in bytes from the storage's value."""
+    whole: Any = storage.value
+    if whole.dtype != dtype.np:
+        whole = whole.view(dtype.np)
+    size = dtype.itemsize
+    a = movement.strided(whole, shape, tuple(s * size for s in strides), at) if 0 not in shape else \
+        np.empty(shape, dtype.np)
+    t = wrap(a, dtype)
+    t._storage = storage
+    return t
+
+
+def _rebuild(cls: type, storage: Storage, dtype: DType, shape: tuple, strides: tuple, at: int, needs: bool,
+             extra: dict) -> Any:
+    out: Any = _window(storage, dtype, shape, strides, at)
     if cls is not Tensor:
-        out = alias(t)
         out.__class__ = cls
     out._needs = needs
     out.__dict__.update(extra)
@@ -634,6 +689,23 @@ def _cast_method(name: str, d: DType) -> Callable:
     return method
 
 
+def _invert(self: Tensor) -> Tensor:
+    if self.dtype.category > dtypes.INT:
+        raise TypeError("~ (operator.invert) is only implemented on integer and Boolean-type tensors")
+    return functional.bitwise_not(self)         # type: ignore[attr-defined]
+
+
+def _construct(cls: Any, *args: Any, device: Any = None) -> Any:
+    """torch.Tensor(...): data as the default dtype, or uninitialised memory of a size."""
+    if cls is not Tensor or device is not None and not args:
+        return object.__new__(cls)
+    if len(args) == 1 and isinstance(args[0], Tensor):
+        return alias(args[0])
+    if len(args) == 1 and not isinstance(args[0], (int, np.integer)) and type(args[0]).__name__ != "Size":
+        return creation.tensor(args[0], dtype=dtypes.get_default_dtype())
+    return creation.empty(*args) if args else creation.empty(0)
+
+
 def attach() -> None:
     """Puts everything onto Tensor; called once by the package."""
     for name in METHODS:
@@ -651,7 +723,7 @@ def attach() -> None:
     Tensor.__ne__ = _equality(pointwise.ne, True)           # type: ignore[method-assign, assignment]
     methods: dict[str, Any] = {
         "__neg__": functional.neg, "__pos__": lambda self: self, "__abs__": functional.abs,     # type: ignore
-        "__invert__": functional.bitwise_not, "__getitem__": indexing.getitem,                  # type: ignore
+        "__invert__": _invert, "__getitem__": indexing.getitem,                  # type: ignore
         "__setitem__": indexing.setitem, "__array_priority__": 1000}
     methods.update({k: v for k, v in vars(_Methods).items()
                     if k not in ("__module__", "__dict__", "__weakref__", "__doc__", "__annotations__",
@@ -663,6 +735,7 @@ def attach() -> None:
         methods[name] = _cast_method(name, d)
     for name, value in methods.items():
         setattr(Tensor, name, value)
+    Tensor.__new__ = _construct             # type: ignore[method-assign, assignment]
 
 
 attach()

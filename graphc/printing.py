@@ -59,7 +59,6 @@ class _Formatter:
             return
         finite = flat[np.isfinite(flat) & (flat != 0)]
         if finite.size == 0:
-            self._fit(flat)
             return
         v = np.abs(finite.astype(np.float64))
         high, low = float(v.max()), float(v.min())
@@ -73,9 +72,10 @@ class _Formatter:
         elif self.int_mode and not high > 1.0e8 and not high / low > 1000.0:
             self.sci = False
         self.precision = p
-        self._fit(flat)
+        self._fit(finite)
 
     def _fit(self, flat: np.ndarray) -> None:
+        # the width is that of the finite values other than zero, as in PyTorch
         self.width = max([len(self.one(v)) for v in flat.tolist()], default=1)
 
     def one(self, v: Any) -> str:
@@ -154,7 +154,7 @@ def tensor_repr(x: Tensor) -> str:
         body = numbers(x, len(prefix))
     fn = x.grad_fn
     if fn is not None:
-        suffixes.append(f"grad_fn=<{fn.name()}>")
+        suffixes.append(f"grad_fn=<{type(fn).__name__}>")
     elif x._needs:
         suffixes.append("requires_grad=True")
     out = prefix + body

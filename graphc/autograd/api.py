@@ -20,7 +20,7 @@ def _start(outputs: tuple, grads: tuple) -> list:
     out = []
     for i, t in enumerate(outputs):
         g = grads[i] if i < len(grads) else None
-        if not t._needs:
+        if not t.requires_grad:
             raise RuntimeError(f"element {i} of tensors does not require grad and does not have a grad_fn")
         if g is None:
             if t.numel() != 1:
@@ -45,7 +45,7 @@ def backward(tensors: Any, grad_tensors: Any = None, retain_graph: bool | None =
         outs = _tuple(tensors)
         chosen = None if inputs is None else _tuple(inputs)
         if chosen is not None and not chosen:
-            raise RuntimeError("'inputs' argument to backward() cannot be empty")
+            raise RuntimeError("`inputs` argument to `backward()` cannot be empty.")
         grads = _start(outs, _tuple(grad_tensors))
         keep = create_graph if retain_graph is None else retain_graph
         found = tape.run_backward(outs, grads, retain_graph=keep, create_graph=create_graph, inputs=chosen)
@@ -69,7 +69,7 @@ def grad(outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool
     try:
         outs, ins = _tuple(outputs), _tuple(inputs)
         for t in ins:
-            if not t._needs:
+            if not t.requires_grad:
                 raise RuntimeError("One of the differentiated Tensors does not require grad")
         start = _start(outs, _tuple(grad_outputs))
         keep = create_graph if retain_graph is None else retain_graph
@@ -84,6 +84,11 @@ def grad(outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool
         return tuple(found)
     except (RuntimeError, TypeError, IndexError, ValueError) as e:
         raise with_user_line(e)
+
+
+def is_anomaly_enabled() -> bool:
+    """Whether anomaly mode is on."""
+    return tape.anomaly[0]
 
 
 class set_detect_anomaly:

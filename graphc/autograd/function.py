@@ -48,12 +48,7 @@ class FunctionCtx:
             raise RuntimeError(_FREED_TEXT)
         for t, version in zip(self._saved, self._versions, strict=False):
             if isinstance(t, Tensor) and t._storage.version != version:
-                raise RuntimeError(
-                    "one of the variables needed for gradient computation has been modified by an inplace "
-                    f"operation: [torch.{t.dtype.title}Tensor {list(t.shape)}] is at version "
-                    f"{t._storage.version}; expected version {version} instead. Hint: enable anomaly detection "
-                    "to find the operation that failed to compute its gradient, with "
-                    "torch.autograd.set_detect_anomaly(True).")
+                raise RuntimeError(tape.modified(t, version))
         return self._saved
 
 
@@ -119,7 +114,8 @@ class Function:
     def apply(cls, *args: Any, **kwargs: Any) -> Any:
         """Runs forward without recording it and puts one entry on the tape."""
         ctx = FunctionCtx()
-        ctx.needs_input_grad = tuple(isinstance(a, Tensor) and a._needs for a in args)
+        ctx.needs_input_grad = tuple(isinstance(a, Tensor) and a.requires_grad
+                                     for a in (*args, *kwargs.values()))
         needs = STATE.grad and any(ctx.needs_input_grad)
         with no_grad():
             if cls.setup_context is not None:
@@ -131,6 +127,10 @@ class Function:
         # forward may return an input: it gets a history of its own unless marked dirty
         outs = tuple(alias(o) if isinstance(o, Tensor) and not any(o is d for d in ctx._dirty)
                      and any(o is a for a in args) else o for o in outs)
+        for t in ctx._dirty:
+            if needs and t._needs and t.grad_fn is None:
+                raise RuntimeError("a leaf Variable that requires grad has been used in an in-place operation.")
+            t._storage.version += 1
         ctx._versions = tuple(t._storage.version if isinstance(t, Tensor) else 0 for t in ctx._saved)
         if needs:
             _record(cls, ctx, args, outs)

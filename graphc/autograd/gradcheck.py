@@ -54,7 +54,7 @@ def gradcheck(func: Callable, inputs: Any, *, eps: float = 1e-6, atol: float = 1
     args = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
     active = [i for i, t in enumerate(args) if isinstance(t, Tensor) and t.requires_grad]
     if not active:
-        raise ValueError("gradcheck expects at least one input tensor to require gradient, but none of the them "
+        raise ValueError("gradcheck expects at least one input tensor to require gradient, but none of them "
                          "have requires_grad=True.")
     args = tuple(a.detach().contiguous().clone().requires_grad_() if i in active else a    # type: ignore
                  for i, a in enumerate(args))

@@ -146,6 +146,13 @@ def of_number(x: Any) -> DType:
     return _default
 
 
+def c_name(d: DType) -> str:
+    """The C++ type as PyTorch's newer errors spell it (`long int`)."""
+    return {"int64": "long int", "int16": "short int", "float16": "c10::Half", "bfloat16": "c10::BFloat16",
+            "float32": "float", "float64": "double", "int32": "int", "int8": "signed char",
+            "uint8": "unsigned char", "bool": "bool"}.get(d.name, d.name)
+
+
 _PROMOTED: dict[tuple[DType, DType], DType] = {}
 
 

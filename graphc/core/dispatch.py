@@ -20,6 +20,7 @@ from ..ir.op import Op
 from ..ir.types import broadcast_shapes, pointwise_strides
 from . import tape
 from .modes import STATE
+from .storage import INFERENCE, TRACKED
 from .tensor import Tensor, view_of, wrap
 
 _NUMBERS = (int, float, bool, complex)
@@ -33,7 +34,7 @@ def apply(op: Op, inputs: tuple, attrs: tuple = ()) -> Any:
     needs = False
     if STATE.grad:
         for t in inputs:
-            if isinstance(t, Tensor) and t._needs:
+            if isinstance(t, Tensor) and (t._needs or t._storage.flags & TRACKED and t.requires_grad):
                 needs = True
                 break
     try:
@@ -57,10 +58,21 @@ def apply(op: Op, inputs: tuple, attrs: tuple = ()) -> Any:
         raise with_user_line(e) from None
     if needs and op.vjp is not None:
         tape.record(op, inputs, attrs, out)
+    elif not STATE.grad:
+        _made_without_grad(op, out)
+    return out
+
+
+def _made_without_grad(op: Op, out: Any) -> None:
+    """Marks views and inference tensors: later in-place writes to them are refused."""
+    if op.view:
+        for t in out if type(out) is tuple else (out,):
+            if t._base is not None:
+                t._no_grad_view = True
     elif STATE.inference:
         for t in out if type(out) is tuple else (out,):
-            t._inference = True
-    return out
+            if t is not None:
+                t._storage.flags |= INFERENCE
 
 
 op_module.APPLY[:] = [apply]
@@ -169,7 +181,7 @@ def run_pointwise(op: Op, inputs: tuple, attrs: tuple, out: np.ndarray | None = 
                 else:
                     a = cast_array(a, t.dtype, plan.inputs[i].compute)
         else:
-            a = number_array(t, plan.inputs[i])
+            a = operand_array(t, plan.inputs[i])
         arrays.append(a)
         i += 1
     try:
@@ -204,12 +216,24 @@ def _result_array(arrays: list, d: DType) -> np.ndarray:
     return np.empty([shape[i] for i in order], d.np).transpose(inverse)
 
 
+def operand_array(x: Any, d: DType) -> Any:
+    """number_array for an operand of arithmetic: integers wrap around in narrow dtypes, as in PyTorch."""
+    if d.category == dtypes.INT and d.itemsize < 8:
+        bits = 8 * d.itemsize
+        x = int(x) & ((1 << bits) - 1)
+        if d.is_signed and x >> (bits - 1):
+            x -= 1 << bits
+    return number_array(x, d)
+
+
 def number_array(x: Any, d: DType) -> Any:
     """A Python number as a numpy scalar of dtype d; half types round first, then widen to float32."""
     if d.category == dtypes.INT:
         info = np.iinfo(d.np)
         x = int(x)
         if not info.min <= x <= info.max:
+            if d is dtypes.int64:
+                raise RuntimeError("Overflow when unpacking long long")
             raise RuntimeError(f"value cannot be converted to type {d.ctype} without overflow")
         return d.np.type(x)
     if d.is_half:

@@ -15,22 +15,33 @@ from ..ir import op as op_module
 from ..ir.op import Op
 from . import dispatch, tape
 from .modes import STATE
+from .storage import TRACKED
 from .tensor import Tensor, alias, wrap
+
+
+_MULTIPLE = ("This view is the output of a function that returns multiple views. Such functions do not allow the "
+             "output views to be modified inplace. You should replace the inplace operation by an out-of-place "
+             "one.")
+_AMBIGUOUS = ("Given that this use case is ambiguous and error-prone, it is forbidden. You can clarify your code "
+              "by moving both the view and the inplace either both inside the no_grad block (if you don't want "
+              "the inplace to be tracked) or both outside (if you want the inplace to be tracked).")
 
 
 def check_inplace(t: Tensor) -> None:
     """Raises PyTorch's errors for targets that may not be written."""
-    if STATE.grad and t._needs:
-        if t._base is not None and t._base._needs and t._base.grad_fn is None:
+    base = t._base
+    if STATE.grad and (t.requires_grad or base is not None and base._needs):
+        if t._no_grad_view:
+            raise RuntimeError("A view was created in no_grad mode and is being modified inplace with grad mode "
+                               "enabled. " + (_MULTIPLE if t._multi_view else _AMBIGUOUS))
+        if base is not None and base._needs and base.grad_fn is None:
             raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place "
                                "operation.")
         if t.grad_fn is None:
             raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
-    if t._multi_view and STATE.grad and t._needs:
-        raise RuntimeError(f"Output {t._output_nr} of {t._multi_view} is a view and is being modified "
-                           "inplace. This view is the output of a function that returns multiple views. "
-                           "Such functions do not allow the output views to be modified inplace. You should "
-                           "replace the inplace operation by an out-of-place one.")
+        if t._multi_view:
+            what, nr = t._multi_view
+            raise RuntimeError(f"Output {nr} of {what} is a view and is being modified inplace. " + _MULTIPLE)
     if t._inference and not STATE.inference:
         raise RuntimeError("Inplace update to inference tensor outside InferenceMode is not allowed.You can "
                            "make a clone to get a normal tensor before doing inplace update.See "
@@ -116,6 +127,7 @@ def rebase(target: Tensor, value: Tensor) -> None:
     if base is None:
         target._fn, target._output_nr = value._fn, value._output_nr
         target._needs = value._needs
+        target._storage.flags |= TRACKED
         target._rebased += 1
         return
     t, b = target.type_, base.type_
@@ -128,12 +140,17 @@ def rebase(target: Tensor, value: Tensor) -> None:
         tape.record(scatter, (old, value), geometry, out, class_name="CopySlices",
                     types=(b, value.type_))
         base._fn, base._output_nr, base._needs = out._fn, 0, True
+        base._storage.flags |= TRACKED
     base._rebased += 1
 
 
 def regenerate(view: Tensor) -> None:
     """Gives a view the history it has after its base was rewritten: a strided window of the base."""
     base: Any = view._base
+    if view._multi_view and base._needs:
+        what, nr = view._multi_view
+        raise RuntimeError(f"Output {nr} of {what} is a view and its base or another view of its base has been "
+                           "modified inplace. " + _MULTIPLE)
     view._rebase_seen = base._rebased
     if not base._needs:
         view._fn = None

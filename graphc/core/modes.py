@@ -98,6 +98,9 @@ class enable_grad(no_grad):
 class set_grad_enabled(_Mode):
     """Sets gradient recording at once; as a context manager it is restored at the end."""
 
+    def __repr__(self) -> str:
+        return f"torch.autograd.grad_mode.set_grad_enabled(mode={self.mode})"
+
     def __init__(self, mode: bool) -> None:
         super().__init__()
         self.mode = bool(mode)

@@ -16,6 +16,7 @@ from ..base.errors import Origin, user_origin
 from ..ir.op import Op, Rule
 from ..ir.types import TensorType
 from .modes import STATE
+from .storage import TRACKED
 from .tensor import Tensor, alias, set_grad
 
 _COUNTER = itertools.count(1)
@@ -46,7 +47,8 @@ class TapeEntry:
     metadata: dict | None
 
     def name(self) -> str:
-        return type(self).__name__
+        name = type(self).__name__
+        return "torch::autograd::" + name if name in ("CopySlices", "CopyBackwards") else name
 
     @property
     def next_functions(self) -> tuple:
@@ -118,15 +120,7 @@ class TapeEntry:
         if packed is not None:
             t = packed()
         elif isinstance(t, Tensor) and t._storage.version != version:
-            kind = "torch." + t.dtype.title + "Tensor"
-            producer = (t.grad_fn.name() if t.grad_fn is not None else
-                        self.name() if read[0] == "out" else "")
-            what = f", which is output {t._output_nr} of {producer}," if producer else ""
-            raise RuntimeError(
-                "one of the variables needed for gradient computation has been modified by an inplace "
-                f"operation: [{kind} {list(t.shape)}]{what} is at version {t._storage.version}; expected "
-                f"version {version} instead. Hint: enable anomaly detection to find the operation that "
-                "failed to compute its gradient, with torch.autograd.set_detect_anomaly(True).")
+            raise RuntimeError(modified(t, version, self if read[0] == "out" else None))
         if read[0] == "out" and STATE.grad:
             again = alias(t, True)
             again._fn, again._output_nr = self, read[1]
@@ -139,6 +133,23 @@ class TapeEntry:
             self.saved = _FREED
 
 
+def modified(t: Tensor, version: int, producer: Any = None) -> str:
+    """The text for a saved tensor whose memory was written since."""
+    fn = t._fn if producer is None else producer
+    what = f", which is output {t._output_nr} of {short_name(fn.name())}," if fn is not None else ""
+    return ("one of the variables needed for gradient computation has been modified by an inplace "
+            f"operation: [torch.{t.dtype.title}Tensor {list(t.shape)}]{what} is at version "
+            f"{t._storage.version}; expected version {version} instead. Hint: enable anomaly detection to find "
+            "the operation that failed to compute its gradient, with "
+            "torch.autograd.set_detect_anomaly(True, check_nan=False).")
+
+
+def short_name(name: str) -> str:
+    """An entry's class name as errors show it: AddBackward0 -> Add."""
+    head, mark, number = name.rpartition("Backward")
+    return head if mark and (number.isdigit() or not number) else name
+
+
 class AccumulateGrad:
     """What `next_functions` shows for a leaf."""
 
@@ -148,7 +159,7 @@ class AccumulateGrad:
         self.variable = variable
 
     def name(self) -> str:
-        return "AccumulateGrad"
+        return "torch::autograd::AccumulateGrad"
 
     @property
     def next_functions(self) -> tuple:
@@ -188,7 +199,7 @@ def entry_class(name: str) -> type:
     """The TapeEntry subclass shown under that name."""
     cls = _CLASSES.get(name)
     if cls is None:
-        cls = _CLASSES[name] = type(name, (TapeEntry,), {"__slots__": ()})
+        cls = _CLASSES[name] = type(name, (TapeEntry,), {"__slots__": (), "__module__": "builtins"})
     return cls
 
 
@@ -198,7 +209,7 @@ saved_hooks: list[tuple] = []       # saved_tensors_hooks: (pack, unpack), inner
 
 def edge_of(t: Any) -> Any:
     """Where the gradient of t goes: (entry, output number), (leaf, 0), or None."""
-    if not isinstance(t, Tensor) or not t._needs:
+    if not isinstance(t, Tensor) or not (t._needs or t._storage.flags & TRACKED and t.requires_grad):
         return None
     fn = t._fn if t._base is None else t.grad_fn
     return (t, 0) if fn is None else (fn, t._output_nr)
@@ -228,8 +239,6 @@ def record(op: Op, inputs: tuple, attrs: tuple, out: Any, class_name: str = "",
             t._fn, t._needs = entry, True
             if j:
                 t._output_nr = j
-            if op.view and len(outs) > 1:
-                t._multi_view = op.name.capitalize() + "Backward0"
 
 
 def _save(op: Op, entry: TapeEntry, inputs: tuple, outs: tuple, types: tuple | None) -> tuple:
@@ -509,7 +518,8 @@ def _is_fresh(g: Tensor, results: Sequence, grads: list) -> bool:
 def _run_pre_hooks(entry: TapeEntry, grads: list) -> list:
     grads = list(grads)
     for nr, hooks in entry.pre_hooks.items():
-        for hook in list(hooks.values()):
+        # what keeps .grad of a non-leaf sees the final gradient
+        for hook in sorted(hooks.values(), key=lambda h: getattr(h, "last", False)):
             if nr == "all":
                 replaced = hook(tuple(grads))
                 if replaced is not None:
@@ -524,8 +534,10 @@ def _run_pre_hooks(entry: TapeEntry, grads: list) -> list:
 def _check_nan(entry: TapeEntry, results: Sequence) -> None:
     for i, g in enumerate(results):
         if g is not None and g.dtype.is_floating_point and bool(g.isnan().any()):
-            where = f" Forward call: {entry.origin.describe()}" if isinstance(entry.origin, Origin) else ""
-            raise RuntimeError(f"Function '{entry.name()}' returned nan values in its {i}th output.{where}")
+            e = RuntimeError(f"Function '{entry.name()}' returned nan values in its {i}th output.")
+            if isinstance(entry.origin, Origin):
+                e.add_note(f"forward call: {entry.origin.describe()}")
+            raise e
 
 
 def register_tensor_hook(t: Tensor, hook: Any) -> HookHandle:

@@ -13,9 +13,9 @@ import numpy as np
 
 from ..base.dtypes import DType, from_numpy_dtype
 from ..base.errors import CaptureBreak
-from ..ir.types import TensorType
+from ..ir.types import TensorType, contiguous_strides
 from .modes import STATE
-from .storage import Storage
+from .storage import INFERENCE, Storage
 
 
 class Size(tuple):
@@ -66,8 +66,8 @@ class Tensor:
     _trace: Any = None              # the tracer's own record
     _rebased: int = 0               # how often in-place writes to views rewrote the history
     _rebase_seen: int = 0
-    _multi_view: str = ""           # op name, for views that come several at once
-    _inference: bool = False
+    _multi_view: Any = None         # (op, number) of a view that came with others
+    _no_grad_view: bool = False     # a view taken while gradients were off
     _offset: int = 0                # storage offset while traced
     _regenerate: Any                # attached by core.inplace
 
@@ -112,7 +112,9 @@ class Tensor:
         if a is None:
             return self._meta
         size = a.itemsize
-        return TensorType(a.shape, self.dtype, tuple(s // size for s in a.strides))
+        if not a.size:
+            return TensorType(a.shape, self.dtype, contiguous_strides(a.shape))
+        return TensorType(a.shape, self.dtype, tuple([s // size for s in a.strides]))
 
     def stride(self, dim: int | None = None) -> Any:
         st = self.type_.strides
@@ -133,7 +135,13 @@ class Tensor:
 
     @property
     def requires_grad(self) -> bool:
+        if self._base is not None and self._rebase_seen != self._base._rebased:
+            self._regenerate()
         return self._needs
+
+    @property
+    def _inference(self) -> bool:
+        return self._storage.flags & INFERENCE != 0
 
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
@@ -148,7 +156,7 @@ class Tensor:
                                "use a computed variable in a subgraph that doesn't require differentiation "
                                "use var_no_grad = var.detach().")
         if requires_grad and not (self.dtype.is_floating_point or self.dtype.is_complex):
-            raise RuntimeError("only Tensors of floating point and complex dtype can require gradients")
+            raise RuntimeError("only Tensors of floating point dtype can require gradients")
         if requires_grad and self._inference and not STATE.inference:
             raise RuntimeError("Setting requires_grad=True on inference tensor outside InferenceMode is "
                                "not allowed.")
@@ -184,6 +192,8 @@ class Tensor:
 
     @property
     def _version(self) -> int:
+        if self._inference:
+            raise RuntimeError("Inference tensors do not track version counter.")
         return self._storage.version
 
     def concrete(self, what: str) -> np.ndarray:
@@ -212,14 +222,17 @@ def set_grad(t: Tensor, value: Any) -> None:
 
 def _check_grad(t: Tensor, g: Any) -> None:
     if not isinstance(g, Tensor):
-        raise TypeError(f"assigned grad expected to be a Tensor or None but got grad of type {type(g)}")
+        raise TypeError("assigned grad expected to be a Tensor or None but got grad of type "
+                        f"{type(g).__name__}")
     if g is t:
         raise RuntimeError("can't assign Variable as its own grad")
     if g.dtype is not t.dtype:
         raise RuntimeError(f"attempting to assign a gradient with dtype '{type_word(g.dtype)}' to a tensor "
-                           f"with dtype '{type_word(t.dtype)}'. The gradient must match the tensor's dtype "
-                           "by default. You can set the tensor's grad_dtype attribute to None to allow any "
-                           "dtype, or to a specific dtype to require that dtype.")
+                           f"with grad_dtype '{t.dtype.title}'. The gradient must match the tensor's "
+                           "grad_dtype (defaults to the tensor's dtype). You can set the tensor's grad_dtype "
+                           "attribute with a specific dtype, or None to allow any dtype. Set grad_dtype with "
+                           "caution. Diverging the dtypes of a tensor and its gradient may break downstream "
+                           "systems that assume they match.")
     if g.shape != t.shape:
         raise RuntimeError(f"attempting to assign a gradient of size '{list(g.shape)}' to a tensor of size "
                            f"'{list(t.shape)}'. Please ensure that the gradient and the tensor are the "

@@ -51,7 +51,8 @@ class Make:
 class Rule:
     """One VJP with what it reads, in call order, for each parameter of `fn`: ("g",) or ("gs",) cotangents,
     ("needs",), ("in", i), ("out", j), ("attr", i), ("type", i), and for variadic ops ("all", i) and
-    ("types", i): the tuple of all inputs, or of their types, from input i on."""
+    ("types", i): the tuple of all inputs, or of their types, from input i on (a parameter
+    `tensors_from2` reads the inputs from the third on)."""
 
     fn: Callable
     reads: tuple
@@ -120,8 +121,8 @@ class Op:
         for p in inspect.signature(fn).parameters:
             if p in ("g", "gs", "needs"):
                 reads.append((p,))
-            elif self.variadic and p == names[-1]:
-                reads.append(("all", len(names) - 1))
+            elif self.variadic and p.split("_from")[0] == names[-1]:
+                reads.append(("all", len(names) - 1 + int(p.split("_from")[1] if "_from" in p else 0)))
             elif self.variadic and p == names[-1] + "_type":
                 reads.append(("types", len(names) - 1))
             elif p.endswith("_type") and p[:-5] in names:
@@ -140,7 +141,7 @@ class Op:
         rules = self.vjp if isinstance(self.vjp, tuple) else (self.vjp,)
         reads = {r for rule in rules if rule is not None for r in rule.reads}
         if any(r[0] == "all" for r in reads):
-            return frozenset(range(64)), frozenset()
+            return frozenset(range(min(r[1] for r in reads if r[0] == "all"), 64)), frozenset()
         return (frozenset(r[1] for r in reads if r[0] == "in"),
                 frozenset(r[1] for r in reads if r[0] == "out"))
 

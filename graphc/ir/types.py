@@ -211,7 +211,8 @@ def dims_tuple(dim: Any, ndim: int) -> tuple[int, ...]:
     if dim is None:
         return tuple(range(ndim))
     if isinstance(dim, int):
-        return (dim_index(dim, ndim),) if ndim else ()
+        at = dim_index(dim, ndim)
+        return (at,) if ndim else ()
     dims = [dim_index(int(d), ndim) for d in dim]
     if not dims:
         return tuple(range(ndim))

@@ -224,7 +224,7 @@ def cat(tensors: Any, dim: int = 0) -> Tensor:
     from .pointwise import cast
     tensors = list(tensors)
     if not tensors:
-        raise ValueError("expected a non-empty list of Tensors")
+        raise ValueError("torch.cat(): expected a non-empty list of Tensors")
     for i, t in enumerate(tensors):
         if not isinstance(t, Tensor):
             raise TypeError(f"expected Tensor as element {i} in argument 0, but got {type(t).__name__}")
@@ -270,13 +270,14 @@ pad_constant = gather_op(
 
 # ---------------------------------------------------------------- indexing by data
 
-def _check_index(index: np.ndarray, n: int, dim: int | None = None, negative: bool = False) -> None:
-    """IndexError for an index outside of [0, n), or [-n, n); names the axis when dim is given."""
+def _check_index(index: np.ndarray, n: int, dim: int | None = None, negative: bool = False,
+                 error: type = IndexError) -> None:
+    """An error for an index outside of [0, n), or [-n, n); names the axis when dim is given."""
     if index.size and (int(index.max()) >= n or int(index.min()) < (-n if negative else 0)):
         if dim is None:
             raise IndexError("index out of range in self")
         bad = int(index[(index < (-n if negative else 0)) | (index >= n)].flat[0])
-        raise IndexError(f"index {bad} is out of bounds for dimension {dim} with size {n}")
+        raise error(f"index {bad} is out of bounds for dimension {dim} with size {n}")
 
 
 def _embedding_infer(weight: TensorType, index: TensorType) -> TensorType:
@@ -350,7 +351,7 @@ def _gather_kernel(a: np.ndarray, index: np.ndarray, dim: int) -> np.ndarray:
     _gather_infer(TensorType(a.shape, dtypes.float32, ()), TensorType(index.shape, dtypes.int64, ()), dim)
     if a.ndim == 0:
         return np.broadcast_to(a, index.shape).copy()
-    _check_index(index, a.shape[dim], dim)
+    _check_index(index, a.shape[dim], dim, error=RuntimeError)
     return np.ascontiguousarray(a[_along(index, dim)])
 
 
@@ -371,13 +372,13 @@ gather = gather_op(
     samples=lambda: [Sample((Make((3, 4)), Make((3, 2), "int64", 0, 4)), {"dim": 1}),
                      Sample((Make((3, 4)), Make((5, 4), "int64", 0, 3)), {"dim": 0}),
                      Sample((Make((3, 4)), Make((2, 2), "int64", values=[0, 1, 4, 0])), {"dim": 1}, grad=False,
-                            error=(IndexError, "index 4 is out of bounds for dimension 1 with size 4"))])
+                            error=(RuntimeError, "index 4 is out of bounds for dimension 1 with size 4"))])
 
 
 def _at(op: Any) -> Any:
     def kernel(base: np.ndarray, index: np.ndarray, src: np.ndarray, dim: int) -> np.ndarray:
         out = np.array(base, order="C")
-        _check_index(index, out.shape[dim], dim)
+        _check_index(index, out.shape[dim], dim, error=RuntimeError)
         src = src[tuple(slice(0, n) for n in index.shape)]
         if op is None:
             out[_along(index, dim)] = src
@@ -471,9 +472,9 @@ def _index_lower(ix: list, loads: list, types: list) -> Any:
     return loads[0]([*_index_coords(ix, loads, types, 1), *ix[k:]])
 
 
-def _index_gradient(g: Tensor, tensors_type: tuple, tensors: tuple, needs: tuple) -> tuple:
+def _index_gradient(g: Tensor, tensors_type: tuple, tensors_from1: tuple, needs: tuple) -> tuple:
     base = g.new_zeros(tuple(tensors_type[0].shape))
-    return (index_add_at((base, g, *tensors[1:])),) + (None,) * (len(needs) - 1)
+    return (index_add_at((base, g, *tensors_from1)),) + (None,) * (len(needs) - 1)
 
 
 _IX = Make((4,), "int64", values=[0, 2, -1, 2])
@@ -521,8 +522,8 @@ index_add_at = scatter("index_put_accumulate", _put(np.add),
 
 
 def _put_gradient(accumulate: bool) -> Any:
-    def gradient(g: Tensor, tensors: tuple, tensors_type: tuple, needs: tuple) -> tuple:
-        places = tensors[2:]
+    def gradient(g: Tensor, tensors_from2: tuple, tensors_type: tuple, needs: tuple) -> tuple:
+        places = tensors_from2
         base = None
         if needs[0]:
             base = g if accumulate else index_put_at((g, g.new_zeros(tuple(tensors_type[1].shape)), *places))

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..core.modes import STATE
 from ..core.tensor import Tensor
 from ..ir.op import Make, Sample, get
 from ..ir.types import (TensorType, contiguous_strides, dim_index, is_dense, numel, pointwise_strides,
@@ -437,7 +438,8 @@ def resolve_shape(shape: tuple, n: Any) -> tuple:
         return shape[:at] + (n // rest,) + shape[at + 1:]
     if any(isinstance(s, int) and s < -1 for s in shape):
         bad = next(s for s in shape if isinstance(s, int) and s < -1)
-        raise RuntimeError(f"invalid shape dimension {bad}")
+        raise RuntimeError(f"invalid shape dimension {bad} at index {list(shape).index(bad)} of shape "
+                           f"{list(shape)}")
     if numel(shape) != n:
         raise RuntimeError(f"shape '{list(shape)}' is invalid for input of size {n}")
     return shape
@@ -450,7 +452,10 @@ def reshape(x: Tensor, shape: tuple) -> Tensor:
     if shape == meta.shape and view_strides(meta.shape, meta.strides, shape) is not None:
         return view(x, shape)
     if view_strides(meta.shape, meta.strides, shape) is None:
-        x = contiguous(x)
+        out = view(contiguous(x), shape)
+        if STATE.tracer is None:
+            out._base = None        # nobody else holds the copy: not a view of anything
+        return out
     return view(x, shape)
 
 

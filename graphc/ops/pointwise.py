@@ -49,7 +49,17 @@ def _sub_rule(keys: tuple) -> Any:
     if d is dtypes.bool_:
         raise RuntimeError("Subtraction, the `-` operator, with two bool tensors is not supported. Use the "
                            "`^` or `logical_xor()` operator instead.")
+    if any(k in (dtypes.bool_, dtypes.bool_.zero_dim, bool) for k in keys):
+        raise RuntimeError("Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying "
+                           "to invert a mask, use the `~` or `logical_not()` operator instead.")
     return (d, d), d
+
+
+def _abs_rule(keys: tuple) -> Any:
+    d = dtypes.result_of_keys(keys)
+    if d is dtypes.bool_:
+        raise NotImplementedError("\"abs_cpu\" not implemented for 'Bool'")
+    return (d,), d
 
 
 def _neg_rule(keys: tuple) -> Any:
@@ -69,7 +79,7 @@ div = pointwise("div", np.true_divide, inputs=_TWO, out="float",
                 vjp=[lambda g, other: g / other, lambda g, input, other: -g * ((input / other) / other)],
                 samples=binary(other_lo=0.5))
 neg = pointwise("neg", np.negative, out=_neg_rule, vjp=[lambda g: -g], samples=unary(dtypes=_BOTH))
-abs = pointwise("abs", np.abs, vjp=[lambda g, input: g * input.sign()], samples=unary(dtypes=_BOTH))
+abs = pointwise("abs", np.abs, out=_abs_rule, vjp=[lambda g, input: g * input.sign()], samples=unary(dtypes=_BOTH))
 sign = pointwise("sign", vjp=[lambda g: g * 0], samples=unary(dtypes=_BOTH, grad=False),
                  doc="-1, 0 or 1; nan gives 0, as PyTorch's sgn on floats does")
 square = pointwise("square", lambda a: np.multiply(a, a), vjp=[lambda g, input: g * (2.0 * input)],

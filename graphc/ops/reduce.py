@@ -197,8 +197,7 @@ def _var_eager() -> Any:
         b, outer, n, inner = kernels.split_axes(a, dims)
         out = library.empty(shape, a.dtype)
         if out.size:
-            code = dtypes.from_numpy_dtype(a.dtype).code
-            library.fn(f"gc_reduce_var_{code}", signature)(
+            kernels.native("reduce", "var", a.dtype, signature)(
                 outer, n, inner, float(correction), library.pointer(b), library.pointer(out), library.null())
         return out
     return run
@@ -223,7 +222,8 @@ logsumexp = composite("logsumexp", _logsumexp_body, inputs=("input",),
 
 def one_dim(dim: int, ndim: int) -> tuple[int, ...]:
     """dims attribute of a reduction over one axis."""
-    return (dim_index(dim, ndim),) if ndim else ()
+    at = dim_index(dim, ndim)
+    return (at,) if ndim else ()
 
 
 def dims_of(x: Tensor, dim: Any) -> tuple[int, ...]:
