@@ -64,6 +64,12 @@ class Lowering:
             k.fallible = any(isinstance(x, (Checked, Require)) for s in k.body for x in exprs_of(s))
         return found
 
+    def pinned(self, g: Group) -> frozenset:
+        """Names of the input buffers that the group overwrites: it reads each element just before it is
+        written, and nowhere else."""
+        return frozenset(p.buffer.name for u in g.units for p in self.places.get(u.node.id, ())
+                         if p.buffer.name in self.updated)
+
     def load(self, node: Node, coords: tuple) -> Expr:
         buffer, strides = self.places[node.id][0]
         return Load(buffer, position(coords, strides))
@@ -275,7 +281,7 @@ class Rows:
         self.current: set[int] = set()
         self.scratch: list[Buffer] = []
         self.waiting: list[Stmt] = []
-        self.pinned = frozenset(low.updated)
+        self.pinned = low.pinned(g)
 
     def kernels(self) -> list[Kernel]:
         if self.pure and any(draws(u) for u in self.g.units):
@@ -435,7 +441,12 @@ class Rows:
             return Load(buffer, position(tuple(coords[d] for d in dims), _row_major(
                 tuple(node.shape[d] for d in dims))))
         if node.id in self.low.places:
-            return self.low.load(node, coords)
+            e = self.low.load(node, coords)
+            if node.id in self.units and isinstance(e, Load):
+                # written by an earlier loop of this row: not to be read before that
+                b = e.buffer
+                return Load(Buffer(b.name, b.dtype, b.count, b.space, frozenset([one_symbol(self.row)])), e.index)
+            return e
         return None
 
     def _values(self) -> Values:
@@ -651,7 +662,7 @@ class Columns(Rows):
         self.rank = g.rank
         self.temps, self.row_values, self.current, self.scratch = {}, {}, set(), []
         self.arrays: dict[int, Buffer] = {}         # values per column of the tile
-        self.pinned = frozenset(low.updated)
+        self.pinned = low.pinned(g)
 
     def _tile_width(self) -> Any:
         if isinstance(self.columns, int) and self.columns % self.width == 0:
@@ -837,7 +848,7 @@ def _epilogue(low: Lowering, g: Group, kernel: Kernel, c: Buffer, reuse: Unit | 
                 targets.append((c, at_c))
             else:
                 targets.append((p.buffer, position(coords, p.strides)))
-    for (buffer, index), e in zip(targets, place(inner, roots, frozenset([*low.updated, c.name])),
+    for (buffer, index), e in zip(targets, place(inner, roots, low.pinned(g) | {c.name}),
                                   strict=True):
         inner.stmts.append(Store(buffer, index, e))
     outer.stmts.append(For(one_symbol(j), j1, inner.stmts, "vector", begin=j0))
