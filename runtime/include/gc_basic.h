@@ -173,13 +173,18 @@ static inline double gc_fmod_f64(double a, double b) {
 /* PyTorch's floored pair: remainder has the divisor's sign; floor_divide snaps to the nearest
    integer, so that a == floor_divide(a, b) * b + remainder(a, b) up to rounding. */
 #define GC_FLOORED(T, K, S) \
+  /* -1 where a nonzero remainder m has not the sign of b, else 1 */ \
+  static inline T gc_floor_side_##K(T m, T b) { \
+    T s = gc_copysign_##K((T)1, m) * gc_copysign_##K((T)1, b); \
+    return m == 0 ? (T)1 : s; \
+  } \
   static inline T gc_remainder_##K(T a, T b) { \
     T m = gc_fmod_##K(a, b); \
-    return ((m != 0) & ((b < 0) != (m < 0))) ? m + b : m; \
+    return gc_floor_side_##K(m, b) < 0 ? m + b : m; \
   } \
   static inline T gc_floor_divide_##K(T a, T b) { \
     T m = gc_fmod_##K(a, b), q = (a - m) / b; \
-    q = ((m != 0) & ((b < 0) != (m < 0))) ? q - 1 : q; \
+    q = gc_floor_side_##K(m, b) < 0 ? q - 1 : q; \
     T f = __builtin_floor##S(q); \
     f = q - f > (T)0.5 ? f + 1 : f; \
     f = q == 0 ? gc_copysign_##K((T)0, a / b) : f; \
