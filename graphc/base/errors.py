@@ -9,6 +9,12 @@ import sys
 from typing import NamedTuple
 
 PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_DEMO = PACKAGE + "demo.py"
+
+
+def internal(file: str) -> bool:
+    """Whether code of this file is the library's own; the demo counts as a user's program."""
+    return file.startswith(PACKAGE) and file != _DEMO
 
 
 class Origin(NamedTuple):
@@ -35,7 +41,7 @@ def user_origin(depth: int = 1) -> Origin | None:
     frame = sys._getframe(depth)
     while frame is not None:
         name = frame.f_code.co_filename
-        if not name.startswith(PACKAGE):
+        if not internal(name):
             return Origin(name, frame.f_lineno)
         frame = frame.f_back        # type: ignore[assignment]
     return None

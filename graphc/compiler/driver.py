@@ -48,9 +48,8 @@ def compile_graph(graph: Graph, name: str = "program") -> tuple[dict, str, dict]
     for g in plan.groups:
         for k in kernels_of.get(g.id, ()):
             info = describe(k.name, g, k, memory.places)
-            f = source.functions.get(k)
-            info.source = f.text.replace("NAME", f.name).replace("COMMENT", "\n * ".join(comments[k]), 1) \
-                if f else f"a call of gemm_{k.gemm.code}" if k.gemm else ""
+            info.source = (writer.final(k, comments[k]) if k in source.functions else
+                           f"/* a call of the runtime's gemm_{k.gemm.code} */\n" if k.gemm else "")
             infos.append(info)
     record = {
         "name": name, "messages": source.messages, "before": before,

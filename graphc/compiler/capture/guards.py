@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ...base.dtypes import DType
-from ...base.errors import PACKAGE
+from ...base.errors import internal
 from ...core import observe
 from ...core.tensor import Tensor
 from .symbols import same_number
@@ -118,7 +118,7 @@ class ReadSet:
             return
         self._seen.add(id(x))
         if isinstance(x, types.FunctionType):
-            if not x.__code__.co_filename.startswith(PACKAGE):
+            if not internal(x.__code__.co_filename):
                 self._function(x)
         elif isinstance(x, types.MethodType):
             self.follow(x.__func__, what)
@@ -186,7 +186,7 @@ class ReadSet:
             self._module_fields(m, what)
             forward = getattr(type(m), "forward", None)
             if isinstance(forward, types.FunctionType):
-                if not forward.__code__.co_filename.startswith(PACKAGE):
+                if not internal(forward.__code__.co_filename):
                     cls = type(m)
                     if id(cls) not in self._seen:
                         self._seen.add(id(cls))
@@ -281,7 +281,7 @@ def _is_ours(x: Any) -> bool:
     if isinstance(x, (types.ModuleType, type, types.BuiltinFunctionType)):
         return True
     code = getattr(x, "__code__", None)
-    return isinstance(x, types.FunctionType) and code is not None and code.co_filename.startswith(PACKAGE)
+    return isinstance(x, types.FunctionType) and code is not None and internal(code.co_filename)
 
 
 def _plain_object(x: Any) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ...base import dtypes
-from ...base.errors import PACKAGE, CaptureBreak, Origin, user_origin
+from ...base.errors import CaptureBreak, Origin, internal, user_origin
 from ...core import dispatch
 from ...core.modes import STATE
 from ...core.storage import Storage
@@ -74,7 +74,7 @@ class Tracer:
             code = frame.f_code
             mine = users.get(code)
             if mine is None:
-                mine = users[code] = not code.co_filename.startswith(PACKAGE)
+                mine = users[code] = not internal(code.co_filename)
             if mine:
                 key = (code, frame.f_lineno)
                 found = self._origins.get(key)

@@ -69,8 +69,8 @@ class Writer:
     def write(self) -> Source:
         lines = [self._segment(kernels) for kernels in self.segments]
         texts = []
-        for f, comment, _ in self.order:
-            texts.append(self._final(f, comment))
+        for f, comment, k in self.order:
+            texts.append(self.final(k, comment))
         _, program = _templates()
         body = "\n".join(texts)
         text = program.render(
@@ -109,9 +109,16 @@ class Writer:
                               {b.name for b, written, _ in p.params.values() if written}))
         return function
 
-    def _final(self, f: Function, comment: list[str]) -> str:
+    def final(self, k: Kernel, comment: list[str]) -> str:
+        """The text of a kernel's function, with `comment` and the buffers that `k` calls it with."""
+        f = self.functions[k]
+        _, buffers, written = next(use for use in f.uses if use[0] is k)
+        params = [f"{p['name']} = {b.name}[{b.count}]{' (written)' if b.name in written else ''}"
+                  for p, b in zip(f.params, buffers, strict=True)]
+        if params:
+            comment = [*comment, f"  {', '.join(params)}"]
         if len(f.uses) > 1:
-            comment = [*comment, f"called for {len(f.uses)} sets of buffers"]
+            comment = [*comment, f"  one function for {len(f.uses)} such kernels, each with its own buffers"]
         safe = "\n * ".join(c.replace("*/", "* /") for c in comment)
         return f.text.replace("COMMENT", safe, 1).replace("NAME", f.name)
 

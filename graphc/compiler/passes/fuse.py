@@ -297,6 +297,7 @@ def fuse(graph: Graph) -> Plan:
     real = _fold_operands(graph, realised(graph))
     units = {n.id: make_unit(n, real) for n in graph.nodes if n.id in real}
     updates = {n.id for n in graph.updates.values()}
+    number = {n.id: i for i, n in enumerate(graph.nodes)}       # as the graph's text counts
     deps = nx.DiGraph()
     groups: list[Group] = []
     refused: list[WhyNotFused] = []
@@ -322,7 +323,7 @@ def fuse(graph: Graph) -> Plan:
         deps.add_edges_from((h.id, u.group.id) for h in sources if h is not u.group)
         for v in near.values():
             if v.group is not u.group:
-                refused.append(WhyNotFused(_label(v.node), _label(u.node),
+                refused.append(WhyNotFused(_label(v.node, number), _label(u.node, number),
                                            reasons.get(v.group.id, "the consumer joined another kernel"),
                                            u.node.origin))
     order = list(nx.lexicographical_topological_sort(deps))
@@ -333,9 +334,9 @@ def fuse(graph: Graph) -> Plan:
     return Plan(ordered, refused, units)
 
 
-def _label(n: Node) -> str:
+def _label(n: Node, number: dict[int, int]) -> str:
     name = n.op.name if n.op else f"{n.args[0].op.name}[{n.attrs[1]}]"      # type: ignore
-    return f"{name} {n}"
+    return f"{name} %{number[n.id]}"
 
 
 def _group_kind(u: Unit) -> str:

@@ -80,6 +80,7 @@ def assign(graph: Graph, plan: Plan) -> Assignment:
         else:
             a.notes.append(f"in{slot}: {why}; written at the end")
             a.commits.append((n.id, slot))
+    number = {n.id: i for i, n in enumerate(graph.nodes)}       # as the graph's text counts
     for g in plan.groups:
         for u in g.stored:
             n = u.node
@@ -87,7 +88,7 @@ def assign(graph: Graph, plan: Plan) -> Assignment:
                 continue
             own = wanted.get(n.id, [])
             if not own or (n.id in dict(a.commits) and not own):
-                b = Buffer(f"t{n.id}", n.dtype, numel(n.shape))
+                b = Buffer(f"t{number[n.id]}", n.dtype, numel(n.shape))
                 own = [Place(b, row_major(n.shape))]
                 end = len(plan.groups) if any(n.id == i for i, _ in a.commits) else last.get(n.id, g.id)
                 a.arena[b.name] = (b, g.id, end)
