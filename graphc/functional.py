@@ -117,7 +117,6 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None, out: Any = 
     q = pointwise.div(input, other)
     d = dtypes.result_of_keys(_keys(input, other))
     if d.category <= dtypes.INT:
-        _check_zero(other)
         r = pointwise.fmod(input, other)
         return into(out, floor_divide(pointwise.sub(input, r), other))
     return into(out, pointwise.trunc(q))
@@ -128,32 +127,18 @@ def _keys(*xs: Any) -> tuple:
     return operand_keys(xs)
 
 
-def _check_zero(other: Any) -> None:
-    if isinstance(other, Tensor):
-        if other._array is not None and other.dtype.category <= dtypes.INT and (other._array == 0).any():
-            raise RuntimeError("ZeroDivisionError")
-    elif isinstance(other, int) and other == 0:
-        raise RuntimeError("ZeroDivisionError")
-
-
 def floor_divide(input: Any, other: Any, *, out: Any = None) -> Tensor:     # type: ignore[no-redef]
     """Quotient rounded down. RuntimeError "ZeroDivisionError" for integer division by zero."""
-    if dtypes.result_of_keys(_keys(input, other)).category <= dtypes.INT:
-        _check_zero(other)
     return into(out, pointwise.floor_divide(input, other))
 
 
 def remainder(input: Any, other: Any, *, out: Any = None) -> Tensor:        # type: ignore[no-redef]
     """Remainder with the divisor's sign. RuntimeError "ZeroDivisionError" for integer zero divisors."""
-    if dtypes.result_of_keys(_keys(input, other)).category <= dtypes.INT:
-        _check_zero(other)
     return into(out, pointwise.remainder(input, other))
 
 
 def fmod(input: Any, other: Any, *, out: Any = None) -> Tensor:             # type: ignore[no-redef]
     """Remainder with the dividend's sign. RuntimeError "ZeroDivisionError" for integer zero divisors."""
-    if dtypes.result_of_keys(_keys(input, other)).category <= dtypes.INT:
-        _check_zero(other)
     return into(out, pointwise.fmod(input, other))
 
 

@@ -14,7 +14,7 @@ from ..base.dtypes import DType
 from ..core.tensor import Tensor
 from ..ir.op import Make, Sample
 from .define import binary, pointwise, unary
-from .kernels import empty_strided
+from .kernels import empty_strided, native_pointwise
 from .kernels import cast as cast_kernel
 
 _INTS = ("int64", "int32", "uint8")
@@ -55,11 +55,14 @@ def _sub_rule(keys: tuple) -> Any:
     return (d, d), d
 
 
-def _abs_rule(keys: tuple) -> Any:
-    d = dtypes.result_of_keys(keys)
-    if d is dtypes.bool_:
-        raise NotImplementedError("\"abs_cpu\" not implemented for 'Bool'")
-    return (d,), d
+def _refusing(name: str, last: int) -> Any:
+    """The dtype rule "promote" for ops that PyTorch has no kernel of up to category `last`."""
+    def rule(keys: tuple) -> Any:
+        d = dtypes.result_of_keys(keys)
+        if d.category <= last:
+            raise NotImplementedError(f'"{name}_cpu" not implemented for \'{d.title}\'')
+        return (d,) * len(keys), d
+    return rule
 
 
 def _neg_rule(keys: tuple) -> Any:
@@ -79,7 +82,7 @@ div = pointwise("div", np.true_divide, inputs=_TWO, out="float",
                 vjp=[lambda g, other: g / other, lambda g, input, other: -g * ((input / other) / other)],
                 samples=binary(other_lo=0.5))
 neg = pointwise("neg", np.negative, out=_neg_rule, vjp=[lambda g: -g], samples=unary(dtypes=_BOTH))
-abs = pointwise("abs", np.abs, out=_abs_rule, vjp=[lambda g, input: g * input.sign()], samples=unary(dtypes=_BOTH))
+abs = pointwise("abs", np.abs, out=_refusing("abs", dtypes.BOOL), vjp=[lambda g, input: g * input.sign()], samples=unary(dtypes=_BOTH))
 sign = pointwise("sign", vjp=[lambda g: g * 0], samples=unary(dtypes=_BOTH, grad=False),
                  doc="-1, 0 or 1; nan gives 0, as PyTorch's sgn on floats does")
 square = pointwise("square", lambda a: np.multiply(a, a), vjp=[lambda g, input: g * (2.0 * input)],
@@ -109,13 +112,36 @@ def _pow_exponent(g: Tensor, input: Any, exponent: Any, out: Tensor) -> Any:
 
 pow = pointwise("pow", inputs=("input", "exponent"), vjp=[_pow_base, _pow_exponent],
                 samples=binary(0.3, 2, dtypes=("float32", "float64"), other_lo=-1.5, scalar=3.0))
-floor_divide = pointwise("floor_divide", inputs=_TWO, vjp=None, samples=binary(grad=False, other_lo=1.0, scalar=0.7))
-remainder = pointwise("remainder", inputs=_TWO,
-                      vjp=[lambda g: g, lambda g, input, other: -g * input.div(other).floor()],
-                      samples=binary(0.6, 0.9, other_lo=0.2, dtypes=("float32", "float64"), scalar=0.7))
-fmod = pointwise("fmod", inputs=_TWO,
-                 vjp=[lambda g: g, lambda g, input, other: -g * input.div(other).trunc()],
-                 samples=binary(0.6, 0.9, other_lo=0.2, dtypes=("float32", "float64"), scalar=0.7))
+
+
+def _division(name: str, vjp: Any, samples: Any) -> Any:
+    """A division that fails for integer divisors of zero, also inside compiled code."""
+    kernel = native_pointwise(name, 2)
+
+    def eager(a: Any, b: Any) -> np.ndarray:
+        if b.dtype.kind in "iu" and not np.all(b):
+            raise RuntimeError("ZeroDivisionError")
+        return kernel(a, b)
+
+    def lower(a: Any, b: Any) -> Any:
+        from ..ir.loop import Const, Require
+        if b.dtype.category <= dtypes.INT and not (isinstance(b, Const) and b.value):
+            b = Require(b, _predicate("ne")(b, Const(0, b.dtype)), "ZeroDivisionError")
+        return _infix(name)(a, b)
+
+    def all_samples() -> list[Sample]:
+        sevens = Make((4,), "int64", values=[7, -7, 7, -7])
+        return [*samples(), Sample((sevens, Make((4,), "int64", values=[2, 2, -2, -2])), grad=False),
+                Sample((sevens, 3), grad=False), Sample((Make((2, 3), "uint8", 0, 9), Make((3,), "uint8", 1, 9)), grad=False),
+                Sample((sevens, Make((4,), "int64", values=[1, 0, 2, 3])), grad=False, name="zero",
+                       error=(RuntimeError, "ZeroDivisionError"))]
+    return pointwise(name, eager, inputs=_TWO, vjp=vjp, lower=lower, samples=all_samples)
+
+
+_DIVISORS = binary(0.6, 0.9, other_lo=0.2, dtypes=("float32", "float64"), scalar=0.7)
+floor_divide = _division("floor_divide", None, binary(grad=False, other_lo=1.0, scalar=0.7))
+remainder = _division("remainder", [lambda g: g, lambda g, input, other: -g * input.div(other).floor()], _DIVISORS)
+fmod = _division("fmod", [lambda g: g, lambda g, input, other: -g * input.div(other).trunc()], _DIVISORS)
 
 
 # ---------------------------------------------------------------- transcendental
@@ -200,17 +226,20 @@ gelu_tanh = pointwise("gelu_tanh", out="float", vjp=[_gelu_tanh_vjp], samples=un
 
 # ---------------------------------------------------------------- rounding and parts
 
-floor = pointwise("floor", np.floor, vjp=[lambda g: g * 0], samples=unary(dtypes=_BOTH, grad=False))
-ceil = pointwise("ceil", np.ceil, vjp=[lambda g: g * 0], samples=unary(dtypes=_BOTH, grad=False))
-trunc = pointwise("trunc", np.trunc, vjp=[lambda g: g * 0], samples=unary(dtypes=_BOTH, grad=False))
-round = pointwise("round", np.rint, native="rint", vjp=[lambda g: g * 0],
+floor = pointwise("floor", np.floor, out=_refusing("floor_vml", dtypes.BOOL), vjp=[lambda g: g * 0],
                   samples=unary(dtypes=_BOTH, grad=False))
+ceil = pointwise("ceil", np.ceil, out=_refusing("ceil_vml", dtypes.BOOL), vjp=[lambda g: g * 0],
+                 samples=unary(dtypes=_BOTH, grad=False))
+trunc = pointwise("trunc", np.trunc, out=_refusing("trunc_vml", dtypes.BOOL), vjp=[lambda g: g * 0],
+                  samples=unary(dtypes=_BOTH, grad=False))
+round = pointwise("round", np.rint, native="rint", out=_refusing("round_vml", dtypes.BOOL),
+                  vjp=[lambda g: g * 0], samples=unary(dtypes=_BOTH, grad=False))
 for _op in (floor, ceil, trunc, round):         # integers are their own floor; numpy would make floats
     _float_kernel: Any = _op.eager
     _op.eager = (lambda a, k=_float_kernel: k(a) if a.dtype.kind == "f" else a.copy(order="K"))
     _op.lower = (lambda x, n=_op.native_name: _infix(n)(x) if x.dtype.is_floating_point else x)
-frac = pointwise("frac", lambda a: np.subtract(a, np.trunc(a)), vjp=[lambda g: g],
-                 lower=lambda x: _infix("sub")(x, _infix("trunc")(x)), samples=unary(0.1, 0.9))
+frac = pointwise("frac", lambda a: np.subtract(a, np.trunc(a)), out=_refusing("frac", dtypes.INT),
+                 vjp=[lambda g: g], lower=lambda x: _infix("sub")(x, _infix("trunc")(x)), samples=unary(0.1, 0.9))
 
 
 # ---------------------------------------------------------------- extrema
