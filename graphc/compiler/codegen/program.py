@@ -76,7 +76,7 @@ class Writer:
         text = program.render(
             name=self.name, version=self.version, summary=self.summary, headers=HEADERS,
             messages=self.messages, kernels=texts, segments=lines, segment_slot=len(self.slots),
-            uses_columns="gcp_lane_rows" in body, uses_words="gcp_words" in body)
+            helpers=_helpers(body))
         return Source(text, self.functions, self.messages, len(self.slots))
 
     # ---------------------------------------------------------------- functions
@@ -304,6 +304,13 @@ def _cast_parens(text: str) -> str:
 def _mentions(text: str, name: str) -> bool:
     import re
     return re.search(rf"\b{re.escape(name)}\b", text) is not None
+
+
+def _helpers(body: str) -> set[str]:
+    """The template's helper functions that the kernels call."""
+    used = {h for h in ("gcp_min", "gcp_max", "gcp_lane_rows", "gcp_words", "gcp_checked", "gcp_require")
+            if h in body}
+    return used | {"gcp_min"} if "gcp_lane_rows" in used else used
 
 
 def pointer_of(index: Index | int) -> str:
