@@ -4,7 +4,9 @@ bit, and whose generated kernels can be read. Use it as `import graphc as torch`
 from __future__ import annotations
 
 import importlib
+import sys as _sys
 import warnings as _warnings
+from types import ModuleType as _ModuleType
 from typing import Any
 
 # numpy warns where IEEE 754 simply gives inf or nan, as PyTorch does silently
@@ -85,6 +87,20 @@ def _compile(*args: Any, **kwargs: Any) -> Any:
     return __getattr__("compile")(*args, **kwargs)
 
 
+class _Package(_ModuleType):
+    """`graphc.compile` is the function, also after an import of the module of that name, which would
+    replace it."""
+
+    @property
+    def compile(self) -> Any:
+        return __getattr__("compile")
+
+    @compile.setter
+    def compile(self, module: Any) -> None:
+        pass
+
+
+_sys.modules[__name__].__class__ = _Package
 _observe.lent["compile"] = _compile       # for Module.compile, which is below the facade
 
 

@@ -15,9 +15,15 @@ def _info(args: argparse.Namespace) -> int:
     from .base.config import config
     from .state import info
     print(info())
-    print("\nEnvironment variables:")
-    print(config.table())
+    print("\nenvironment variables:")
+    for name, value, default, meaning in config.table():
+        changed = "" if value == default else f" (default {_plain(default)})"
+        print(f"  {name}={_plain(value)}{changed}\n      {meaning}")
     return 0
+
+
+def _plain(value: object) -> object:
+    return int(value) if isinstance(value, bool) else value
 
 
 def _inspect(args: argparse.Namespace) -> int:
@@ -29,33 +35,46 @@ def _cache(args: argparse.Namespace) -> int:
     from .native.cache import disk_cache
     cache = disk_cache()
     if args.action == "clear":
-        cache.clear()
-        print("the cache is empty")
+        print(f"deleted {cache.clear()} entries")
     else:
-        for key, value in cache.info().items():
-            print(f"{key}: {value}")
+        found = cache.info()
+        print(f"folder:  {found['folder']}\nentries: {found['entries']}\n"
+              f"size:    {found['bytes'] / 2**20:.1f} MB of at most {found['limit_bytes'] >> 20} MB")
     return 0
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Runs one command; returns its exit status."""
-    parser = argparse.ArgumentParser(prog="python -m graphc", description=__doc__)
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a positive whole number, got {text!r}")
+    return int(text)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m graphc", description="Tensors, autograd and a compiler "
+                                     "whose results are eager's, bit for bit.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     demo = commands.add_parser("demo", help="train a small network on handwritten digits, eager and compiled")
-    demo.add_argument("--epochs", type=int, default=30)
-    demo.add_argument("--threads", type=int, default=None)
+    demo.add_argument("--epochs", type=_count, default=30, help="passes over the data (default 30)")
+    demo.add_argument("--threads", type=_count, default=None, help="threads (default: one per core)")
     demo.set_defaults(run=_demo)
-    commands.add_parser("info", help="compiler, kernels, threads, cache, settings").set_defaults(run=_info)
+    info = commands.add_parser("info", help="compiler, kernels, threads, cache, settings")
+    info.set_defaults(run=_info)
     inspect = commands.add_parser("inspect", help="show what a compiled function in a file became")
     inspect.add_argument("target", metavar="FILE.py:NAME",
                          help="a compiled function that the file has called, or a function without arguments")
-    inspect.add_argument("--show", choices=["all", "graph", "kernels", "source", "memory", "explain"],
-                         default="all")
+    inspect.add_argument("--show", default="all",
+                         choices=["all", "explain", "graph", "fused", "kernels", "memory", "source"],
+                         help="one view only (default: all but the whole source)")
     inspect.set_defaults(run=_inspect)
     cache = commands.add_parser("cache", help="the disk cache of built programs")
     cache.add_argument("action", choices=["info", "clear"])
     cache.set_defaults(run=_cache)
-    args = parser.parse_args(argv)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs one command; returns its exit status."""
+    args = _parser().parse_args(argv)
     return args.run(args)
 
 

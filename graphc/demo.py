@@ -1,5 +1,8 @@
-"""The main job on real data: trains a small network on handwritten digits, eagerly and as one compiled step,
-and shows that both give the same bits, what compiling gains, and what a generated kernel looks like."""
+"""The main job on real data: trains a small network on handwritten digits, eagerly and as one compiled
+step, and shows that both give the same bits, what compiling gains, and what a generated kernel looks like.
+
+Written as a user would write it; its lines are the ones that the generated kernel names.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import graphc as torch
 from graphc import nn
 
-BATCH = 32
+EPOCHS, BATCH = 30, 32
+GOAL = 0.95         # share of the test images to be classified right after EPOCHS
 
 
 class Digits(nn.Module):
@@ -21,15 +25,15 @@ class Digits(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.hidden = nn.Linear(64, 128)
-        self.middle = nn.Linear(128, 64)
-        self.out = nn.Linear(64, 10)
-        self.drop = nn.Dropout(0.1)
+        self.first = nn.Linear(64, 128)
+        self.second = nn.Linear(128, 64)
+        self.last = nn.Linear(64, 10)
+        self.dropout = nn.Dropout(0.1)
 
     def forward(self, x: Any) -> Any:
-        x = nn.functional.relu(self.hidden(x))
-        x = self.drop(nn.functional.relu(self.middle(x)))
-        return self.out(x)
+        x = nn.functional.relu(self.first(x))
+        x = self.dropout(nn.functional.relu(self.second(x)))
+        return self.last(x)
 
 
 def make_step(model: Any, optimizer: Any) -> Callable:
@@ -43,36 +47,47 @@ def make_step(model: Any, optimizer: Any) -> Callable:
     return step
 
 
+class Trained(NamedTuple):
+    """What a training run gives: the seconds of each step beside the results."""
+
+    model: Any
+    losses: list[float]
+    seconds: list[float]
+    step: Any
+
+
 def progress(label: str, done: int, total: int, note: str) -> None:
-    """One line that is redrawn on a terminal; on a file only its last state is written."""
-    if sys.stdout.isatty() or done == total:
+    """A bar that is redrawn on a terminal; elsewhere only its last state is written."""
+    terminal = sys.stdout.isatty()
+    if terminal or done == total:
         filled = 30 * done // total
         bar = "#" * filled + "." * (30 - filled)
-        end = "\n" if done == total else ""
-        print(f"\r{label:9} [{bar}] {done}/{total} {note}" if sys.stdout.isatty()
-              else f"{label:9} [{bar}] {done}/{total} {note}", end=end, flush=True)
+        print(f"{chr(13) if terminal else ''}{label:8} [{bar}] epoch {done}/{total}, {note}",
+              end="\n" if done == total else "", flush=True)
 
 
-def train(compiled: bool, epochs: int) -> tuple[Any, list[float], float, Any]:
-    """(model, losses of every step, seconds of a step at best, the step function), from one fixed seed."""
+def train(compiled: bool, epochs: int) -> Trained:
+    """Trains from one fixed seed."""
     torch.manual_seed(0)
     images, labels = torch.datasets.digits("train")
     data = torch.utils.data.TensorDataset(images.reshape(-1, 64), labels)
     loader = torch.utils.data.DataLoader(data, batch_size=BATCH, shuffle=True, drop_last=True)
     model = Digits()
     optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
-    step = make_step(model, optimizer)
+    step: Any = make_step(model, optimizer)
     if compiled:
         step = torch.compile(step, fullgraph=True)
-    losses, best = [], float("inf")
+    losses: list[float] = []
+    seconds: list[float] = []
     for epoch in range(epochs):
         for x, y in loader:
             start = time.perf_counter()
             loss = step(x, y)
-            best = min(best, time.perf_counter() - start)
+            seconds.append(time.perf_counter() - start)
             losses.append(loss.item())
-        progress("compiled" if compiled else "eager", epoch + 1, epochs, f"loss {losses[-1]:.4f}")
-    return model, losses, best, step
+        mean = sum(losses[-len(loader):]) / len(loader)
+        progress("compiled" if compiled else "eager", epoch + 1, epochs, f"loss {mean:.4f}")
+    return Trained(model, losses, seconds, step)
 
 
 def accuracy(model: Any) -> float:
@@ -85,32 +100,63 @@ def accuracy(model: Any) -> float:
     return right
 
 
-def main(epochs: int = 30, threads: int | None = None) -> int:
-    """Runs the demo; 1 when eager and compiled results differ or accuracy is below 95 %."""
+def saved_and_loaded(model: Any) -> tuple[Any, int]:
+    """(a new network with the weights read back from a file, bytes of the file)."""
+    with tempfile.TemporaryDirectory(prefix="graphc_demo_") as folder:
+        path = os.path.join(folder, "digits.pt")
+        torch.save(model.state_dict(), path)
+        again = Digits()
+        again.load_state_dict(torch.load(path))
+        return again, os.path.getsize(path)
+
+
+def equal(a: Any, b: Any) -> bool:
+    """Whether two networks have the same parameters, bit for bit."""
+    return all(torch.equal(p.detach(), q.detach())
+               for p, q in zip(a.parameters(), b.parameters(), strict=True))
+
+
+def median(seconds: list[float]) -> float:
+    """The middle one, in microseconds."""
+    return sorted(seconds)[len(seconds) // 2] * 1e6
+
+
+def show_kernel(step: Any) -> None:
+    """Prints the kernel that bias, relu and dropout became."""
+    if not step.kernels:
+        print("no kernel to show: nothing can be compiled here (see `python -m graphc info`)")
+        return
+    chosen = next((k for k in step.kernels if {"relu", "uniform"} <= set(k.ops)), step.kernels[0])
+    print(f"One of its {len(step.kernels)} kernels, with the lines of {os.path.basename(__file__)} that it "
+          f"comes from:\n\n{chosen.source.rstrip()}\n")
+
+
+def main(epochs: int = EPOCHS, threads: int | None = None) -> int:
+    """Runs the demo; 1 when eager and compiled results differ, or when the network should have learnt
+    enough (`epochs` of at least EPOCHS) and has not."""
     begin = time.perf_counter()
-    print(f"graphc {torch.__version__}: training on 1,442 handwritten digits, testing on 355 (UCI)")
     if threads:
         torch.set_num_threads(threads)
-    eager, eager_losses, eager_time, _ = train(False, epochs)
-    compiled, losses, compiled_time, step = train(True, epochs)
-    same = losses == eager_losses and all(
-        torch.equal(a, b) for a, b in zip(eager.parameters(), compiled.parameters(), strict=True))
-    print(f"same bits in all {len(losses)} losses and all parameters: {'yes' if same else 'NO'}")
-    print(f"one step: eager {eager_time * 1e6:.0f} us, compiled {compiled_time * 1e6:.0f} us "
-          f"({eager_time / compiled_time:.1f} times as fast)")
-    score = accuracy(compiled)
-    print(f"test accuracy: {100 * score:.1f} %")
-    folder = tempfile.mkdtemp(prefix="graphc_demo_")
-    path = os.path.join(folder, "digits.pt")
-    torch.save(compiled.state_dict(), path)
-    again = Digits()
-    again.load_state_dict(torch.load(path))
-    print(f"saved {os.path.getsize(path) // 1024} KB and loaded it again: accuracy {100 * accuracy(again):.1f} %")
-    os.remove(path)
-    os.rmdir(folder)
-    kernels = step.kernels
-    if kernels:
-        chosen = min((k for k in kernels if len(k.ops) > 1), key=lambda k: len(k.source), default=kernels[0])
-        print(f"\none of the {len(kernels)} kernels of the compiled step:\n\n{chosen}\n\n{chosen.source.rstrip()}\n")
+    print(f"graphc {torch.__version__}, {torch.get_num_threads()} threads")
+    print("Handwritten digits (UCI, real scans): 1,442 images to train on, 355 to test on.")
+    print(f"Network 64-128-64-10 with dropout, Adam, batches of {BATCH}; once eager, once as one compiled step:\n",
+          flush=True)
+    eager = train(False, epochs)
+    compiled = train(True, epochs)
+    same = eager.losses == compiled.losses and equal(eager.model, compiled.model)
+    again, size = saved_and_loaded(compiled.model)
+    kept = equal(compiled.model, again)
+    score = accuracy(again)
+    slow, fast = median(eager.seconds), median(compiled.seconds)
+    print(f"\nsame bits:      {'yes' if same else 'NO'}, all {len(eager.losses)} losses and all parameters, "
+          "dropout included")
+    print(f"one step:       eager {slow:.0f} us, compiled {fast:.0f} us (medians): {slow / fast:.1f} times as fast")
+    print(f"compile time:   {compiled.seconds[0]:.2f} s in the first step, kept on disk for the next run")
+    print(f"saved, loaded:  {size / 1000:.0f} kB, {'bits equal' if kept else 'BITS DIFFER'}")
+    print(f"test accuracy:  {100 * score:.1f} %\n")
+    show_kernel(compiled.step)
     print(f"done in {time.perf_counter() - begin:.1f} s")
-    return 0 if same and score >= 0.95 else 1
+    learnt = score >= GOAL or epochs < EPOCHS
+    if not learnt:
+        print(f"the accuracy should be at least {100 * GOAL:.0f} %", file=sys.stderr)
+    return 0 if same and kept and learnt else 1

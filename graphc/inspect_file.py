@@ -7,7 +7,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from .base.errors import CaptureBreak
 from .compile import CompiledFunction, compile
+
+VIEWS = ("explain", "graph", "fused", "kernels", "memory", "source")
 
 
 def load(target: str) -> Any:
@@ -20,31 +23,49 @@ def load(target: str) -> Any:
     if not Path(file).is_file():
         raise ValueError(f"there is no file {file}")
     sys.path.insert(0, str(Path(file).resolve().parent))
-    found = runpy.run_path(file, run_name="__inspect__").get(name)
-    if found is None:
-        raise ValueError(f"{file} defines no {name}")
+    names = runpy.run_path(file, run_name="__inspect__")
+    if name not in names:
+        known = [k for k, v in names.items() if isinstance(v, CompiledFunction)]
+        raise ValueError(f"{file} defines no {name}"
+                         + (f"; its compiled functions: {', '.join(known)}" if known else ""))
+    found = names[name]
+    if not callable(found):
+        raise ValueError(f"{name} is a {type(found).__name__}, neither a function nor a Module")
     if not isinstance(found, CompiledFunction):
-        found = compile(found)
+        found = compile(found, fullgraph=True)
     if not found.specialisations:
-        try:
-            found()
-        except TypeError as e:
-            raise ValueError(f"{name} has not been called by {file}, and calling it without arguments failed: {e}"
-                             "; call it in the file (outside of `if __name__ == '__main__'`)") from None
+        _call(found, file, name)
     return found
 
 
+def _call(found: Any, file: str, name: str) -> None:
+    """Calls it without arguments; ValueError when that does not compile anything."""
+    try:
+        found()
+    except CaptureBreak as e:
+        raise ValueError(f"{name} cannot be compiled:\n{e}") from None
+    except TypeError as e:
+        raise ValueError(
+            f"{name} has not been called by {file}, and calling it without arguments failed: {e}\n"
+            "Call it in the file, outside of `if __name__ == \"__main__\"`.") from None
+    if not found.specialisations:
+        raise ValueError(f"{name} runs eagerly, see the warning above")
+
+
 def show(compiled: Any, what: str) -> str:
-    """The chosen views as text: graph before and after fusion, kernels, C source, memory plan, guards."""
+    """The chosen view as text, or all but the whole source: what was compiled and why, the graph before and
+    after fusion, the kernels, the memory plan with the refused fusions, the C source."""
     parts = {
         "explain": lambda: compiled.explain(),
-        "graph": lambda: f"{compiled.graph}\n\n# after fusion\n{compiled.graph_after}",
-        "kernels": lambda: "\n\n".join(f"{k}\n\n{k.source}" for k in compiled.kernels),
-        "memory": lambda: str(compiled.memory) + "\n\n" + "\n".join(map(str, compiled.why_not_fused)),
+        "graph": lambda: str(compiled.graph),
+        "fused": lambda: f"{compiled.graph_after}\n\nnot fused:\n{compiled.why_not_fused or 'nothing'}",
+        "kernels": lambda: "\n\n".join(f"{k}\n\n{k.source}".rstrip() for k in compiled.kernels),
+        "memory": lambda: str(compiled.memory),
         "source": lambda: compiled.source,
     }
-    names = [n for n in parts if n != "source"] if what == "all" else [what]
-    return "\n\n".join(f"=== {n} ===\n{parts[n]()}" if len(names) > 1 else parts[n]() for n in names)
+    if what != "all":
+        return parts[what]().rstrip()
+    return "\n\n".join(f"=== {n} ===\n{parts[n]().rstrip()}" for n in VIEWS if n != "source")
 
 
 def main(target: str, what: str) -> int:

@@ -51,6 +51,7 @@ def info() -> str:
              f"native kernels: {'yes' if native else 'no (numpy only)'}",
              f"bitwise contract: {'in force' if native else 'off, needs a C compiler'}",
              f"threads: {facts['threads']}"]
-    if facts["cache"]:
-        lines.append(f"cache: {facts['cache']}")
+    cache = facts["cache"]
+    if cache:
+        lines.append(f"cache: {cache['folder']}, {cache['entries']} entries, {cache['bytes'] / 2**20:.1f} MB")
     return "\n".join(lines)
