@@ -28,6 +28,8 @@ from .inspect.views import KernelInfo, kernel_from_record, why_text
 FORMAT = 3          # of the record; older ones are rebuilt
 RECORD = "program.json"
 SOURCE = "program.c"
+# gcc 12's straight-line vectoriser drops the rounding of a float that was stored and read again as a double
+FLAGS = ("-fno-tree-slp-vectorize",)
 
 
 class ProgramError(GraphcError):
@@ -280,7 +282,7 @@ def _stamp() -> str:
 def key_of(graph: Graph, fast_math: bool = False) -> str:
     """The cache key: the captured graph's text with types, the compiler, the runtime, our own sources."""
     draws = ",".join(f"{k}:{v}" for k, v in sorted(graph.draws.items()))
-    return digest("program", str(FORMAT), _stamp(), native_build.fingerprint(), str(fast_math), draws,
+    return digest("program", str(FORMAT), _stamp(), native_build.fingerprint(), *FLAGS, str(fast_math), draws,
                   graph_text(graph))
 
 
@@ -303,7 +305,7 @@ def build(graph: Graph, *, fast_math: bool = False, name: str = "program") -> Pr
     if config.debug >= 5:
         import sys
         print(source, file=sys.stderr)
-    entry = native_build.shared_object({SOURCE: source}, key=key,
+    entry = native_build.shared_object({SOURCE: source}, key=key, flags=FLAGS,
                                        extras={RECORD: json.dumps(record).encode()})
     return Program(record, entry.path(native_build.LIBRARY), source, constants, opaque)
 

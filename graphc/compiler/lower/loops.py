@@ -70,6 +70,10 @@ class Lowering:
         return frozenset(p.buffer.name for u in g.units for p in self.places.get(u.node.id, ())
                          if p.buffer.name in self.updated)
 
+    def written(self, g: Group) -> frozenset:
+        """Names of all buffers that the group stores to."""
+        return frozenset(p.buffer.name for u in g.units for p in self.places.get(u.node.id, ()))
+
     def load(self, node: Node, coords: tuple) -> Expr:
         buffer, strides = self.places[node.id][0]
         return Load(buffer, position(coords, strides))
@@ -282,6 +286,7 @@ class Rows:
         self.scratch: list[Buffer] = []
         self.waiting: list[Stmt] = []
         self.pinned = low.pinned(g)
+        self.top.names.written = low.written(g)
 
     def kernels(self) -> list[Kernel]:
         if self.pure and any(draws(u) for u in self.g.units):
@@ -663,6 +668,7 @@ class Columns(Rows):
         self.temps, self.row_values, self.current, self.scratch = {}, {}, set(), []
         self.arrays: dict[int, Buffer] = {}         # values per column of the tile
         self.pinned = low.pinned(g)
+        self.top.names.written = low.written(g)
 
     def _tile_width(self) -> Any:
         if isinstance(self.columns, int) and self.columns % self.width == 0:

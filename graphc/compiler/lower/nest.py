@@ -47,10 +47,11 @@ class Scope:
 
 
 class Names:
-    """Fresh names t0, t1, ... of one kernel."""
+    """Fresh names t0, t1, ... of one kernel; `written`: names of the buffers that it stores to."""
 
     def __init__(self) -> None:
         self.counts: dict[str, int] = {}
+        self.written: frozenset = frozenset()
 
     def fresh(self, prefix: str = "t") -> str:
         n = self.counts.get(prefix, 0)
@@ -70,6 +71,7 @@ class _Placer:
         self.scope, self.roots, self.pinned = scope, roots, pinned
         self.uses: dict[str, int] = {}
         self.unsafe: dict[str, bool] = {}
+        self.late: dict[str, bool] = {}         # reads what this kernel writes: stays where it stands
         self.done: dict[tuple[str, bool], Expr] = {}
         self._count()
 
@@ -94,7 +96,10 @@ class _Placer:
         for e in order:
             own = isinstance(e, (Checked, Require)) or (
                 isinstance(e, Load) and e.buffer.name not in self.pinned)
-            self.unsafe[e.key] = own or any(self.unsafe[a.key] for a in (*e.args, *index_exprs(e)))
+            inner = (*e.args, *index_exprs(e))
+            self.unsafe[e.key] = own or any(self.unsafe[a.key] for a in inner)
+            self.late[e.key] = (isinstance(e, Load) and e.buffer.name in self.scope.names.written) or any(
+                self.late[a.key] for a in inner)
 
     def run(self) -> list[Expr]:
         return [self.process(r, False) for r in self.roots]
@@ -127,7 +132,7 @@ class _Placer:
                     short = short.with_args(args)
         if guarded or not self._worth(e):
             return short
-        target = self.scope.outermost(e)
+        target = self.scope if self.late[e.key] else self.scope.outermost(e)
         if target is self.scope and self.uses[e.key] < 2 and not self._pinned(e):
             return short
         ref = Ref(target.names.fresh(), e.dtype, e.symbols())
