@@ -49,12 +49,18 @@ def _row_kernel(name: str, spare: Any) -> Any:
     return run
 
 
-def _like_infer(input: TensorType, dim: int) -> TensorType:
-    return input.with_shape(input.shape)
+def check_floating(name: str, t: TensorType) -> None:
+    """PyTorch's NotImplementedError for dtypes that the kernel of `name` does not take."""
+    if not t.dtype.is_floating_point:
+        raise NotImplementedError(f'"{name}_cpu" not implemented for \'{t.dtype.title}\'')
 
 
-def _like2_infer(grad: TensorType, output: TensorType, dim: int) -> TensorType:
-    return output.with_shape(output.shape)
+def _rows_infer(name: str) -> Any:
+    """Type rule of the row functions: like the last tensor, row-major."""
+    def infer(*args: Any) -> TensorType:
+        check_floating(name, args[-2])
+        return args[-2].with_shape(args[-2].shape)
+    return infer
 
 
 def _axis(x: Tensor, dim: int) -> tuple:
@@ -100,18 +106,18 @@ def _row_samples(n: int = 1) -> Any:
 
 
 softmax_backward = composite(
-    "softmax_backward", _softmax_backward_body, inputs=("grad", "output"), infer=_like2_infer, half="wide",
+    "softmax_backward", _softmax_backward_body, inputs=("grad", "output"), infer=_rows_infer("softmax_backward"), half="wide",
     eager=_row_kernel("softmax_backward", lambda g, y, dim: y * (g - (g * y).sum(axis=dim, keepdims=True))),
     samples=_row_samples(2))
 log_softmax_backward = composite(
-    "log_softmax_backward", _log_softmax_backward_body, inputs=("grad", "output"), infer=_like2_infer,
+    "log_softmax_backward", _log_softmax_backward_body, inputs=("grad", "output"), infer=_rows_infer("log_softmax_backward"),
     half="wide", samples=_row_samples(2),
     eager=_row_kernel("log_softmax_backward",
                       lambda g, y, dim: g - np.exp(y) * g.sum(axis=dim, keepdims=True)))
-softmax = composite("softmax", _softmax_body, inputs=("input",), infer=_like_infer, half="wide",
+softmax = composite("softmax", _softmax_body, inputs=("input",), infer=_rows_infer("softmax"), half="wide",
                     eager=_row_kernel("softmax", _softmax_spare), samples=_row_samples(),
                     vjp=[lambda g, out, dim: softmax_backward(g, out, dim)])
-log_softmax = composite("log_softmax", _log_softmax_body, inputs=("input",), infer=_like_infer, half="wide",
+log_softmax = composite("log_softmax", _log_softmax_body, inputs=("input",), infer=_rows_infer("log_softmax"), half="wide",
                         eager=_row_kernel("log_softmax", lambda a, dim: np.log(_softmax_spare(a, dim))),
                         vjp=[lambda g, out, dim: log_softmax_backward(g, out, dim)], samples=_row_samples())
 
@@ -163,6 +169,7 @@ def _layer_norm_spare(a: np.ndarray, w: Any, b: Any, n: int, eps: float) -> tupl
 
 
 def _layer_norm_infer(input: TensorType, weight: Any, bias: Any, n: int, eps: float) -> tuple:
+    check_floating("layer_norm", input)
     small = input.with_shape(input.shape[:len(input.shape) - n] + (1,) * n)
     return input.with_shape(input.shape), small, small
 

@@ -79,11 +79,15 @@ def _fresh(*arrays: Any) -> list:
     return [None if a is None else np.array(a, order="C") for a in arrays]
 
 
+def _check_floating(dt: Any) -> None:
+    if dt.kind != "f":
+        raise RuntimeError(f"optimizers update floating point parameters, not {dt}")
+
+
 def _gradient_of(p: Any, g: Any, *state: Any) -> Any:
     """The gradient made contiguous, after a check that everything has the parameter's shape and a dtype that
     there is a kernel for."""
-    if p.dtype.kind != "f":
-        raise RuntimeError(f"optimizers update floating point parameters, not {p.dtype}")
+    _check_floating(p.dtype)
     for a in (g, *state):
         if a is not None and a.shape != p.shape:
             raise RuntimeError(f"a gradient or an optimizer state of shape {list(a.shape)} does not fit its "
@@ -161,6 +165,7 @@ def _adam_spare(p: Any, g: Any, m: Any, v: Any, top: Any, size: Any, root: Any, 
 def _infer(states: int) -> Any:
     """Type rule: the parameter and its `states` tensors come back row-major; those left out do not."""
     def infer(param: Any, grad: Any, *rest: Any) -> tuple:
+        _check_floating(param.dtype.np)
         return tuple([t.with_shape(t.shape) for t in (param, *rest[:states]) if t is not None])
     return infer
 

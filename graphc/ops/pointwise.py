@@ -201,7 +201,7 @@ def _gelu_tanh_vjp(g: Tensor, input: Tensor) -> Tensor:
 
 def _threshold_kernel(g: Any, out: Any) -> np.ndarray:
     r = np.array(np.broadcast_to(g, np.broadcast_shapes(np.shape(g), np.shape(out))), order="K")
-    np.copyto(r, 0, where=np.less_equal(out, 0))
+    np.copyto(r, r.dtype.type(0), where=np.less_equal(out, 0))
     return r
 
 

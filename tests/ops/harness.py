@@ -152,6 +152,70 @@ def backward_cases() -> list:
             and any(isinstance(m, Make) and dtypes.dtype_named(m.dtype).is_floating_point for m in s.inputs)]
 
 
+_KINDS = ("bool", "uint8", "int8", "int16", "int32", "int64", "float16", "bfloat16", "float32", "float64")
+_EXTREMES = {"bool": [0, 1], "uint8": [0, 1, 2, 7, 127, 128, 200, 255], "int8": [0, 1, -1, 2, -2, 7, -7, 127, -128],
+             "int16": [0, 1, -1, 3, -3, 32767, -32768], "int32": [0, 1, -1, 3, -5, 31, 2 ** 31 - 1, -2 ** 31],
+             "int64": [0, 1, -1, 3, -5, 63, 2 ** 63 - 1, -2 ** 63]}
+
+
+def variant_cases() -> list:
+    """The ops' own samples in every dtype that eager mode takes, with special values and extreme integers."""
+    out = []
+    for op in ops():
+        if not capturable(op):
+            continue
+        chosen = [s for s in op.samples() if s.error is None]
+        if op.kind == "pointwise":
+            chosen = chosen[:1] + [s for s in chosen if any(not isinstance(m, Make) for m in s.inputs)][:1]
+        else:
+            chosen = [chosen[0], chosen[len(chosen) // 2], chosen[-1]]
+        n = 1000
+        for base in chosen:
+            for d in _KINDS:
+                s = _variant(op, base, d)
+                if s is not None and _runs(op, s):
+                    out.append((op, n, s))
+                    n += 1
+    return out
+
+
+def _variant(op: Op, s: Sample, d: str) -> Sample | None:
+    """s with the dtype of its numeric operands replaced by d, and values at the ends of d's range."""
+    makes = [m for m in s.inputs if isinstance(m, Make)]
+    floats = [m for m in makes if dtypes.dtype_named(m.dtype).is_floating_point]
+    main = {m.dtype for m in floats} or {m.dtype for m in makes[:1]}
+    values = _EXTREMES.get(d, "special")
+    inputs, at = [], 0
+    for m in s.inputs:
+        if not isinstance(m, Make) or m.dtype not in main:
+            inputs.append(m)
+        elif op.kind == "pointwise":
+            if at and values != "special":
+                values = [v for v in values if v]       # divisors
+            inputs.append(Make(((24, 24), (24, 1), (5, 1, 1))[at], d, values=values))
+            at += 1
+        else:
+            inputs.append(Make(m.shape, d, layout=m.layout, values=values))
+    return Sample(tuple(inputs), s.attrs, grad=False) if makes else None
+
+
+def refused_cases() -> list:
+    """Every op in the dtypes that eager mode refuses."""
+    return [(op, s) for op in ops() if capturable(op) for d in _KINDS
+            for s in [_variant(op, next(s for s in op.samples() if s.error is None), d)]
+            if s is not None and not _runs(op, s)]
+
+
+def _runs(op: Op, s: Sample) -> bool:
+    """Whether eager mode accepts the dtypes (and, for integer division, the values) of a sample."""
+    try:
+        with np.errstate(all="ignore"):
+            call(op, make_inputs(op, s), s)
+    except Exception:       # noqa: BLE001  (which one it may be, the tests of refused dtypes say)
+        return False
+    return True
+
+
 def check_batch(batch: list, backend: str, backward: bool = False) -> None:
     """Runs the cases eagerly and in one compiled function; asserts equal bits, dtypes, shapes and strides."""
     inputs = [make_inputs(op, s, requires_grad=backward) for op, _, s in batch]
@@ -175,6 +239,39 @@ def check_batch(batch: list, backend: str, backward: bool = False) -> None:
             except AssertionError as e:
                 wrong.append(str(e))
     assert not wrong, f"{len(wrong)} results differ:\n" + "\n".join(wrong[:20])
+
+
+def check_error(op: Op, s: Sample, backend: str) -> None:
+    """A compiled function raises what the eager one raises, and leaves its arguments, and the random state, as
+    that does. Where data are at fault, the program is compiled for good data first."""
+    def fn(total, *xs):
+        total.add_(1)
+        torch.rand(3)
+        outs = call(op, list(xs), s)
+        total.mul_(2)
+        return outs
+
+    def run(f, xs):
+        total = torch.zeros(3)
+        torch.manual_seed(11)
+        with np.errstate(all="ignore"):
+            try:
+                f(total, *xs)
+            except Exception as e:      # noqa: BLE001
+                return type(e), str(e), total.tolist(), torch.get_rng_state().tolist()
+        return None
+
+    wanted = run(fn, make_inputs(op, s))
+    assert wanted is not None, f"{describe(op, 0, s)} raises nothing in eager mode"
+    assert wanted[0] in (RuntimeError, NotImplementedError, IndexError, TypeError), wanted
+    compiled = torch.compile(fn, backend=backend, fullgraph=True)
+    if s.error is not None and any(isinstance(m, Make) and isinstance(m.values, list) for m in s.inputs):
+        good = Sample(tuple(Make(m.shape, m.dtype, values=[1]) if isinstance(m, Make) and isinstance(m.values, list)
+                            else m for m in s.inputs), s.attrs)
+        assert run(compiled, make_inputs(op, good)) is None
+        assert len(compiled.specialisations) == 1
+    for _ in range(2):
+        assert run(compiled, make_inputs(op, s)) == wanted
 
 
 def describe(op: Op, i: int, s: Sample) -> str:

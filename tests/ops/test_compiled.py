@@ -9,7 +9,8 @@ import pytest
 
 from graphc.native.toolchain import find_compiler
 
-from .harness import backward_cases, check_batch, forward_cases
+from .harness import (backward_cases, cases, check_batch, check_error, forward_cases, refused_cases,
+                      variant_cases)
 
 BACKENDS = ["interpret", pytest.param("c", marks=pytest.mark.skipif(find_compiler() is None, reason="no C compiler"))]
 
@@ -34,3 +35,20 @@ def test_forward(batch, backend):
 @pytest.mark.parametrize("batch", _batches(backward_cases(), 80))
 def test_backward(batch, backend):
     check_batch(batch, backend, backward=True)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("batch", _batches(variant_cases(), 120))
+def test_every_dtype_and_special_values(batch, backend):
+    check_batch(batch, backend)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("op,s", cases(lambda op, s: s.error is not None))
+def test_errors(op, s, backend):
+    check_error(op, s, backend)
+
+
+@pytest.mark.parametrize("op,s", [pytest.param(op, s, id=f"{op.name}-{s.inputs[0].dtype}") for op, s in refused_cases()])
+def test_refused_dtypes(op, s):
+    check_error(op, s, "interpret")

@@ -98,8 +98,13 @@ class InterpretedProgram:
 
     def call(self, arrays: Sequence[np.ndarray], scalars: Sequence[float] = (),
              rng: Sequence[tuple[int, int]] = (), sizes: Sequence[int] = ()) -> list[np.ndarray]:
-        """Output arrays; updates are written into the input arrays at the end."""
-        outputs, updates = run(self.graph_before, arrays, scalars, rng)
+        """Output arrays; updates are written into the input arrays at the end. An operator's error becomes a
+        ProgramError, as in compiled code, with nothing written."""
+        try:
+            outputs, updates = run(self.graph_before, arrays, scalars, rng)
+        except (RuntimeError, IndexError, ValueError) as e:
+            from ..program import ProgramError
+            raise ProgramError(1, str(e)) from e
         for slot, value in updates.items():
             np.copyto(arrays[slot], value)
         return outputs
