@@ -17,13 +17,13 @@ def _info(args: argparse.Namespace) -> int:
     print(info())
     print("\nenvironment variables:")
     for name, value, default, meaning in config.table():
-        changed = "" if value == default else f" (default {_plain(default)})"
+        changed = "" if value == default else f" (default: {_plain(default)})"
         print(f"  {name}={_plain(value)}{changed}\n      {meaning}")
     return 0
 
 
 def _plain(value: object) -> object:
-    return int(value) if isinstance(value, bool) else value
+    return int(value) if isinstance(value, bool) else "none" if value == "" else value
 
 
 def _inspect(args: argparse.Namespace) -> int:

@@ -173,8 +173,8 @@ class CompiledFunction:
         if config.debug >= 1:
             print(f"graphc: compiled {getattr(self.fn, '__name__', self.fn)}: {self.history[-1]}")
         if len(self.specialisations) == _MANY:
-            warnings.warn(f"{getattr(self.fn, '__name__', self.fn)} has been compiled {_MANY} times; last reason: "
-                          f"{self.history[-1]}", stacklevel=5)
+            _tell(f"{getattr(self.fn, '__name__', self.fn)} has been compiled {_MANY} times; last reason: "
+                  f"{self.history[-1]}")
         return made
 
     def _build(self, graph: Any) -> Any:
@@ -183,7 +183,7 @@ class CompiledFunction:
     def _replay(self, error: Any, args: tuple, kwargs: dict) -> Any:
         """The program stopped at a run-time error and changed nothing: eager mode raises its own."""
         result = self.fn(*args, **kwargs)
-        warnings.warn(f"compiled code reported an error that eager mode did not: {error}", stacklevel=4)
+        _tell(f"compiled code reported an error that eager mode did not: {error}")
         return result
 
     def _eagerly(self, error: BaseException, args: tuple, kwargs: dict) -> Any:
@@ -198,7 +198,7 @@ class CompiledFunction:
     def _warn(self, e: CaptureBreak) -> None:
         if e.origin not in self._warned:
             self._warned.add(e.origin)
-            warnings.warn(f"not compiled, runs eagerly: {e}", stacklevel=5)
+            _tell(f"not compiled, runs eagerly: {e}")
 
     # ---- inspection
 
@@ -238,6 +238,11 @@ class CompiledFunction:
     @property
     def why_not_fused(self) -> Any:
         return self._last.program.why_not_fused
+
+    @property
+    def refused(self) -> list[CaptureBreak]:
+        """Why calls run eagerly, one error for each kind of call that could not be captured."""
+        return list(self._breaks.values())
 
     def explain(self) -> str:
         """What was compiled, what it depends on, why it was compiled again, and what runs eagerly."""
@@ -313,8 +318,10 @@ def build(graph: Any, settings: dict, name: str) -> Any:
     return program.build(graph, fast_math=settings["fast_math"], name=name)
 
 
-class _NoError(Exception):
-    pass
+def _tell(text: str) -> None:
+    """A warning at the user's line that called."""
+    at = user_origin(2) or Origin("graphc", 0)
+    warnings.warn_explicit(text, UserWarning, at.file, at.line)
 
 
 _ERRORS: list = []

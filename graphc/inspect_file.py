@@ -40,6 +40,8 @@ def load(target: str) -> Any:
 
 def _call(found: Any, file: str, name: str) -> None:
     """Calls it without arguments; ValueError when that does not compile anything."""
+    for e in found.refused:
+        raise ValueError(f"{name} was called, but could not be compiled:\n{e}")
     try:
         found()
     except CaptureBreak as e:
@@ -48,8 +50,8 @@ def _call(found: Any, file: str, name: str) -> None:
         raise ValueError(
             f"{name} has not been called by {file}, and calling it without arguments failed: {e}\n"
             "Call it in the file, outside of `if __name__ == \"__main__\"`.") from None
-    if not found.specialisations:
-        raise ValueError(f"{name} runs eagerly, see the warning above")
+    for e in found.refused:
+        raise ValueError(f"{name} could not be compiled:\n{e}")
 
 
 def show(compiled: Any, what: str) -> str:
