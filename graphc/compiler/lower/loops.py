@@ -550,17 +550,23 @@ class Rows:
 
     def _map_body(self, maps: list[Unit], at: list, scope: Scope, values: Values | None = None) -> None:
         values = values or self._values()
-        roots, targets = [], []
+        roots: list[Expr] = []
+        targets: list[Any] = []
         for u in maps:
             sub = self._coords(u, dict(zip([one_symbol(x).name for x in u.symbols[self.rank:]], at,
                                            strict=True)))
             coords = tuple(_rename(c, sub) for c in u.coords)
-            e = stored(values.value(u.node, coords), u.node.dtype)
-            for where in self._store_targets(u, coords):
-                roots.append(e)
+            value = values.value(u.node, coords)
+            places = self._store_targets(u, coords)
+            if not places:
+                roots.append(value)     # so that it gets a name, which keeps expressions shallow
+                targets.append(None)
+            for where in places:
+                roots.append(stored(value, u.node.dtype))
                 targets.append(where)
-        for (buffer, index), e in zip(targets, place(scope, roots, self.pinned), strict=True):
-            scope.stmts.append(Store(buffer, index, e))
+        for where, e in zip(targets, place(scope, roots, self.pinned), strict=True):
+            if where is not None:
+                scope.stmts.append(Store(*where, e))
 
     def _store_targets(self, u: Unit, coords: tuple) -> list[tuple[Buffer, Index]]:
         out = self._targets(u, coords)

@@ -17,7 +17,7 @@ from ...ir.loop import (Address, Alloc, Apply, Buffer, Call, Const, Expr, For, I
 from ...ir.types import numel
 from .kernel import Kernel
 from .nest import Scope, place
-from .values import rounded
+from .values import rounded, stored
 
 RUN = 256
 CHUNK = 4096
@@ -47,7 +47,7 @@ def in_lanes(u: Any) -> bool:
 
 def in_runs(u: Any) -> bool:
     """Whether the runtime's run functions do the inner loop."""
-    return accumulator(u).is_floating_point and kind_of(u) in (*SUMS, *EXTREMA)
+    return accumulator(u).is_floating_point
 
 
 def identity(u: Any) -> Const:
@@ -157,6 +157,10 @@ class RowReduce:
         scope.stmts.append(Let(ref.name, e))
         return from_expr(ref, 0, extent)
 
+    def _short(self) -> bool:
+        """At most one element per lane: element r is the whole of lane r."""
+        return isinstance(self.n, int) and self.n <= 8
+
     def _long(self) -> bool:
         return not (isinstance(self.n, int) and self.n <= CHUNK)
 
@@ -183,7 +187,10 @@ class RowReduce:
 
     def _runs(self, scope: Scope, start: Index, length: Index, state: dict) -> None:
         """Elements start .. start + length - 1, at most one chunk of them."""
+        self.offset = start         # position of the run's first element, for argmax
         direct = {u.node.id: self._direct(u, start) for u in self.sums}
+        if self._short():
+            direct = dict.fromkeys(direct)
         for u in self.sums:
             if direct[u.node.id] is not None:
                 self._call_run(u, scope, direct[u.node.id], length, state[u.node.id])
@@ -191,6 +198,9 @@ class RowReduce:
             return
         buffered = [u for u in self.sums if direct[u.node.id] is None]
         known = length.constant
+        if self._short():
+            self._run(scope, start, length, buffered, state, known or 0)
+            return
         if known is not None and known <= RUN or not any(in_runs(u) for u in buffered):
             self._run(scope, start, length, buffered, state, known if known is not None else 0)
             return
@@ -202,11 +212,14 @@ class RowReduce:
         scope.stmts.append(For(symbol(s), length, inner.stmts, step=RUN))
 
     def _run(self, scope: Scope, start: Index, m: Index, sums: list, state: dict, room: int) -> None:
+        self.offset = start
         q = counter(self.names.fresh("r"), m)
         inner = Scope(scope, [symbol(q)])
         buffers: dict[int, Buffer] = {}
         for u in sums:
-            if in_runs(u):
+            if self._short() and in_lanes(u):
+                buffers[u.node.id] = state[u.node.id][0]
+            elif in_runs(u):
                 e = buffers[u.node.id] = Buffer(scope.names.fresh("e"), accumulator(u), max(room, 1), "local")
                 scope.stmts.append(Alloc(e))
         if self.lines is None:
@@ -215,7 +228,7 @@ class RowReduce:
         else:
             self._run_lines(scope, start, m, q, sums, buffers, state)
         for u in sums:
-            if in_runs(u):
+            if in_runs(u) and not (self._short() and in_lanes(u)):
                 self._call_run(u, scope, Address(buffers[u.node.id]), m, state[u.node.id])
 
     def _run_lines(self, scope: Scope, start: Index, m: Index, q: Index, sums: list, buffers: dict,
@@ -247,8 +260,11 @@ class RowReduce:
                                                  strict=True)))
             coords = tuple(_rename(c, sub) for c in u.coords)
             e = values.value(u.node, coords)
-            from .values import stored
-            for where in self.owner._store_targets(u, coords):
+            places = self.owner._store_targets(u, coords)
+            if not places:
+                roots.append(e)         # so that it gets a name, which keeps expressions shallow
+                sinks.append(None)
+            for where in places:
                 roots.append(stored(e, u.node.dtype))
                 sinks.append(where)
         for u in sums:
@@ -256,8 +272,14 @@ class RowReduce:
                          else self._argument(u, at, values))
             sinks.append(u)
         for short, sink in zip(place(scope, roots, self.owner.pinned), sinks, strict=True):
+            if sink is None:
+                continue
             if isinstance(sink, tuple):
                 scope.stmts.append(Store(sink[0], sink[1], short))
+            elif self._short() and in_lanes(sink):
+                fn, start = ("add", 0) if kind_of(sink) == "sum" else ("mul", 1)
+                d = accumulator(sink)
+                scope.stmts.append(Store(buffers[sink.node.id], q, Apply(fn, (Const(start, d), short), d)))
             elif in_runs(sink):
                 scope.stmts.append(Store(buffers[sink.node.id], q, short))
             else:
@@ -271,7 +293,9 @@ class RowReduce:
 
     def _direct(self, u: Any, start: Index) -> Address | None:
         """Where the elements lie, when they are neighbours in memory and of the accumulator's dtype."""
-        if not in_runs(u):
+        if not in_runs(u) or kind_of(u).startswith("arg"):      # short runs: a winner is soon found in one
+            return None
+        if any(n.id in self.owner.current for n, _ in u.reads):
             return None
         r = counter("direct", self.n)
         e = self._argument(u, unflatten(start + r, self.space), self.owner._values())
@@ -287,10 +311,30 @@ class RowReduce:
         acc = state[0]
         if in_lanes(u):
             scope.stmts.append(Call(_fn(u, "run"), (Address(acc), where, IndexValue(m))))
+        elif kind_of(u).startswith("arg"):
+            self._search(u, scope, where, m, state)
         else:
             ref = Ref(acc.name, acc.dtype, frozenset(scope.symbols))
             scope.stmts.append(Set(acc.name, Apply(f"{kind_of(u)}_run", (ref, where, IndexValue(m)), acc.dtype,
                                                    acc.dtype.code)))
+
+    def _search(self, u: Any, scope: Scope, where: Address, m: Index, state: tuple) -> None:
+        """argmax of a run: its extremum first; only when that wins is its position looked for."""
+        acc, at = state
+        d, over = acc.dtype, frozenset(scope.symbols)
+        best, top = Ref(acc.name, d, over), Ref(self.names.fresh("top"), d, over)
+        scope.stmts.append(Let(top.name, Apply(f"{kind_of(u)[3:]}_run", (identity(u), where, IndexValue(m)), d,
+                                               d.code)))
+        q = counter(self.names.fresh("r"), m)
+        inner = Scope(scope, [symbol(q)])
+        x = Load(where.buffer, where.index + q)
+        hit = Apply("bitwise_or", (Apply("eq", (x, top), dtypes.bool_), Apply("ne", (x, x), dtypes.bool_)),
+                    dtypes.bool_)
+        first = Ref(at.name, at.dtype, frozenset(inner.symbols))
+        found = Apply("min", (first, IndexValue(self.offset + q)), dtypes.int64)
+        scope.stmts.append(If(wins(u, best, top), [
+            Set(acc.name, top), Set(at.name, Const((1 << 62), dtypes.int64)),
+            For(symbol(q), m, [Set(at.name, Select(hit, found, first))])]))
 
     def _element(self, r: Index, scope: Scope, state: dict) -> None:
         """A row of one element: no loop. A sum starts from +0, so that -0 becomes +0."""

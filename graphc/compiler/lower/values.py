@@ -46,6 +46,7 @@ class Values:
                 found = self._compute(node, coords)
             elif found.dtype.is_half:
                 found = Cast(found, dtypes.float32)
+            found.key, found.symbols()      # while it is shallow: both walk down to what is known
             self._memo[key] = found
         return found
 
