@@ -121,6 +121,10 @@ def median(seconds: list[float]) -> float:
     return sorted(seconds)[len(seconds) // 2] * 1e6
 
 
+def _count(n: int, what: str) -> str:
+    return f"{n} {what}{'s' * (n != 1)}"
+
+
 def show_kernel(step: Any) -> None:
     """Prints the kernel that bias, relu and dropout became."""
     if not step.kernels:
@@ -137,21 +141,23 @@ def main(epochs: int = EPOCHS, threads: int | None = None) -> int:
     begin = time.perf_counter()
     if threads:
         torch.set_num_threads(threads)
-    print(f"graphc {torch.__version__}, {torch.get_num_threads()} threads")
+    print(f"graphc {torch.__version__} on {_count(torch.get_num_threads(), 'thread')}")
     print("Handwritten digits (UCI, real scans): 1,442 images to train on, 355 to test on.")
     print(f"Network 64-128-64-10 with dropout, Adam, batches of {BATCH}; once eager, once as one compiled step:\n",
           flush=True)
     eager = train(False, epochs)
     compiled = train(True, epochs)
+    native = bool(compiled.step.kernels)        # else numpy does the work, and promises no bits
     same = eager.losses == compiled.losses and equal(eager.model, compiled.model)
     again, size = saved_and_loaded(compiled.model)
     kept = equal(compiled.model, again)
     score = accuracy(again)
     slow, fast = median(eager.seconds), median(compiled.seconds)
-    print(f"\nsame bits:      {'yes' if same else 'NO'}, all {len(eager.losses)} losses and all parameters, "
-          "dropout included")
+    verdict = ("yes" if same else "NO") + f", all {len(eager.losses)} losses and all parameters, dropout included"
+    print(f"\nsame bits:      {verdict if native else 'not promised without a C compiler'}")
     print(f"one step:       eager {slow:.0f} us, compiled {fast:.0f} us (medians): {slow / fast:.1f} times as fast")
-    print(f"compile time:   {compiled.seconds[0]:.2f} s in the first step, kept on disk for the next run")
+    if native:
+        print(f"compile time:   {compiled.seconds[0]:.2f} s in the first step, kept on disk for the next run")
     print(f"saved, loaded:  {size / 1000:.0f} kB, {'bits equal' if kept else 'BITS DIFFER'}")
     print(f"test accuracy:  {100 * score:.1f} %\n")
     show_kernel(compiled.step)
@@ -159,4 +165,4 @@ def main(epochs: int = EPOCHS, threads: int | None = None) -> int:
     learnt = score >= GOAL or epochs < EPOCHS
     if not learnt:
         print(f"the accuracy should be at least {100 * GOAL:.0f} %", file=sys.stderr)
-    return 0 if same and kept and learnt else 1
+    return 0 if (same or not native) and kept and learnt else 1

@@ -139,6 +139,14 @@ def test_short_demo(graphc, tmp_path):
     assert not list(tmp_path.iterdir()), "the demo leaves files behind"
 
 
+def test_demo_without_a_compiler(graphc):
+    """It runs on numpy, says so, and promises no bits."""
+    status, out, err = graphc("demo", "--epochs", "2", GRAPHC_NATIVE="0")
+    assert status == 0, out
+    assert "same bits:      not promised without a C compiler" in out and "no kernel to show" in out
+    assert err.count("numpy alone") == 1
+
+
 def test_full_demo_reaches_its_goal(graphc):
     status, out, err = graphc("demo")
     assert status == 0, out + err
