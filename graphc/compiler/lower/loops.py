@@ -903,11 +903,14 @@ def _scatter(low: Lowering, g: Group, name: str) -> list[Kernel]:
     one = counter("row", 1)
     body = Scope(top, [one_symbol(one)])
     m = numel(space)
-    at = counter("u", m)
-    inner = Scope(body, [one_symbol(at)])
+    at = [counter(f"u{d}", n) for d, n in enumerate(space)]
+    scopes = [body]
+    for c in at:
+        scopes.append(Scope(scopes[-1], [one_symbol(c)]))
+    inner = scopes[-1]
     values = Values(_plain_leaf(low, {node.id}), low.seeds)
     loads = [(lambda c, a=a: values.value(a, c)) for a in node.node_args]
-    where, value = op.lower(unflatten(at, space), loads, types, *node.attrs)     # type: ignore[union-attr]
+    where, value = op.lower(list(at), loads, types, *node.attrs)     # type: ignore[union-attr]
     index = position(tuple(as_index(c) for c in where), target.strides)
     slot, value = place(inner, [IndexValue(index), value])
     spot = Ref(inner.names.fresh("at"), dtypes.int64, frozenset(inner.symbols))
@@ -919,7 +922,8 @@ def _scatter(low: Lowering, g: Group, name: str) -> list[Kernel]:
         old = Cast(old, dtypes.float32) if node.dtype.is_half else old
         value = Apply(combine, (old, value), node.dtype.compute)
     inner.stmts.append(Store(target.buffer, from_expr(spot), stored(value, node.dtype)))
-    body.stmts.append(For(one_symbol(at), m, inner.stmts))
+    for c, n, scope, outer in reversed(list(zip(at, space, scopes[1:], scopes[:-1], strict=True))):
+        outer.stmts.append(For(one_symbol(c), n, scope.stmts))
     kernels = [copy, Kernel(name, "rows", [*top.stmts, For(one_symbol(one), 1, body.stmts, "parallel")],
                             one_symbol(one), as_index(1), m)]
     return kernels + _extra_places(low, node, name)
