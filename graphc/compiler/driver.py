@@ -6,16 +6,18 @@ happen below this module only.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from ..base import dtypes
+from ..base.config import config
 from ..ir.graph import Graph, Node
 from ..ir.index import Index, Symbol, as_index, size
 from ..ir.loop import Buffer, Expr, IndexValue, Load, Store
-from ..ir.text import graph_text
+from ..ir.text import graph_text, stmt_text
 from ..ir.types import is_dense, numel
 from .codegen.program import Writer, pointer_of
 from .inspect.views import describe, memory_text
@@ -35,6 +37,8 @@ def compile_graph(graph: Graph, name: str = "program") -> tuple[dict, str, dict]
     memory = assign(graph, plan)
     slots = size_slots(graph)
     segments, kernels_of = lower(graph, plan, memory)
+    if config.debug >= 4:
+        _print_loops(segments)
     arena = layout({**memory.arena, **_scratch(kernels_of)})
     address = addresses(memory, arena)
     infos, comments = [], {}
@@ -65,6 +69,14 @@ def compile_graph(graph: Graph, name: str = "program") -> tuple[dict, str, dict]
         "opaque": any(g.kind == "opaque" for g in plan.groups),
     }
     return record, source.text, _opaque_steps(graph, plan, memory, arena)
+
+
+def _print_loops(segments: list[list[Kernel]]) -> None:
+    for kernels in segments:
+        for k in kernels:
+            print(f"-- {k.name} ({k.form}, {k.extent} rows)", file=sys.stderr)
+            if k.body:
+                print(stmt_text(k.body, 1), file=sys.stderr)
 
 
 # ---------------------------------------------------------------- sizes, scalars, draws

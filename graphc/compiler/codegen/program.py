@@ -58,9 +58,9 @@ class Writer:
 
     def __init__(self, name: str, segments: list[list[Kernel]], address: dict[str, str],
                  slots: dict[str, int], comments: dict[Kernel, list[str]], summary: list[str],
-                 arena: set[str], version: str = ""):
+                 arena: set[str]):
         self.name, self.segments, self.address, self.slots = name, segments, address, slots
-        self.comments, self.summary, self.arena, self.version = comments, summary, arena, version
+        self.comments, self.summary, self.arena = comments, summary, arena
         self.messages: list[str] = []
         self.shared: dict[str, Function] = {}
         self.functions: dict[Kernel, Function] = {}
@@ -74,7 +74,7 @@ class Writer:
         _, program = _templates()
         body = "\n".join(texts)
         text = program.render(
-            name=self.name, version=self.version, summary=self.summary, headers=HEADERS,
+            name=self.name, summary=self.summary, headers=HEADERS,
             messages=self.messages, kernels=texts, segments=lines, segment_slot=len(self.slots),
             helpers=_helpers(body))
         return Source(text, self.functions, self.messages, len(self.slots))
