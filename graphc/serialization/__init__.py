@@ -1,7 +1,164 @@
-"""save and load: tensors and plain containers in PyTorch's zip layout, written atomically, checked by CRC-32,
-read by an interpreter with a closed list of what may be built. No pickle code is ever executed."""
+"""save and load: tensors, state dicts, training states and plain containers in files.
 
-from .reader import LoadError, load
-from .writer import save
+Files are PyTorch's zip format, so each library reads the other's. Writing replaces the file in one step or not
+at all; reading checks the CRC-32 of everything and executes nothing. Source of the format:
+https://docs.pytorch.org/docs/stable/notes/serialization.html
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..device import device as device_type
+from ..native import library
+from . import archive as zip_archive
+from . import files, legacy
+from .archive import Archive
+from .files import LoadError
+from .pickler import Pickler
+from .unpickler import STORAGES, Loaded, Unpickler, _Name
+
+
+def save(obj: Any, f: Any, pickle_module: Any = None, pickle_protocol: int = 2,
+         _use_new_zipfile_serialization: bool = True, _disable_byteorder_record: bool = False) -> None:
+    """Writes obj to a path or a binary file object.
+
+    obj: tensors, parameters, numbers, strings, bytes, None, lists, tuples, sets, dicts, OrderedDicts, Counters,
+    sizes, dtypes, devices, nested at will. Tensors that share memory share it in the file, of which no more
+    than they cover is written. A path is replaced in one step after the new contents have reached the disk; on
+    any failure it keeps its old contents. TypeError, naming the place, for other objects.
+    https://docs.pytorch.org/docs/stable/generated/torch.save.html
+    """
+    pickler = Pickler()
+    records: list[tuple[str, Any]] = [("archive/data.pkl", pickler.pickle(obj)),
+                                      ("archive/byteorder", b"little")]
+    records += [(f"archive/data/{m.key}", m.view()) for m in pickler.memories]
+    records.append(("archive/version", b"3\n"))
+    if files.is_path(f):
+        with files.replacing(f) as put:
+            zip_archive.write(put, records)
+    else:
+        if not hasattr(f, "write"):
+            raise AttributeError("save() needs a path or a file object with write(); "
+                                 f"{type(f).__name__} has none")
+        zip_archive.write(f.write, records)
+
+
+def load(f: Any, map_location: Any = None, pickle_module: Any = None, *, weights_only: bool | None = None,
+         mmap: bool | None = None, **pickle_load_args: Any) -> Any:
+    """Reads what save() or torch.save() wrote, from a path or a seekable binary file object.
+
+    All tensors come to the CPU; map_location may name it. weights_only is accepted: loading never does
+    anything else. mmap: map a path's tensors, copied on first write, instead of reading them. Raises
+    FileNotFoundError; LoadError (a RuntimeError and a pickle.UnpicklingError) with file, tensor and offset when
+    a byte is not what was written, or with what was asked for when the file holds other objects.
+    https://docs.pytorch.org/docs/stable/generated/torch.load.html
+    """
+    _check_location(map_location)
+    with files.Reader(f) as reader:
+        if reader.size == 0:
+            raise EOFError(f"{reader.name} is empty")
+        if reader.read(0, 2) == b"PK":
+            if mmap and not reader.owned:
+                raise ValueError("f must be a file name when mmap is used")
+            return _Loading(reader, bool(mmap)).load()
+        return legacy.load(reader)
+
+
+def _check_location(where: Any) -> None:
+    places = where.values() if isinstance(where, dict) else (where,)
+    for place in places:
+        if isinstance(place, (str, device_type)) and device_type(place).type != "cpu":
+            raise RuntimeError(f"load(): map_location {str(place)!r}: this version of graphc computes on the CPU only")
+
+
+class _Loading:
+    """One archive being read: its storages by key, read and checked when a tensor first asks for them."""
+
+    def __init__(self, reader: files.Reader, mapped: bool):
+        self.reader = reader
+        self.archive = Archive(reader)
+        self.loaded: dict[str, Loaded] = {}
+        self.map: Any = None
+        if mapped:
+            import mmap
+            self.map = mmap.mmap(reader.file.fileno(), 0, access=mmap.ACCESS_COPY)
+        for name in ("version", "byteorder"):
+            if name in self.archive:
+                self.archive.read(name)
+        self.swap = "byteorder" in self.archive and self.archive.read("byteorder") == b"big"
+        self.where = f"{reader.name}, record {self.archive.prefix}data.pkl"
+
+    def load(self) -> Any:
+        self.pickle = self.archive.read("data.pkl")
+        return Unpickler(self.pickle, self.storage, self.where).load()
+
+    def storage(self, key: tuple) -> Loaded:
+        _, kind, name, _, numel = key[:5]
+        dtype = STORAGES.get(kind) if isinstance(kind, _Name) else None
+        if dtype is None or type(name) is not str or type(numel) is not int:
+            raise self.archive.damaged(f"its pickle names a storage of unknown kind {kind!r:.60}")
+        found = self.loaded.get(name)
+        if found is None:
+            record = self.archive.record("data/" + name)
+            if record.size != numel * dtype.itemsize:
+                raise self.archive.damaged(f"{self.describe(name)} should have {numel} elements of {dtype}, but its "
+                                           f"record at offset {record.offset} has {record.size} bytes")
+            found = self.loaded[name] = Loaded(self._contents(record, name, numel, dtype), dtype)
+        return found.of(dtype)
+
+    def _contents(self, record: Any, name: str, numel: int, dtype: Any) -> np.ndarray:
+        if self.map is not None:
+            part = memoryview(self.map)[record.offset:record.offset + record.size]
+            a = np.frombuffer(part, np.uint8).view(dtype.np)
+        else:
+            if record.offset + record.size > self.reader.size:
+                raise self.archive.damaged(f"{self.describe(name)} lies beyond the end of the file")
+            a = library.empty((numel,), dtype.np)
+            got = self.reader.read_into(record.offset, memoryview(a.view(np.uint8)))
+            if got != record.size:
+                raise self.archive.damaged(f"{self.describe(name)} ends after {got} of {record.size} bytes")
+        try:
+            self.archive.check(record, a.view(np.uint8))
+        except LoadError:
+            self.archive.check(record, a.view(np.uint8), self.describe(name))
+        return a.byteswap() if self.swap else a
+
+    def describe(self, name: str) -> str:
+        """The tensors of a storage by their place in the saved object, for messages."""
+        seen: dict[int, list] = {}
+
+        def stand_in(key: tuple) -> Loaded:
+            part = Loaded(np.empty(0, np.uint8), STORAGES[key[1]])
+            part.array = np.broadcast_to(np.zeros((), part.dtype.np), (key[4],))
+            seen.setdefault(id(part.storage), []).append((key[2], part))
+            return part
+        places = []
+        try:
+            tree = Unpickler(self.pickle, stand_in, self.where).load()
+            keys = {i: parts[0][0] for i, parts in seen.items()}
+            places = [p for p, t in _tensors(tree) if keys.get(id(t._storage)) == name]
+        except Exception:       # a message about damage must not fail on more damage
+            pass
+        whose = f"tensor {', '.join(places[:3])}" if places else "a tensor"
+        return f"{whose} (record {self.archive.prefix}data/{name})"
+
+
+def _tensors(tree: Any) -> list[tuple[str, Any]]:
+    """(place, tensor) of all tensors in nested containers."""
+    from ..core.tensor import Tensor
+    found, todo, seen = [], [("obj", tree)], set()
+    while todo:
+        place, x = todo.pop()
+        if isinstance(x, Tensor):
+            found.append((place, x))
+        elif isinstance(x, (list, tuple, dict)) and id(x) not in seen:
+            seen.add(id(x))
+            items = x.items() if isinstance(x, dict) else enumerate(x)
+            todo += [(f"{place}[{k!r}]", v) for k, v in items][::-1]
+    return found
+
 
 __all__ = ["LoadError", "load", "save"]

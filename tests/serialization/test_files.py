@@ -81,7 +81,7 @@ def test_failure_leaves_the_old_file(tmp_path):
     path = tmp_path / "m.pt"
     torch.save({"x": torch.ones(3)}, path)
     before = path.read_bytes()
-    with pytest.raises(TypeError, match=r"cannot store a builtins.object \(at \['y'\]\[0\]\)"):
+    with pytest.raises(TypeError, match=r"cannot store the object at obj\['y'\]\[0\]"):
         torch.save({"x": torch.zeros(3), "y": [object()]}, path)
     assert path.read_bytes() == before and os.listdir(tmp_path) == ["m.pt"]
 
@@ -108,7 +108,7 @@ def test_damaged_data_names_file_entry_and_place(tmp_path):
     at = raw.find(np.arange(50, dtype=np.float32).tobytes())
     raw[at + 40] ^= 1
     path.write_bytes(raw)
-    with pytest.raises(LoadError, match=rf"m.pt: entry 'data/0' \(200 bytes at byte {at}\) is damaged"):
+    with pytest.raises(LoadError, match=rf"m.pt: tensor obj\['x'\] \(record archive/data/0\) is damaged: .* 200 bytes at offset {at} "):
         torch.load(path)
     for cut in (10, len(raw) // 2, len(raw) - 5):
         path.write_bytes(raw[:cut])
