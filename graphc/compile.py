@@ -71,7 +71,7 @@ class Specialisation:
             return f"grad mode was {c.mode[0]}, now {STATE.grad}"
         changed = c.reads.changed()
         if changed:
-            return "; ".join(changed[:3])
+            return "; ".join(c.difference() for c in changed[:3])
         for text, (outcome, origin) in c.scalar_guards.items():
             return f"a number that decided something changed ({text} was {outcome}, {origin})"
         return "other tensors share memory, or a .grad is set differently"
@@ -152,18 +152,21 @@ class CompiledFunction:
     def _specialise(self, leaves: list, spec: Any, pattern: tuple | None = None) -> Specialisation:
         reasons = [s.mismatch(leaves, spec) for s in self.specialisations[:1]]
         reads = ReadSet()
-        reads.follow(self.fn, getattr(self.fn, "__name__", "the function"))
+        reads.function(self.fn, getattr(self.fn, "__name__", "the function"))
         for x in leaves:
             if not isinstance(x, Tensor):
-                reads.follow(x, "an argument")
-        captured = capture(self.fn, leaves, spec, reads, pattern)
-        late = {(id(m), k) for kind, what, _ in captured.scalar_leaves if kind == "item" for m, k in [what]}
-        reads.settle(late)
-        changed = reads.changed()
-        if changed:
-            raise CaptureBreak("Python state changes while the function runs: " + changed[0],
-                               "change it outside of the compiled function",
-                               Origin(*_home(self.fn)))
+                reads.examine(x, frozenset(), "an argument")
+        try:
+            captured = capture(self.fn, leaves, spec, reads, pattern)
+            late = {(id(m), k) for kind, what, _ in captured.scalar_leaves if kind == "item" for m, k in [what]}
+            reads.settle(late)
+            changed = reads.changed()
+            if changed:
+                raise CaptureBreak("Python state changes while the function runs: " + changed[0].difference(),
+                                   "change it outside of the compiled function", Origin(*_home(self.fn)))
+        except BaseException:
+            reads.restore()
+            raise
         made = Specialisation(captured, self._build(captured.graph))
         if captured.joint is not None:
             captured.joint.build = self._build

@@ -21,8 +21,9 @@ lent: dict[str, Any] = {}
 
 
 def changed(obj: Any, name: str) -> None:
-    """Says that attribute or dictionary entry `name` of `obj` changed."""
-    if name in watched:
+    """Says that attribute or dictionary entry `name` of `obj` changed. Entries of a module's dictionaries
+    (parameters, buffers, children) always count: code that goes through all of them names none."""
+    if name in watched or isinstance(obj, dict):
         epoch[0] += 1
 
 

@@ -1,50 +1,60 @@
-"""What compiled code depends on besides its arguments: takes the user's function, gives checks of the Python
-state that it can reach and the tensors found there.
+"""What compiled code depends on besides its arguments: takes the user's function and the frames that run while
+it is captured, gives checks of the Python state that they read, and the tensors found there.
 
-Followed by name: closures, defaults, the globals that the code names, modules (by the `children()` protocol),
-optimizers (by `param_groups` and `state`), bound objects (the attributes that the code names). Module state
-is checked again only when the epoch moved; everything else on every call. Invariant: reading changes nothing.
+A frame's facts are taken when it is entered, before its body runs: the globals that its code names, its
+closure, and of the objects that it can reach the attributes that it names. Module state is checked again only
+when the epoch moved; everything else on every call. Invariant: reading changes nothing.
 """
 
 from __future__ import annotations
 
+import functools
 import types
 from collections.abc import Callable, Iterator
+from operator import is_
 from typing import Any
 
 from ...base.dtypes import DType
-from ...base.errors import internal
+from ...base.errors import CaptureBreak, internal
 from ...core import observe
 from ...core.tensor import Tensor
-from .symbols import same_number
+from .symbols import Sym, same_number
 
 MISSING: Any = type("Missing", (), {"__repr__": lambda self: "nothing"})()
-_PLAIN = (str, bytes, type(None), DType, type, types.ModuleType, types.BuiltinFunctionType, type(Ellipsis))
+_NUMBERS = (int, float, bool, complex)
+_ATOMS = (str, bytes, type(None), DType, type, types.ModuleType, types.BuiltinFunctionType, type(Ellipsis))
 _MAX_LEAVES = 1000
+_MAX_FLAT = 100_000
+_FIXED = frozenset(("is", "number", "equal", "fixed"))      # kinds where the same object says it all
 
 
-def freeze(x: Any, budget: list[int] | None = None) -> Any:
+# ---------------------------------------------------------------- values
+
+def freeze(x: Any, budget: list[int] | None = None) -> tuple:
     """What has to stay the same of a Python value: numbers and strings by value, containers by content,
-    the rest by identity. Containers of more than 1,000 leaves count by identity."""
+    the rest by identity. Raises CaptureBreak for containers that are too large to check on every call."""
     t = type(x)
-    if t in (int, float, bool, complex):
+    if t in _NUMBERS:
         return ("number", x)
-    if isinstance(x, _PLAIN):
-        return ("is" if not isinstance(x, (str, bytes)) else "equal", x)
+    if isinstance(x, _ATOMS):
+        return ("equal" if isinstance(x, (str, bytes)) else "is", x)
     if t in (list, tuple, set, frozenset) or isinstance(x, dict):
         budget = [_MAX_LEAVES] if budget is None else budget
         budget[0] -= len(x)
-        if budget[0] >= 0:
-            if isinstance(x, dict):
-                return ("dict", x, tuple([(k, freeze(v, budget)) for k, v in x.items()]))
-            parts = tuple([freeze(v, budget) for v in x])
-            if t is tuple and all(p[0] in _FIXED for p in parts):
-                return ("fixed", x, parts)
-            return (t.__name__, x, parts)
+        if budget[0] < 0:
+            if t in (list, tuple) and len(x) <= _MAX_FLAT:
+                return ("flat", x, tuple(x))
+            if len(x) > _MAX_FLAT:
+                raise CaptureBreak(f"a {t.__name__} of {len(x)} entries is read by compiled code",
+                                   "pass what is needed of it as an argument")
+            return ("is", x)
+        if isinstance(x, dict):
+            return ("dict", x, tuple([(k, freeze(v, budget)) for k, v in x.items()]))
+        parts = tuple([freeze(v, budget) for v in x])
+        if t in (tuple, frozenset) and all(p[0] in _FIXED for p in parts):
+            return ("fixed", x, parts)
+        return (t.__name__, x, parts)
     return ("is", x)
-
-
-_FIXED = frozenset(("is", "number", "equal", "fixed"))      # kinds where the same object says it all
 
 
 def unchanged(x: Any, frozen: tuple) -> bool:
@@ -55,44 +65,92 @@ def unchanged(x: Any, frozen: tuple) -> bool:
     if kind == "is":
         return x is seen
     if kind == "number":
-        return x is seen or same_number(x, seen)
-    if kind == "equal":
-        return x is seen or type(x) is type(seen) and x == seen
+        return same_number(x, seen)
     if type(x) is not type(seen):
         return False
+    if kind == "equal":
+        return x == seen
     parts = frozen[2]
     if len(x) != len(parts):
         return False
+    if kind == "flat":
+        return all(map(is_, x, parts)) or all(unchanged(a, freeze(p)) for a, p in zip(x, parts, strict=True))
     if kind == "dict":
-        return all(a == k and unchanged(b, v) for (a, b), (k, v) in zip(x.items(), parts, strict=True))
-    if kind in ("set", "frozenset"):
+        return all((a is k or a == k) and unchanged(b, v) for (a, b), (k, v) in zip(x.items(), parts, strict=True))
+    if isinstance(x, (set, frozenset)):
         return x == {p[1] for p in parts}
     return all(unchanged(a, p) for a, p in zip(x, parts, strict=True))
 
 
+def thaw(frozen: tuple) -> Any:
+    """The value that `freeze` saw, with the content of its containers put back."""
+    kind, seen = frozen[0], frozen[1]
+    if kind == "dict":
+        values = [(k, thaw(v)) for k, v in frozen[2]]
+        if not unchanged(seen, frozen):
+            dict.clear(seen)
+            dict.update(seen, values)
+    elif kind in ("list", "set"):
+        values = [thaw(p) for p in frozen[2]]
+        if kind == "list":
+            seen[:] = values
+        elif not unchanged(seen, frozen):
+            seen.clear()
+            seen.update(values)
+    elif kind == "flat" and isinstance(seen, list):
+        seen[:] = frozen[2]
+    return seen
+
+
 class Check:
-    """One fact: `read()` must give what `frozen` saw. `what` says it in the user's words."""
+    """One fact: `read()` must give what `frozen` saw. `what` says it in the user's words; `holder` and `key`
+    tell the entry code a shorter way to read it, and how it is put back."""
 
     __slots__ = ("what", "read", "frozen", "holder", "key")
 
-    def __init__(self, what: str, read: Callable[[], Any], holder: Any = None, key: Any = None):
+    def __init__(self, what: str, read: Callable[[], Any], holder: Any = None, key: Any = None,
+                 frozen: tuple | None = None):
         self.what, self.read, self.holder, self.key = what, read, holder, key
-        self.frozen = freeze(read())
+        self.frozen = freeze(read()) if frozen is None else frozen
 
     def holds(self) -> bool:
         return unchanged(self.read(), self.frozen)
 
     def difference(self) -> str:
         """`what` was this, now is that."""
-        return f"{self.what} was {_brief(self.frozen[1])}, now {_brief(self.read())}"
+        now = self.read()
+        if now is self.frozen[1]:
+            return f"the content of {self.what} changed"
+        return f"{self.what} was {_brief(self.frozen[1])}, now {_brief(now)}"
+
+    def restore(self) -> None:
+        """Puts the state back; only for what capturing changed."""
+        value = thaw(self.frozen)
+        holder, key = self.holder, self.key
+        if isinstance(holder, dict) and key is not None:
+            if value is MISSING:
+                holder.pop(key, None)
+            elif holder.get(key, MISSING) is not value:
+                dict.__setitem__(holder, key, value)
+        elif isinstance(holder, types.CellType) and value is not MISSING:
+            holder.cell_contents = value
+        elif isinstance(key, str) and holder is not None and getattr(holder, key, MISSING) is not value:
+            if value is MISSING:
+                delattr(holder, key)
+            else:
+                setattr(holder, key, value)
 
 
 def _brief(x: Any) -> str:
     if isinstance(x, Tensor):
         return f"a tensor {list(x.shape)}"
+    if isinstance(x, Sym):
+        return "a run-time number"
     text = repr(x)
     return text if len(text) <= 60 else text[:57] + "..."
 
+
+# ---------------------------------------------------------------- what was read
 
 class ReadSet:
     """The checks for one function. every_call: Checks to be made on each call; module_state: Checks behind
@@ -104,119 +162,199 @@ class ReadSet:
         self.tensors: dict[int, Tensor] = {}
         self.modules: dict[int, Any] = {}
         self.optimizers: dict[int, Any] = {}
-        self.names: set[str] = set()
-        self._seen: set[int] = set()
+        self.containers: dict[int, Any] = {}
+        self.names: set[str] = {"data"}
+        self.codes: set[Any] = set()
+        self._done: set[tuple] = set()
+        self._alive: list = []
 
-    # ---- following
+    # ---- frames and functions
 
-    def follow(self, x: Any, what: str) -> None:
-        """Adds what x (a function, module, optimizer, container, tensor) depends on."""
+    def function(self, f: Any, what: str) -> None:
+        """The function to be compiled (or module, method, partial, callable object)."""
+        self.examine(f, frozenset(), what)
+
+    def enter(self, code: types.CodeType, globals_: dict, locals_: dict) -> None:
+        """A user's frame starts: its facts as of now."""
+        names = attribute_names(code)
+        fresh = code not in self.codes
+        self.codes.add(code)
+        if fresh:
+            for name in global_names(code):
+                if name in globals_:
+                    self.binding(f"global {name}", _item_reader(globals_, name), names, globals_, name)
+            if "globals" in code.co_names:
+                for name, value in list(globals_.items()):
+                    if type(value) in _NUMBERS or isinstance(value, str):
+                        self.binding(f"global {name}", _item_reader(globals_, name), names, globals_, name)
+        for name, value in list(locals_.items()):
+            if not isinstance(value, (Tensor, Sym, *_NUMBERS)):
+                self.examine(value, names, name)
+
+    def binding(self, what: str, read: Callable[[], Any], names: Any, holder: Any, key: Any) -> None:
+        """A name that code reads: what it is bound to, and what that depends on."""
+        mark = (id(holder), key)
+        value = read()
+        if mark not in self._done:
+            self._done.add(mark)
+            self._alive.append(holder)
+            if not (isinstance(value, (types.ModuleType, type)) or _library_function(value)
+                    and not isinstance(holder, types.ModuleType)):
+                self._add(what, read, holder, key)
+        self.examine(value, names, what)
+
+    def examine(self, x: Any, names: Any, what: str) -> None:
+        """What x (any object that code reaches) depends on, given the attribute names that the code uses;
+        names None: all of them."""
         if isinstance(x, Tensor):
             self.tensors[id(x)] = x
             return
-        if id(x) in self._seen or isinstance(x, (int, float, str, bytes, bool, type(None))):
+        if isinstance(x, (Sym, *_NUMBERS, str, bytes, type(None), DType, types.BuiltinFunctionType)):
             return
-        self._seen.add(id(x))
+        mark = (id(x), names)
+        if mark in self._done:
+            return
+        self._done.add(mark)
+        self._alive.append(x)
         if isinstance(x, types.FunctionType):
-            if not internal(x.__code__.co_filename):
-                self._function(x)
+            self._function(x)
         elif isinstance(x, types.MethodType):
-            self.follow(x.__func__, what)
-            self._bound(x.__self__, x.__func__.__code__, what)
+            self.examine(x.__func__, names, what)
+            self.examine(x.__self__, names, what)
         elif is_module(x):
-            self._module(x, what)
+            self._module(x, names, what)
         elif is_optimizer(x):
             self._optimizer(x, what)
-        elif isinstance(x, (list, tuple)):
-            for i, v in enumerate(x[:_MAX_LEAVES]):
-                self.follow(v, f"{what}[{i}]")
+        elif isinstance(x, (list, tuple, set, frozenset)):
+            self.containers[id(x)] = x
+            for i, v in zip(range(_MAX_LEAVES), x, strict=False):
+                self.examine(v, names, f"{what}[{i}]")
         elif isinstance(x, dict):
-            for k, v in list(x.items())[:_MAX_LEAVES]:
-                self.follow(v, f"{what}[{k!r}]")
-        elif hasattr(x, "__wrapped__"):
-            self.follow(x.__wrapped__, what)
-        elif type(x).__call__ is not type.__call__ and isinstance(
-                getattr(type(x), "__call__", None), types.FunctionType):
-            self._bound(x, type(x).__call__.__code__, what)
+            self.containers[id(x)] = x
+            for (k, v), _ in zip(list(x.items()), range(_MAX_LEAVES), strict=False):
+                self.examine(v, names, f"{what}[{k!r}]")
+            if type(x) is not dict:
+                self._object(x, names, what)
+        elif isinstance(x, types.ModuleType):
+            for name in names or ():
+                if name in x.__dict__ and x.__name__ != "builtins":
+                    self.binding(f"{x.__name__}.{name}", _item_reader(x.__dict__, name), names, x.__dict__, name)
+        elif isinstance(x, functools.partial):
+            self._add(f"{what} (a partial)", lambda: (x.func, x.args, x.keywords))
+            for part in (x.func, x.args, x.keywords):
+                self.examine(part, names, what)
+        elif isinstance(x, type):
+            self._class(x, names or ())
+        else:
+            self._object(x, names, what)
 
     def _function(self, f: types.FunctionType) -> None:
+        if internal(f.__code__.co_filename):
+            return
         where = f.__qualname__
+        names = attribute_names(f.__code__)
+        self.codes.add(f.__code__)
         self._add(f"the code of {where}", lambda: f.__code__, f, "__code__")
         if f.__defaults__ or f.__kwdefaults__:
             self._add(f"the defaults of {where}", lambda: (f.__defaults__, f.__kwdefaults__))
-        for d in (*(f.__defaults__ or ()), *(f.__kwdefaults__ or {}).values()):
-            self.follow(d, f"a default of {where}")
+            for d in (*(f.__defaults__ or ()), *(f.__kwdefaults__ or {}).values()):
+                self.examine(d, names, f"a default of {where}")
         for name, cell in zip(f.__code__.co_freevars, f.__closure__ or (), strict=True):
-            self._add(f"{name} (outside {where})", _cell_reader(cell), cell)
-            self.follow(_cell_reader(cell)(), name)
-        names = dict.fromkeys(names_of(f.__code__))
-        for name in names:
+            self.binding(f"{name} (outside {where})", _cell_reader(cell), names, cell, None)
+        for name in global_names(f.__code__):
             if name in f.__globals__:
-                value = f.__globals__[name]
-                if not _is_ours(value):
-                    self._add(f"global {name}", _item_reader(f.__globals__, name), f.__globals__, name)
-                    self.follow(value, name)
-        for value in [v for v in map(_cell_reader_or_none, f.__closure__ or ()) if _plain_object(v)]:
-            self._bound(value, f.__code__, type(value).__name__)
+                self.binding(f"global {name}", _item_reader(f.__globals__, name), names, f.__globals__, name)
+        if f.__dict__:
+            self._object(f, names, where)
+            if hasattr(f, "__wrapped__"):
+                self.examine(f.__wrapped__, names, where)
 
-    def _bound(self, obj: Any, code: types.CodeType, what: str) -> None:
-        """The attributes of obj that the code names, and the methods of its class."""
-        if is_module(obj) or is_optimizer(obj):
-            self.follow(obj, what)
+    def _object(self, x: Any, names: Any, what: str) -> None:
+        """A plain object: of its fields those that are named, of its class what the fields do not hide."""
+        fields = getattr(x, "__dict__", None)
+        fields = fields if isinstance(fields, dict) else {}
+        cls = type(x)
+        if internal_class(cls) and not fields:
             return
-        fields = getattr(obj, "__dict__", None)
-        if not isinstance(fields, dict) or isinstance(obj, (type, types.ModuleType)):
-            return
-        for name in dict.fromkeys(names_of(code)):
+        for name in list(fields) if names is None else names:
             if name in fields:
-                self._add(f"{type(obj).__name__}.{name}", _item_reader(fields, name), fields, name)
-                self.follow(fields[name], f"{type(obj).__name__}.{name}")
-            else:
-                method = getattr(type(obj), name, None)
-                if isinstance(method, types.FunctionType) and id(method) not in self._seen:
-                    self.follow(method, name)
-                    self._bound(obj, method.__code__, what)
-
-    def _module(self, root: Any, what: str) -> None:
-        for m in walk_modules(root):
-            if id(m) in self.modules:
+                self.binding(f"{cls.__name__}.{name}", _item_reader(fields, name), names, fields, name)
                 continue
-            self.modules[id(m)] = m
-            self._seen.add(id(m))
-            self._module_fields(m, what)
-            forward = getattr(type(m), "forward", None)
-            if isinstance(forward, types.FunctionType):
-                if not internal(forward.__code__.co_filename):
-                    cls = type(m)
-                    if id(cls) not in self._seen:
-                        self._seen.add(id(cls))
-                        self._add(f"{cls.__name__}.forward", lambda cls=cls: cls.forward)
-                    self.follow(forward, "forward")
+            found = _in_classes(cls, name)
+            if isinstance(found, types.MemberDescriptorType):
+                self.binding(f"{cls.__name__}.{name}", _attribute_reader(x, name), names, x, name)
+            elif found is not MISSING and not internal_class(cls):
+                if fields or hasattr(x, "__dict__"):
+                    self.binding(f"{cls.__name__}.{name}", _item_reader(fields, name), names, fields, name)
+                self._class(cls, (name,))
+        call = getattr(cls, "__call__", None)
+        if isinstance(call, types.FunctionType) and not internal(call.__code__.co_filename):
+            self._class(cls, ("__call__",))
+            if names is not None:
+                self.examine(x, attribute_names(call.__code__), what)
 
-    def _module_fields(self, m: Any, what: str) -> None:
-        name = type(m).__name__
-        fields = m.__dict__
+    def _class(self, cls: type, names: Any) -> None:
+        """Attributes of a user's class, where they are defined."""
+        for owner in cls.__mro__:
+            if owner is object or internal_class(owner):
+                continue
+            for name in names:
+                if name in owner.__dict__ and (id(owner), name) not in self._done:
+                    self._done.add((id(owner), name))
+                    self._alive.append(owner)
+                    value = owner.__dict__[name]
+                    self._add(f"{owner.__name__}.{name}", _class_reader(owner, name), owner, name)
+                    value = getattr(value, "__func__", value)
+                    if isinstance(value, property):
+                        value = value.fget
+                    self.examine(value, frozenset(names), f"{owner.__name__}.{name}")
+
+    # ---- modules and optimizers, by protocol
+
+    def _module(self, root: Any, names: Any, what: str) -> None:
+        for m in walk_modules(root):
+            if id(m) not in self.modules:
+                self.modules[id(m)] = m
+                self._module_fields(m)
+                cls = type(m)
+                if id(cls) not in self._done:
+                    self._done.add(id(cls))     # type: ignore[arg-type]
+                    self._add(f"{cls.__name__}.forward", lambda cls=cls: cls.forward)
+                    self.examine(getattr(cls, "forward", None), frozenset(), f"{cls.__name__}.forward")
+        fields = root.__dict__
+        for name in list(fields) if names is None else names or ():
+            if name in fields:
+                self.examine(fields[name], names, f"{type(root).__name__}.{name}")
+            elif not internal_class(type(root)):
+                self._class(type(root), (name,))
+
+    def _module_fields(self, m: Any) -> None:
+        name, fields = type(m).__name__, m.__dict__
         for key, value in fields.items():
             self.names.add(key)
             if isinstance(value, Tensor):
                 self.tensors[id(value)] = value
-            held = isinstance(value, dict) and key in ("_parameters", "_buffers", "_modules")
-            if held:
+            if isinstance(value, dict) and key in ("_parameters", "_buffers", "_modules"):
                 self.names.update(value)
                 for t in value.values():
                     if isinstance(t, Tensor):
                         self.tensors[id(t)] = t
-            own = isinstance(value, (list, dict, set)) and not key.startswith("_")
             check = Check(f"{name}.{key}", _item_reader(fields, key), fields, key)
+            own = isinstance(value, (list, dict, set)) and not key.startswith("_")
             (self.every_call if own else self.module_state).append(check)
-            if isinstance(value, types.FunctionType):
-                self.follow(value, key)
+            if key.endswith("_hooks") and value:
+                for hook in value.values():
+                    self.examine(hook, frozenset(), key)
+            elif isinstance(value, (types.FunctionType, types.MethodType)):
+                self.examine(value, frozenset(), key)
         self.module_state.append(Check(f"the attributes of {name}", lambda: tuple(fields)))
+        self.every_call.append(Check(f"the class of a {name}", lambda: type(m), m, "__class__"))
 
     def _optimizer(self, o: Any, what: str) -> None:
         self.optimizers[id(o)] = o
-        self._add(f"{what}.state", _item_reader(o.__dict__, "state") if "state" in o.__dict__ else
-                  lambda: o.state, cheap=True)
+        state = o.__dict__.get("state")
+        self.every_call.append(Check(f"{what}.state", _item_reader(o.__dict__, "state"), o.__dict__, "state",
+                                     ("is", state)))
         self._add(f"{what}.param_groups", lambda: len(o.param_groups))
         for group in o.param_groups:
             for p in group["params"]:
@@ -226,27 +364,34 @@ class ReadSet:
         """Called after capture, with the (mapping, key) pairs that are read on every call anyhow: the other
         settings of the optimizers are facts, and their state tensors are known now."""
         for o in self.optimizers.values():
-            self._add(f"the state of {type(o).__name__}", lambda o=o: len(o.state))
+            name = type(o).__name__
+            self._add(f"the state of {name}", lambda o=o: len(o.state))
             for group in o.param_groups:
+                params = group["params"]
+                self._add("the number of parameters", lambda group=group: len(group["params"]))
+                self.every_call.append(Check(f"{name} 'params'", _item_reader(group, "params"), group, "params",
+                                             ("is", params)))
                 for key in group:
-                    if (id(group), key) not in read_late:
-                        self._add(f"{type(o).__name__} {key!r}", _item_reader(group, key), group, key,
-                                  cheap=key == "params")
+                    if key != "params" and (id(group), key) not in read_late:
+                        self._add(f"{name} {key!r}", _item_reader(group, key), group, key)
         observe.watch(self.names)
 
-    def _add(self, what: str, read: Callable[[], Any], holder: Any = None, key: Any = None,
-             cheap: bool = False) -> None:
-        check = Check.__new__(Check)
-        check.what, check.read, check.holder, check.key = what, read, holder, key
-        value = read()
-        # big live objects (an optimizer's state) count by identity
-        check.frozen = ("is", value) if cheap else freeze(value)
-        self.every_call.append(check)
+    def _add(self, what: str, read: Callable[[], Any], holder: Any = None, key: Any = None) -> None:
+        self.every_call.append(Check(what, read, holder, key))
 
-    def changed(self) -> list[str]:
-        """The facts that no longer hold, in words."""
-        return [c.difference() for c in (*self.module_state, *self.every_call) if not c.holds()]
+    # ---- afterwards
 
+    def changed(self) -> list[Check]:
+        """The facts that no longer hold."""
+        return [c for c in (*self.module_state, *self.every_call) if not c.holds()]
+
+    def restore(self) -> None:
+        """Undoes what the captured run did to the state it read."""
+        for c in self.changed():
+            c.restore()
+
+
+# ---------------------------------------------------------------- protocols and names
 
 def is_module(x: Any) -> bool:
     """By protocol: compiled code knows nothing of graphc.nn."""
@@ -258,6 +403,7 @@ def is_optimizer(x: Any) -> bool:
 
 
 def walk_modules(root: Any) -> Iterator[Any]:
+    """A module and all below it."""
     seen: set[int] = set()
     stack = [root]
     while stack:
@@ -268,26 +414,47 @@ def walk_modules(root: Any) -> Iterator[Any]:
             stack.extend(reversed(list(m._modules.values())))
 
 
-def names_of(code: types.CodeType) -> Iterator[str]:
-    """The names that code (and the functions inside it) loads."""
-    yield from code.co_names
+@functools.lru_cache(maxsize=4096)
+def global_names(code: types.CodeType) -> tuple[str, ...]:
+    """The names that code and the functions inside it load as globals (or as attributes: more is safe)."""
+    names = dict.fromkeys(code.co_names)
     for c in code.co_consts:
         if isinstance(c, types.CodeType):
-            yield from names_of(c)
+            names.update(dict.fromkeys(global_names(c)))
+    return tuple(names)
 
 
-def _is_ours(x: Any) -> bool:
-    """Parts of the library itself, Python modules and classes: taken as fixed."""
-    if isinstance(x, (types.ModuleType, type, types.BuiltinFunctionType)):
-        return True
+_DYNAMIC = frozenset(("getattr", "hasattr", "vars", "__dict__", "asdict", "dir"))
+
+
+@functools.lru_cache(maxsize=4096)
+def attribute_names(code: types.CodeType) -> frozenset | None:
+    """The attribute names that code uses; None when it computes names."""
+    names = frozenset(global_names(code))
+    return None if names & _DYNAMIC else names
+
+
+def internal_class(cls: type) -> bool:
+    """Classes of the library, of Python and of numpy: taken as fixed."""
+    root = (getattr(cls, "__module__", "") or "").partition(".")[0]
+    return root in _FIXED_ROOTS
+
+
+_FIXED_ROOTS = frozenset((__name__.partition(".")[0], "builtins", "numpy", "types", "collections", "functools",
+                          "dataclasses", "enum", "typing", "abc", "pathlib", "threading", "logging"))
+
+
+def _library_function(x: Any) -> bool:
     code = getattr(x, "__code__", None)
-    return isinstance(x, types.FunctionType) and code is not None and internal(code.co_filename)
+    return isinstance(x, (types.BuiltinFunctionType, types.FunctionType)) and (
+        code is None or internal(code.co_filename))
 
 
-def _plain_object(x: Any) -> bool:
-    return (x is not None and hasattr(x, "__dict__") and not isinstance(
-        x, (Tensor, type, types.ModuleType, types.FunctionType, types.MethodType))
-        and not is_module(x) and not is_optimizer(x))
+def _in_classes(cls: type, name: str) -> Any:
+    for owner in cls.__mro__:
+        if name in owner.__dict__:
+            return owner.__dict__[name]
+    return MISSING
 
 
 def _cell_reader(cell: Any) -> Callable[[], Any]:
@@ -299,10 +466,13 @@ def _cell_reader(cell: Any) -> Callable[[], Any]:
     return read
 
 
-def _cell_reader_or_none(cell: Any) -> Any:
-    value = _cell_reader(cell)()
-    return None if value is MISSING else value
-
-
-def _item_reader(holder: dict, name: str) -> Callable[[], Any]:
+def _item_reader(holder: dict, name: Any) -> Callable[[], Any]:
     return lambda: holder.get(name, MISSING)
+
+
+def _attribute_reader(x: Any, name: str) -> Callable[[], Any]:
+    return lambda: getattr(x, name, MISSING)
+
+
+def _class_reader(owner: type, name: str) -> Callable[[], Any]:
+    return lambda: owner.__dict__.get(name, MISSING)

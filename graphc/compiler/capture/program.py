@@ -16,6 +16,7 @@ from ...ir.graph import Graph, Node, rebuild
 from ...ir.types import TensorType
 from .guards import ReadSet
 from .lift import Cell, Restart, Source
+from .record import Recorder
 from .symbols import Sym
 from .tracer import Boundary, Tracer
 
@@ -96,7 +97,10 @@ def _attempt(fn: Callable, leaves: list, spec: Any, reads: ReadSet, tracer: Trac
                 tracer.view(x)
         args, kwargs = pytree.unflatten(passed, spec)
         try:
-            result = fn(*args, **kwargs)
+            with Recorder(reads) as recorder:
+                result = fn(*args, **kwargs)
+            if recorder.error is not None:
+                raise recorder.error
             out = _finish(tracer, result, leaves, spec, reads, pattern)
         finally:
             after = (STATE.grad, STATE.inference, dtypes._default)

@@ -20,6 +20,7 @@ from ...core.tape import TapeEntry
 from ...core.tensor import Tensor, link_view
 from ...ir import op as op_module
 from ...ir.graph import Draw, Graph, Node, Scalar
+from ...ir.index import Index, lower_int
 from ...ir.op import Op
 from ...ir.types import TensorType, broadcast_shapes, is_dense, pointwise_strides
 from .lift import Cell, Lifter, Source, View, window_op
@@ -174,7 +175,7 @@ class Tracer:
         delta = 0
         if type.numel != 0:
             first = op.lower([0] * len(type.shape), meta, *attrs)
-            delta = sum(int(i) * s for i, s in zip(first, meta.strides, strict=True))
+            delta = lower_int(sum(i * s for i, s in zip(first, meta.strides, strict=True)))
         if op is window_op():
             delta = attrs[2]
             start = delta + parent.storage_offset() - of.cell.offset
@@ -279,6 +280,8 @@ class Tracer:
             if d.is_floating_point and x.number_type is float:
                 return self.scalar_slot(x)
             x = x.known()
+        if type(x) is Index and not x.is_constant:      # a size as a number
+            return x
         if d.category == dtypes.FLOAT:
             return float(x)
         if d.category == dtypes.INT:

@@ -1,0 +1,114 @@
+"""Watching the frames that run during capture: takes a ReadSet, tells it of every user frame that starts, and
+refuses what no program can do again (printing, files, clocks, foreign randomness, changes of outer lists).
+
+Built on `sys.setprofile`, which sees a C function before it runs, so a refused call has no effect yet.
+Invariant: a profile function that was installed is put back.
+"""
+
+from __future__ import annotations
+
+import sys
+import types
+from typing import Any
+
+from ...base.errors import CaptureBreak, Origin, internal
+from .guards import ReadSet
+
+_MUTATORS = frozenset(("append", "extend", "insert", "pop", "remove", "clear", "sort", "reverse", "update",
+                       "setdefault", "popitem", "add", "discard", "appendleft", "popleft",
+                       "difference_update", "intersection_update", "symmetric_difference_update"))
+_CLOCKS = frozenset(("time", "perf_counter", "monotonic", "process_time", "time_ns", "perf_counter_ns",
+                     "monotonic_ns", "process_time_ns", "sleep", "localtime", "gmtime", "ctime", "strftime"))
+_FIX = "do it outside of the compiled function"
+_MODULES = {"random": "Python's random numbers", "secrets": "random numbers of the system",
+            "subprocess": "another process", "socket": "the network", "datetime": "the clock",
+            "uuid": "random numbers of the system"}
+
+
+class Recorder:
+    """Context manager around the user's code. `self.error` is what it refused, for when user code swallows
+    the exception."""
+
+    def __init__(self, reads: ReadSet):
+        self.reads = reads
+        self.users: dict[Any, bool] = {}
+        self.error: CaptureBreak | None = None
+        self.previous: Any = None
+
+    def __enter__(self) -> Recorder:
+        self.previous = sys.getprofile()
+        sys.setprofile(self.event)
+        return self
+
+    def __exit__(self, *exc: Any) -> None:
+        sys.setprofile(self.previous)
+
+    def event(self, frame: types.FrameType, kind: str, arg: Any) -> None:
+        """The profile function."""
+        if kind == "call":
+            code = frame.f_code
+            mine = self.users.get(code)
+            if mine is None:
+                mine = self.users[code] = self._is_user(frame)
+            if mine:
+                self.reads.enter(code, frame.f_globals, frame.f_locals)
+        elif kind == "c_call":
+            if self.users.get(frame.f_code, False):
+                what = self._effect(arg)
+                if what:
+                    self.refuse(frame, what)
+
+    def _is_user(self, frame: types.FrameType) -> bool:
+        name = frame.f_code.co_filename
+        if internal(name):
+            return False
+        module = frame.f_globals.get("__name__", "")
+        if module in _MODULES and frame.f_back is not None and self.users.get(frame.f_back.f_code):
+            self.refuse(frame.f_back, f"reads {_MODULES[module]}")
+        if module == "os" and "Environ" in getattr(frame.f_code, "co_qualname", frame.f_code.co_name):
+            self.refuse(frame.f_back, "reads the environment")
+        return not (name.startswith(_STDLIB) or name.startswith("<frozen"))
+
+    def _effect(self, f: Any) -> str:
+        """What a C function does that cannot be done again on every call; empty when nothing."""
+        name, owner = getattr(f, "__name__", ""), getattr(f, "__self__", None)
+        if isinstance(owner, types.ModuleType):
+            module = owner.__name__
+            if module == "builtins" and name in ("print", "input", "open", "exec"):
+                return f"calls {name}()"
+            if module in ("io", "_io") and name == "open":
+                return "opens a file"
+            if module == "time" and name in _CLOCKS:
+                return "reads the clock"
+            if module in ("posix", "nt", "os"):
+                return f"calls os.{name}()" if name not in ("fspath", "getpid") else ""
+            if module == "_warnings" and name == "warn":
+                return "issues a warning"
+            return ""
+        if owner is None:
+            return ""
+        if id(owner) in self.reads.containers and name in _MUTATORS:
+            return f"changes a {type(owner).__name__} from outside ({name}())"
+        kind = type(owner)
+        if kind.__module__ in ("random", "_random") or kind.__module__.startswith("numpy.random"):
+            return "draws foreign random numbers"
+        if kind.__module__ in ("_io", "io"):
+            return f"writes or reads a file ({name}())" if name in (
+                "write", "read", "readline", "writelines", "flush", "getvalue") else ""
+        if kind is type and owner.__module__ == "datetime" and name in ("now", "today", "utcnow"):
+            return "reads the clock"
+        return ""
+
+    def refuse(self, frame: Any, what: str) -> None:
+        origin = Origin(frame.f_code.co_filename, frame.f_lineno)
+        self.error = CaptureBreak(f"compiled code {what}, which would happen once and not on every call", _FIX,
+                                  origin)
+        raise self.error
+
+
+def _stdlib() -> str:
+    import os
+    return os.path.dirname(os.__file__) + os.sep
+
+
+_STDLIB = _stdlib()
