@@ -258,6 +258,9 @@ class Checked(Expr):
     def with_args(self, args: tuple) -> Expr:
         return Checked(args[0], self.size, self.message)
 
+    def substitute(self, values: Mapping[Any, Any]) -> Expr:
+        return Checked(self.args[0].substitute(values), self.size.substitute(values), self.message)
+
 
 class Require(Expr):
     """x, after the program has stopped with a status where cond does not hold."""

@@ -95,7 +95,7 @@ def _scatter_lower(ix: list, loads: list, types: list, shape: tuple, strides: tu
     conds = [compare("ge", p, 0)]
     coords: list = [0] * len(shape)
     order = sorted((i for i in range(len(shape)) if not (isinstance(shape[i], int) and shape[i] == 1)),
-                   key=lambda i: -int(strides[i]))
+                   key=lambda i: strides[i], reverse=True)
     for i in order:
         coords[i] = p // strides[i]
         conds.append(compare("lt", coords[i], shape[i]))
@@ -463,7 +463,7 @@ def _index_coords(ix: list, loads: list, types: list, first: int) -> list:
     from ..ir.loop import Checked
     k = len(types[first].shape)
     return [from_expr(Checked(loads[first + d](ix[:k]), types[0].shape[d],
-                              f"index is out of bounds for dimension {d} with size {types[0].shape[d]}"),
+                              f"index is out of bounds for dimension {d}"),
                       0, types[0].shape[d]) for d in range(len(types) - first)]
 
 

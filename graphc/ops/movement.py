@@ -265,15 +265,11 @@ unsqueeze = movement("unsqueeze", _unsqueeze_kernel, _unsqueeze_infer,
 def memory_coordinates(flat: Any, shape: tuple, strides: tuple) -> list:
     """Coordinates of the element at memory position `flat` of a non-overlapping layout."""
     out: list = [0] * len(shape)
-    order = sorted((i for i in range(len(shape)) if not _same(shape[i], 1)), key=lambda i: -_hint(strides[i]))
+    order = sorted((i for i in range(len(shape)) if not _same(shape[i], 1)), key=lambda i: strides[i], reverse=True)
     for at, i in enumerate(order):
         q = flat // strides[i]
         out[i] = q if at == 0 else q % shape[i]
     return out
-
-
-def _hint(s: Any) -> int:
-    return int(s)
 
 
 def _restride_kernel(a: np.ndarray, strides: tuple | None) -> np.ndarray:

@@ -10,7 +10,7 @@ from typing import Any
 from ..base import dtypes
 from ..base.dtypes import DType
 from ..core.tensor import Tensor
-from ..ir.op import Make, Sample
+from ..ir.op import Make, Sample, get
 from ..ir.types import TensorType, dim_index, dims_tuple, numel
 from .define import composite, reduction
 from .kernels import native_reduce, reduced_shape
@@ -80,15 +80,12 @@ def _prod_vjp(g: Tensor, input: Tensor, dims: tuple, keepdim: bool) -> Tensor:
     x = input.permute(tuple(order)) if input.ndim else input
     lead = tuple(input.shape[i] for i in kept)
     flat = x.reshape((*lead, numel(tuple(input.shape[i] for i in dims))))
-    n = flat.shape[-1]
+    n, at = flat.shape[-1], len(lead)
     ones = flat.new_ones((*lead, 1))
-    from .gather import cat
-    left = [ones]
-    right = [ones]
-    for i in range(n - 1):
-        left.append(left[-1] * flat.narrow(-1, i, 1))
-        right.append(right[-1] * flat.narrow(-1, n - 1 - i, 1))
-    others = cat(left, dim=len(lead)) * cat(right[::-1], dim=len(lead)) if n else flat
+
+    def before(x: Tensor) -> Tensor:
+        return get("cumprod")(get("cat")([ones, x.narrow(-1, 0, n - 1)], at), at)
+    others = before(flat) * before(flat.flip(at)).flip(at) if n != 0 else flat
     back = others.reshape(tuple(x.shape)).permute(_inverse(order)) if input.ndim else others.reshape(())
     return expand_reduced(g, tuple(input.shape), dims, keepdim) * back
 
@@ -158,17 +155,23 @@ mean = composite("mean", _mean_body, inputs=("input",), infer=_mean_infer, vjp=[
                  samples=_samples(kinds=("float32", "float64")))
 
 
+def _freedom(shape: tuple, dims: tuple, correction: float) -> Any:
+    """max(n - correction, 0) for the n reduced elements; a size stays a size."""
+    n = count_of(shape, dims)
+    if correction == int(correction):
+        correction = int(correction)
+    return n - correction if n > correction else 0
+
+
 def _var_body(input: Tensor, dims: tuple, correction: float = 1, keepdim: bool = False) -> Tensor:
-    n = count_of(tuple(input.shape), dims)
     centred = input - mean(input, dims, True)
-    return sum(centred * centred, dims, keepdim) / (n - correction if n > correction else 0.0)
+    return sum(centred * centred, dims, keepdim) / _freedom(tuple(input.shape), dims, correction)
 
 
 def _var_vjp(g: Tensor, input: Tensor, dims: tuple, correction: float, keepdim: bool) -> Tensor:
-    n = count_of(tuple(input.shape), dims)
-    left = n - correction if n > correction else 0.0
-    g = expand_reduced(g, tuple(input.shape), dims, keepdim)
-    return (2.0 / left if left else float("inf")) * g * (input - mean(input, dims, True))
+    shape = tuple(input.shape)
+    scale = g * 2.0 / _freedom(shape, dims, correction)     # where g is small
+    return expand_reduced(scale, shape, dims, keepdim) * (input - mean(input, dims, True))
 
 
 def _var_infer(input: TensorType, dims: tuple, correction: float = 1, keepdim: bool = False) -> TensorType:
