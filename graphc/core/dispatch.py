@@ -226,6 +226,9 @@ def operand_array(x: Any, d: DType) -> Any:
     return number_array(x, d)
 
 
+_F32_MAX = 3.4028234663852886e38      # beyond, numpy warns of what is simply inf
+
+
 def number_array(x: Any, d: DType) -> Any:
     """A Python number as a numpy scalar of dtype d; half types round first, then widen to float32."""
     if d.category == dtypes.INT:
@@ -240,6 +243,8 @@ def number_array(x: Any, d: DType) -> Any:
         return np.asarray(cast_array(cast_array(np.asarray(float(x), np.float32), dtypes.float32, d),
                                      d, dtypes.float32))
     if d is dtypes.float32:
+        if -_F32_MAX < x < _F32_MAX:
+            return np.float32(x)
         with np.errstate(over="ignore"):
             return np.float32(x)
     return d.np.type(x)
