@@ -12,9 +12,12 @@ from typing import Any
 # numpy warns where IEEE 754 simply gives inf or nan, as PyTorch does silently
 _warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"graphc\..*")
 
+from . import algebra as _algebra
 from . import functional as _functional
+from . import legacy as _legacy
 from . import methods as _methods  # noqa: F401  (gives Tensor its methods)
-from .autograd import grad as _grad  # noqa: F401
+from . import ordering as _ordering
+from .autograd import is_anomaly_enabled
 from .base.dtypes import (bfloat16, complex64, complex128, finfo, float16, float32, float64, get_default_dtype,
                           iinfo, int8, int16, int32, int64, promote_types, set_default_dtype, uint8)
 from .base.dtypes import DType as dtype
@@ -58,6 +61,10 @@ _FUNCTIONS = (
     "scalar_tensor")
 for _name in _FUNCTIONS:
     globals()[_name] = getattr(_functional, _name)
+for _room in (_ordering, _algebra):
+    for _name in _room.FUNCTIONS:
+        globals()[_name] = getattr(_room, _name)
+globals().update(_legacy.TYPES)
 subtract, divide, true_divide = _functional.sub, _functional.div, _functional.div
 
 # Heavier rooms load when they are first named.

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from . import creation, functional, indexing, printing
+from . import algebra, creation, functional, indexing, ordering, printing
 from .base import dtypes
 from .base.dtypes import DType
 from .core import dispatch, inplace, tape
@@ -44,8 +44,8 @@ INPLACE = (
 _DIRECT = {"add": pointwise.add, "sub": pointwise.sub, "mul": pointwise.mul, "div": pointwise.div}
 
 
-def _inplace(name: str) -> Callable:
-    fn = getattr(functional, name)
+def _inplace(name: str, room: Any = functional) -> Callable:
+    fn = getattr(room, name)
     op = getattr(pointwise, name, None) if name in (*functional.UNARY, "mul") else None
     if op is not None:
         def method(self: Tensor, *args: Any) -> Tensor:
@@ -712,6 +712,11 @@ def attach() -> None:
         setattr(Tensor, name, getattr(functional, name))
     for name in INPLACE:
         setattr(Tensor, name + "_", _inplace(name))
+    for room in (ordering, algebra):
+        for name in room.METHODS:
+            setattr(Tensor, name, getattr(room, name))
+        for name in room.INPLACE:
+            setattr(Tensor, name + "_", _inplace(name, room))
     for name, fn in _OPERATORS.items():
         setattr(Tensor, f"__{name}__", _operator(fn))
         setattr(Tensor, f"__r{name}__", _operator(fn, swap=True))

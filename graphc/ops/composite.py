@@ -260,7 +260,11 @@ def dropout(input: Tensor, p: float, generator: Any = None) -> Tensor:
 
 
 def _std_body(input: Tensor, dims: tuple, correction: float = 1, keepdim: bool = False) -> Tensor:
-    return reduce.var(input, dims, correction, keepdim).sqrt()
+    v = reduce.var(input, dims, correction, keepdim)
+    if not v._needs:
+        return v.sqrt()
+    zero = v == 0           # sqrt'(0) is inf, but the gradient of std at 0 is 0
+    return where(zero, 0.0, where(zero, 1.0, v).sqrt())
 
 
 std = composite("std", _std_body, inputs=("input",), samples=reduce._var_samples)

@@ -7,6 +7,10 @@ import inspect
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import numpy as np
+
+from ..base import dtypes
+from ..base.dtypes import from_numpy_dtype
 from ..core import dispatch
 from ..ir.op import Make, Op, Sample, register
 from ..ir.types import TensorType, broadcast_shapes, pointwise_strides
@@ -123,7 +127,25 @@ def random(name: str, eager: Callable, infer: Callable, *, lower: Callable, samp
 def opaque(name: str, eager: Callable, infer: Callable, *, inputs: tuple[str, ...], vjp: Any = None,
            samples: Any, **extra: Any) -> Op:
     """An op without lowering: runs through Python between generated segments."""
+    if extra.get("half") == "float32":
+        eager = _widening(eager)
     return _make("opaque", name, eager, infer, inputs=inputs, vjp=vjp, lower=None, samples=samples, **extra)
+
+
+def _widening(eager: Callable) -> Callable:
+    """The kernel for raw half arrays, as compiled programs hand them over: through float32, rounded once."""
+    def run(*args: Any) -> Any:
+        half = next((d for a in args if isinstance(a, np.ndarray) and (d := from_numpy_dtype(a.dtype)).is_half), None)
+        if half is None:
+            return eager(*args)
+        wide = [dispatch.cast_array(a, half, dtypes.float32) if isinstance(a, np.ndarray) and a.dtype == half.np
+                else a for a in args]
+        found = eager(*wide)
+
+        def back(r: np.ndarray) -> np.ndarray:
+            return dispatch.cast_array(r, dtypes.float32, half) if r.dtype == np.float32 else r
+        return tuple(back(r) for r in found) if type(found) is tuple else back(found)
+    return run
 
 
 def composite(name: str, body: Callable, *, inputs: tuple[str, ...], samples: Any,

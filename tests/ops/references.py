@@ -113,6 +113,21 @@ REFERENCES.update({
     "std": lambda T, x, d, c, k: T.std(x, d, correction=c, keepdim=k),
     "threshold_backward": lambda T, g, y: T.where(y <= 0, 0.0, g).to(T.result_type(g, y)),
 })
+REFERENCES.update({
+    "cumsum": lambda T, x, d: T.cumsum(x, d), "cumprod": lambda T, x, d: T.cumprod(x, d),
+    "cummax": lambda T, x, d: tuple(T.cummax(x, d)), "cummin": lambda T, x, d: tuple(T.cummin(x, d)),
+    "sort": lambda T, x, d, r: tuple(T.sort(x, dim=d, descending=r, stable=True)),
+    "topk": lambda T, x, k, d, large: tuple(T.topk(x, k, d, large)),
+    "mode": lambda T, x, d: tuple(T.mode(x, d)),
+    "searchsorted": lambda T, s, v, r: T.searchsorted(s, v, right=r),
+    "unique": lambda T, x, d, c: (T.unique_consecutive if c else T.unique)(
+        x, return_inverse=True, return_counts=True, dim=d),
+    "bincount": lambda T, x, w, m: T.bincount(x, w, m), "histc": lambda T, x, b, lo, hi: T.histc(x, b, lo, hi),
+    "isin": lambda T, x, y: T.isin(x, y),
+    "scatter_amax": lambda T, x, i, s, d, own: x.scatter_reduce(d, i, s, "amax", include_self=own),
+    "scatter_amin": lambda T, x, i, s, d, own: x.scatter_reduce(d, i, s, "amin", include_self=own),
+    "scatter_prod": lambda T, x, i, s, d, own: x.scatter_reduce(d, i, s, "prod", include_self=own),
+})
 # No counterpart in PyTorch; random streams have a bit specification, optimizer steps tests of their own.
 WITHOUT = {"uniform", "normal", "randint", "as_strided_accumulate", "full", "fill", "sgd_step", "adam_step",
            "adagrad_step"}
