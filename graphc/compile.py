@@ -6,6 +6,7 @@ compiled call does exactly what the eager call does, or the eager call is made i
 
 from __future__ import annotations
 
+import copy
 import functools
 import types
 import warnings
@@ -298,6 +299,12 @@ class CompiledModule(CompiledFunction):
         self._orig_mod.eval()
         return self
 
+    def __deepcopy__(self, memo: dict) -> Any:
+        return CompiledModule(copy.deepcopy(self._orig_mod, memo), dict(self.settings))
+
+    def __reduce_ex__(self, protocol: Any) -> tuple:
+        return (CompiledModule, (self._orig_mod, dict(self.settings)))
+
     def __repr__(self) -> str:
         return f"Compiled({self._orig_mod!r})"
 
@@ -355,5 +362,9 @@ def _key(leaves: list, spec: Any) -> Any:
 
 
 def _home(fn: Any) -> tuple[str, int]:
-    code = getattr(getattr(fn, "__func__", fn), "__code__", None)
-    return (code.co_filename, code.co_firstlineno) if code is not None else ("", 0)
+    """Where a function (or the forward of a module) is defined."""
+    for f in (fn, getattr(type(fn), "forward", None), getattr(type(fn), "__call__", None)):
+        code = getattr(getattr(f, "__func__", f), "__code__", None)
+        if code is not None:
+            return code.co_filename, code.co_firstlineno
+    return "", 0

@@ -163,7 +163,9 @@ class ReadSet:
         self.modules: dict[int, Any] = {}
         self.optimizers: dict[int, Any] = {}
         self.containers: dict[int, Any] = {}
-        self.names: set[str] = {"data"}
+        self.names: set[str] = {"data", "forward"}
+        self.foreign = ""               # random numbers that are not ours, or an iterator, were reached
+        self.iterators = False
         self.codes: set[Any] = set()
         self._done: set[tuple] = set()
         self._alive: list = []
@@ -180,16 +182,20 @@ class ReadSet:
         fresh = code not in self.codes
         self.codes.add(code)
         if fresh:
-            for name in global_names(code):
-                if name in globals_:
-                    self.binding(f"global {name}", _item_reader(globals_, name), names, globals_, name)
-            if "globals" in code.co_names:
-                for name, value in list(globals_.items()):
-                    if type(value) in _NUMBERS or isinstance(value, str):
-                        self.binding(f"global {name}", _item_reader(globals_, name), names, globals_, name)
+            self._globals(code, globals_, names)
         for name, value in list(locals_.items()):
             if not isinstance(value, (Tensor, Sym, *_NUMBERS)):
                 self.examine(value, names, name)
+
+    def _globals(self, code: types.CodeType, globals_: dict, names: Any) -> None:
+        loaded = global_names(code)
+        for name in loaded:
+            if name in globals_:
+                self.binding(f"global {name}", _item_reader(globals_, name), names, globals_, name)
+        if "globals" in loaded:         # computed names: every plain value
+            for name, value in list(globals_.items()):
+                if type(value) in _NUMBERS or isinstance(value, str):
+                    self.binding(f"global {name}", _item_reader(globals_, name), names, globals_, name)
 
     def binding(self, what: str, read: Callable[[], Any], names: Any, holder: Any, key: Any) -> None:
         """A name that code reads: what it is bound to, and what that depends on."""
@@ -198,8 +204,7 @@ class ReadSet:
         if mark not in self._done:
             self._done.add(mark)
             self._alive.append(holder)
-            if not (isinstance(value, (types.ModuleType, type)) or _library_function(value)
-                    and not isinstance(holder, types.ModuleType)):
+            if not isinstance(value, (types.ModuleType, type)) and not _library_function(value):
                 self._add(what, read, holder, key)
         self.examine(value, names, what)
 
@@ -216,6 +221,10 @@ class ReadSet:
             return
         self._done.add(mark)
         self._alive.append(x)
+        if type(x).__module__.startswith("numpy.random"):
+            self.foreign = "draws foreign random numbers"
+        elif _in_classes(type(x), "__next__") is not MISSING:
+            self.iterators = True
         if isinstance(x, types.FunctionType):
             self._function(x)
         elif isinstance(x, types.MethodType):
@@ -238,6 +247,8 @@ class ReadSet:
         elif isinstance(x, types.ModuleType):
             for name in names or ():
                 if name in x.__dict__ and x.__name__ != "builtins":
+                    if _library_function(x.__dict__[name]) and (id(x.__dict__), name) not in self._done:
+                        self._add(f"{x.__name__}.{name}", _item_reader(x.__dict__, name), x.__dict__, name)
                     self.binding(f"{x.__name__}.{name}", _item_reader(x.__dict__, name), names, x.__dict__, name)
         elif isinstance(x, functools.partial):
             self._add(f"{what} (a partial)", lambda: (x.func, x.args, x.keywords))
@@ -261,19 +272,17 @@ class ReadSet:
                 self.examine(d, names, f"a default of {where}")
         for name, cell in zip(f.__code__.co_freevars, f.__closure__ or (), strict=True):
             self.binding(f"{name} (outside {where})", _cell_reader(cell), names, cell, None)
-        for name in global_names(f.__code__):
-            if name in f.__globals__:
-                self.binding(f"global {name}", _item_reader(f.__globals__, name), names, f.__globals__, name)
+        self._globals(f.__code__, f.__globals__, names)
         if f.__dict__:
             self._object(f, names, where)
-            if hasattr(f, "__wrapped__"):
+            if "__wrapped__" in f.__dict__:
                 self.examine(f.__wrapped__, names, where)
 
     def _object(self, x: Any, names: Any, what: str) -> None:
         """A plain object: of its fields those that are named, of its class what the fields do not hide."""
-        fields = getattr(x, "__dict__", None)
-        fields = fields if isinstance(fields, dict) else {}
         cls = type(x)
+        fields = object.__getattribute__(x, "__dict__") if _in_classes(cls, "__dict__") is not MISSING else {}
+        fields = fields if isinstance(fields, dict) else {}
         if internal_class(cls) and not fields:
             return
         for name in list(fields) if names is None else names:
@@ -284,7 +293,7 @@ class ReadSet:
             if isinstance(found, types.MemberDescriptorType):
                 self.binding(f"{cls.__name__}.{name}", _attribute_reader(x, name), names, x, name)
             elif found is not MISSING and not internal_class(cls):
-                if fields or hasattr(x, "__dict__"):
+                if _in_classes(cls, "__dict__") is not MISSING:
                     self.binding(f"{cls.__name__}.{name}", _item_reader(fields, name), names, fields, name)
                 self._class(cls, (name,))
         call = getattr(cls, "__call__", None)
@@ -322,8 +331,11 @@ class ReadSet:
                     self._add(f"{cls.__name__}.forward", lambda cls=cls: cls.forward)
                     self.examine(getattr(cls, "forward", None), frozenset(), f"{cls.__name__}.forward")
         fields = root.__dict__
+        self.names.update(names or ())
         for name in list(fields) if names is None else names or ():
             if name in fields:
+                if names is None and not name.startswith("_"):      # may be written past __setattr__
+                    self._add(f"{type(root).__name__}.{name}", _item_reader(fields, name), fields, name)
                 self.examine(fields[name], names, f"{type(root).__name__}.{name}")
             elif not internal_class(type(root)):
                 self._class(type(root), (name,))
@@ -395,11 +407,17 @@ class ReadSet:
 
 def is_module(x: Any) -> bool:
     """By protocol: compiled code knows nothing of graphc.nn."""
-    return hasattr(type(x), "children") and hasattr(x, "_parameters") and hasattr(x, "_modules")
+    return _has(x, "children") and _has(x, "_parameters") and _has(x, "_modules")
 
 
 def is_optimizer(x: Any) -> bool:
-    return hasattr(x, "param_groups") and hasattr(x, "state") and not isinstance(x, type)
+    return not isinstance(x, type) and _has(x, "param_groups") and _has(x, "state")
+
+
+def _has(x: Any, name: str) -> bool:
+    """hasattr without running any code of x's class."""
+    fields = getattr(type(x), "__dictoffset__", 0) and object.__getattribute__(x, "__dict__")
+    return (isinstance(fields, dict) and name in fields) or _in_classes(type(x), name) is not MISSING
 
 
 def walk_modules(root: Any) -> Iterator[Any]:
@@ -445,9 +463,8 @@ _FIXED_ROOTS = frozenset((__name__.partition(".")[0], "builtins", "numpy", "type
 
 
 def _library_function(x: Any) -> bool:
-    code = getattr(x, "__code__", None)
-    return isinstance(x, (types.BuiltinFunctionType, types.FunctionType)) and (
-        code is None or internal(code.co_filename))
+    return isinstance(x, types.BuiltinFunctionType) or (
+        isinstance(x, types.FunctionType) and internal(x.__code__.co_filename))
 
 
 def _in_classes(cls: type, name: str) -> Any:

@@ -12,7 +12,7 @@ import types
 from typing import Any
 
 from ...base.errors import CaptureBreak, Origin, internal
-from .guards import ReadSet
+from .guards import ReadSet, attribute_names
 
 _MUTATORS = frozenset(("append", "extend", "insert", "pop", "remove", "clear", "sort", "reverse", "update",
                        "setdefault", "popitem", "add", "discard", "appendleft", "popleft",
@@ -20,6 +20,8 @@ _MUTATORS = frozenset(("append", "extend", "insert", "pop", "remove", "clear", "
 _CLOCKS = frozenset(("time", "perf_counter", "monotonic", "process_time", "time_ns", "perf_counter_ns",
                      "monotonic_ns", "process_time_ns", "sleep", "localtime", "gmtime", "ctime", "strftime"))
 _FIX = "do it outside of the compiled function"
+_NUMPY_RANDOM = ("rand", "randn", "random", "randint", "uniform", "normal", "choice", "permutation", "shuffle",
+                 "standard_normal", "random_sample", "default_rng", "binomial", "seed")
 _MODULES = {"random": "Python's random numbers", "secrets": "random numbers of the system",
             "subprocess": "another process", "socket": "the network", "datetime": "the clock",
             "uuid": "random numbers of the system"}
@@ -52,11 +54,21 @@ class Recorder:
                 mine = self.users[code] = self._is_user(frame)
             if mine:
                 self.reads.enter(code, frame.f_globals, frame.f_locals)
+                if self.reads.foreign or self._numpy_random(code, frame.f_globals):
+                    self.refuse(frame, self.reads.foreign or "draws foreign random numbers")
         elif kind == "c_call":
             if self.users.get(frame.f_code, False):
                 what = self._effect(arg)
                 if what:
                     self.refuse(frame, what)
+
+    def _numpy_random(self, code: types.CodeType, globals_: dict) -> bool:
+        """Whether code names numpy.random's functions (which no profile function sees)."""
+        names = attribute_names(code) or ()
+        if "random" not in names:
+            return False
+        return any(getattr(globals_.get(n), "__name__", "") == "numpy" for n in names) and any(
+            n in names for n in _NUMPY_RANDOM)
 
     def _is_user(self, frame: types.FrameType) -> bool:
         name = frame.f_code.co_filename
@@ -76,6 +88,8 @@ class Recorder:
             module = owner.__name__
             if module == "builtins" and name in ("print", "input", "open", "exec"):
                 return f"calls {name}()"
+            if module == "builtins" and name == "next" and self.reads.iterators:
+                return "takes from an iterator that lives outside"
             if module in ("io", "_io") and name == "open":
                 return "opens a file"
             if module == "time" and name in _CLOCKS:
@@ -100,6 +114,8 @@ class Recorder:
         return ""
 
     def refuse(self, frame: Any, what: str) -> None:
+        while not self.users.get(frame.f_code) and frame.f_back is not None:
+            frame = frame.f_back
         origin = Origin(frame.f_code.co_filename, frame.f_lineno)
         self.error = CaptureBreak(f"compiled code {what}, which would happen once and not on every call", _FIX,
                                   origin)
