@@ -12,17 +12,18 @@ from typing import Any
 
 import numpy as np
 
-from ..base import dtypes
 from ..base.config import config
+from ..base.errors import CaptureBreak
 from ..ir.graph import Graph, Node
-from ..ir.index import Index, Symbol, as_index, size
+from ..ir.index import Index, Symbol, as_index, unflatten
 from ..ir.loop import Buffer, Expr, IndexValue, Load, Store
 from ..ir.text import graph_text, stmt_text
-from ..ir.types import is_dense, numel
+from ..ir.types import numel
 from .codegen.program import Writer, pointer_of
 from .inspect.views import describe, memory_text
+from .lower.coords import counter, one_symbol, position
 from .lower.kernel import Kernel, Place
-from .lower.loops import Lowering, counter, one_symbol, position, unflatten
+from .lower.loops import Lowering
 from .passes import pipeline
 from .passes.fuse import Group, Plan, fuse
 from .passes.memory import Assignment, Layout, assign, layout, schedule
@@ -30,6 +31,7 @@ from .passes.memory import Assignment, Layout, assign, layout, schedule
 
 def compile_graph(graph: Graph, name: str = "program") -> tuple[dict, str, dict]:
     """(record, C source, {segment: function that runs the opaque operators after it})."""
+    _refuse_complex(graph)
     before = graph_text(graph)
     graph = pipeline.run(graph)
     plan = fuse(graph)
@@ -69,6 +71,14 @@ def compile_graph(graph: Graph, name: str = "program") -> tuple[dict, str, dict]
         "opaque": any(g.kind == "opaque" for g in plan.groups),
     }
     return record, source.text, _opaque_steps(graph, plan, memory, arena)
+
+
+def _refuse_complex(graph: Graph) -> None:
+    for n in graph.nodes:
+        for t in n.type if type(n.type) is tuple else (n.type,):
+            if t is not None and t.dtype.is_complex:
+                raise CaptureBreak(f"{n.op.name if n.op else 'an operator'} on complex numbers cannot be compiled",
+                                   "keep complex numbers outside of the compiled function", n.origin)
 
 
 def _print_loops(segments: list[list[Kernel]]) -> None:
@@ -269,5 +279,3 @@ def _number(x: Any, values: dict | None) -> Any:
         return x.evaluate(values or {})
     return x
 
-
-__all__ = ["compile_graph", "dtypes", "is_dense", "size"]

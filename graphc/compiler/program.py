@@ -18,7 +18,6 @@ from ..base import dtypes
 from ..base.config import config
 from ..base.errors import GraphcError
 from ..ir.graph import Graph, Node
-from ..ir.index import Index
 from ..ir.text import graph_text
 from ..native import build as native_build
 from ..native import cpu, library
@@ -313,6 +312,3 @@ def build(graph: Graph, *, fast_math: bool = False, name: str = "program") -> Pr
 def load(record: dict, path: str, source: str = "", constants: Sequence = ()) -> Program:
     """A program from its record and its library file."""
     return Program(record, path, source, list(constants))
-
-
-__all__ = ["Index", "Program", "ProgramError", "build", "key_of", "load"]

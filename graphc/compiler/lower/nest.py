@@ -11,8 +11,22 @@ from collections.abc import Iterable
 from typing import Any
 
 from ...ir.index import Data, Index
-from ...ir.loop import (Apply, Cast, Checked, Const, Expr, IndexValue, Let, Load, Ref, Require, ScalarRef,
-                        Select, Stmt, index_exprs)
+from ...ir.loop import (
+    Apply,
+    Cast,
+    Checked,
+    Const,
+    Expr,
+    IndexValue,
+    Let,
+    Load,
+    Ref,
+    Require,
+    ScalarRef,
+    Select,
+    Stmt,
+    index_exprs,
+)
 
 
 class Scope:

@@ -15,7 +15,7 @@ from ...ir.index import Index, as_index
 from ...ir.loop import Buffer
 from ...ir.types import numel
 from ..lower.kernel import Place
-from .fuse import Group, Plan, WhyNotFused, row_major
+from .fuse import Group, Plan, row_major
 
 ALIGN = 64
 
@@ -208,6 +208,3 @@ def _symbolic_layout(buffers: dict) -> Layout:
 
 def _aligned(n: int) -> int:
     return (n + ALIGN - 1) // ALIGN * ALIGN
-
-
-__all__ = ["Assignment", "Layout", "assign", "layout", "schedule", "WhyNotFused"]
