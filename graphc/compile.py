@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import sys
 import types
 import warnings
 from collections.abc import Callable
@@ -175,7 +176,9 @@ class CompiledFunction:
         self._calls.insert(0, made.call)
         self.history.append(reasons[0] if reasons else "first call")
         if config.debug >= 1:
-            print(f"graphc: compiled {getattr(self.fn, '__name__', self.fn)}: {self.history[-1]}")
+            print(f"graphc: compiled {getattr(self.fn, '__name__', self.fn)}: {self.history[-1]}", file=sys.stderr)
+        if config.debug >= 2:
+            print("\n".join(map(str, made.program.kernels)), file=sys.stderr)
         if len(self.specialisations) == _MANY:
             _tell(f"{getattr(self.fn, '__name__', self.fn)} has been compiled {_MANY} times; last reason: "
                   f"{self.history[-1]}")
@@ -325,7 +328,11 @@ def build(graph: Any, settings: dict, name: str) -> Any:
     from .native import library
     if not library.available():
         return InterpretedProgram(graph)
-    return program.build(graph, fast_math=settings["fast_math"], name=name)
+    made = program.build(graph, fast_math=settings["fast_math"], name=name)
+    if config.check and not settings["fast_math"]:
+        from .compiler.interpret.shadow import Shadow
+        return Shadow(graph, made)
+    return made
 
 
 def _tell(text: str) -> None:

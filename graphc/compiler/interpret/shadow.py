@@ -1,0 +1,68 @@
+"""Shadow mode (GRAPHC_CHECK=1): takes a program and its graph, gives a program that runs both, natively and
+node by node through the eager kernels, and compares the bits. Invariant: a call that returns had no
+difference; NaNs count as one value, as everywhere in the contract."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ...base.errors import GraphcError, Origin
+from ...ir.graph import Graph, Node
+from . import run
+
+
+class Difference(GraphcError):
+    """Compiled code and eager kernels gave different bits."""
+
+
+class Shadow:
+    """A program whose every call is checked. Everything but `call` is the program's own."""
+
+    def __init__(self, graph: Graph, program: Any):
+        self.graph, self.program = graph, program
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.program, name)
+
+    def call(self, arrays: Sequence[np.ndarray], scalars: Sequence[float] = (),
+             rng: Sequence[tuple[int, int]] = (), sizes: Sequence[int] = ()) -> list:
+        """The program's results. Raises Difference at the first one whose bits are not eager mode's; inputs
+        that the program updates have been written by then."""
+        try:
+            outputs, updates = run(self.graph, arrays, scalars, rng)
+        except Exception:       # noqa: BLE001  (eager mode's own error, which the program reports as well)
+            self.program.call(arrays, scalars, rng, sizes)
+            raise
+        results = self.program.call(arrays, scalars, rng, sizes)
+        for i, (node, expected) in enumerate(zip(self.graph.outputs, outputs, strict=True)):
+            if isinstance(node, Node):
+                _compare(f"result {i}", node, results[i], expected)
+        for slot, expected in updates.items():
+            _compare(f"the update of in{slot}", self.graph.updates[slot], arrays[slot], expected)
+        return results
+
+
+def _compare(what: str, node: Node, found: np.ndarray, expected: np.ndarray) -> None:
+    wrong = differing(found, expected)
+    if not wrong.any():
+        return
+    at = tuple(int(i) for i in np.argwhere(wrong)[0])
+    origin: Origin | None = node.origin
+    raise Difference(
+        f"{origin.describe() if origin else 'compiled code'}\n{what} ({node}: {node.type}) has other bits than in "
+        f"eager mode: {int(wrong.sum())} of {wrong.size} elements, the first at {list(at)} is {found[at]!r} "
+        f"where eager mode gives {expected[at]!r}")
+
+
+def differing(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Where two arrays of one dtype and shape differ in bits, all NaNs being one value."""
+    x, y = np.ascontiguousarray(a), np.ascontiguousarray(b)
+    words = x.dtype.itemsize
+    unequal = (x.view(np.uint8).reshape(-1, words) != y.view(np.uint8).reshape(-1, words)).any(1)
+    unequal = unequal.reshape(a.shape)
+    if a.dtype.kind in "fcV":
+        unequal &= ~(np.isnan(a) & np.isnan(b))
+    return unequal
