@@ -187,7 +187,7 @@ class _State:
         self.scalars = ffi.new("double[]", max(r["scalars"], 1))
         self.sizes = ffi.new("int64_t[]", len(r["symbols"]) + 2 * r["draws"] + 1)
         self.dynamic = bool(r["symbols"])
-        self.arena = None
+        self.arena: np.ndarray | None = None
         if not self.dynamic:
             self._grow(int(program._arena_size))
 

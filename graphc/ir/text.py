@@ -6,9 +6,30 @@ from typing import Any
 
 from .graph import Graph, Node, Scalar
 from .index import Index
-from .loop import (Address, Alloc, Apply, Barrier, Call, Cast, Checked, Comment, Const, Expr, For, If,
-                   IndexValue, Let, Load, Ref, Require, ScalarRef, Select, Set, Stmt, Store)
-
+from .loop import (
+    Address,
+    Alloc,
+    Apply,
+    Barrier,
+    Call,
+    Cast,
+    Checked,
+    Comment,
+    Const,
+    Expr,
+    For,
+    If,
+    IndexValue,
+    Let,
+    Load,
+    Ref,
+    Require,
+    ScalarRef,
+    Select,
+    Set,
+    Stmt,
+    Store,
+)
 
 # ---------------------------------------------------------------- graphs
 

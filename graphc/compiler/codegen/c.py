@@ -12,9 +12,32 @@ import numpy as np
 
 from ...base import dtypes
 from ...base.dtypes import DType
-from ...ir.index import Data, Div, Index, Mod, Symbol, as_index
-from ...ir.loop import (Address, Alloc, Apply, Barrier, Buffer, Call, Cast, Checked, Comment, Const, Expr,
-                        For, If, IndexValue, Let, Load, Ref, Require, ScalarRef, Select, Set, Stmt, Store)
+from ...ir.index import Data, Div, Index, Symbol, as_index
+from ...ir.loop import (
+    Address,
+    Alloc,
+    Apply,
+    Barrier,
+    Buffer,
+    Call,
+    Cast,
+    Checked,
+    Comment,
+    Const,
+    Expr,
+    For,
+    If,
+    IndexValue,
+    Let,
+    Load,
+    Ref,
+    Require,
+    ScalarRef,
+    Select,
+    Set,
+    Stmt,
+    Store,
+)
 
 _FLOAT = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
 _COMPARE = {"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!="}

@@ -190,8 +190,8 @@ def _replace(index: Index, short: dict[str, Expr]) -> Index:
                 term = term * (x.index if isinstance(x, IndexValue)
                                else Index({(Data(x, a.lo, a.extent),): 1}))
             elif isinstance(a, (Div, Mod)):
-                x, y = _replace(a.a, short), _replace(a.b, short)
-                term = term * (x // y if isinstance(a, Div) else x % y)
+                p, q = _replace(a.a, short), _replace(a.b, short)
+                term = term * (p // q if isinstance(a, Div) else p % q)
             else:
                 term = term * Index({(a,): 1})
         total = total + term

@@ -139,8 +139,9 @@ class RowReduce:
         if self._short():
             direct = dict.fromkeys(direct)
         for u in self.sums:
-            if direct[u.node.id] is not None:
-                self._call_run(u, scope, direct[u.node.id], length, state[u.node.id])
+            where = direct[u.node.id]
+            if where is not None:
+                self._call_run(u, scope, where, length, state[u.node.id])
         if all(direct[u.node.id] is not None for u in self.sums) and not self.maps:
             return
         buffered = [u for u in self.sums if direct[u.node.id] is None]

@@ -199,7 +199,7 @@ class Rows:
                 targets.append(where)
         for where, e in zip(targets, place(scope, roots, self.pinned), strict=True):
             if where is not None:
-                scope.stmts.append(Store(*where, e))
+                scope.stmts.append(Store(where[0], where[1], e))
 
     def _store_targets(self, u: Unit, coords: tuple) -> list[tuple[Buffer, Index]]:
         out = self._targets(u, coords)
