@@ -78,6 +78,38 @@ class Expr:
             return self
         return self.with_args(tuple(a.substitute(values) for a in self.args))
 
+    # arithmetic, for lowerings: numbers become constants of the expression's dtype
+
+    def __add__(self, other: Any) -> Expr:
+        return apply("add", self, other)
+
+    def __radd__(self, other: Any) -> Expr:
+        return apply("add", other, self)
+
+    def __sub__(self, other: Any) -> Expr:
+        return apply("sub", self, other)
+
+    def __rsub__(self, other: Any) -> Expr:
+        return apply("sub", other, self)
+
+    def __mul__(self, other: Any) -> Expr:
+        return apply("mul", self, other)
+
+    def __rmul__(self, other: Any) -> Expr:
+        return apply("mul", other, self)
+
+    def __truediv__(self, other: Any) -> Expr:
+        return apply("div", self, other)
+
+    def __rtruediv__(self, other: Any) -> Expr:
+        return apply("div", other, self)
+
+    def __neg__(self) -> Expr:
+        return apply("neg", self)
+
+    def __abs__(self) -> Expr:
+        return apply("abs", self)
+
     # ir.text attaches __repr__
 
 
@@ -282,6 +314,12 @@ class Require(Expr):
 
 def const(value: Any, dtype: DType) -> Const:
     return Const(value, dtype)
+
+
+def apply(fn: str, *args: Any) -> Expr:
+    """The scalar function gc_<fn> of expressions of one dtype; numbers become constants of it."""
+    dtype = next(a.dtype for a in args if isinstance(a, Expr))
+    return Apply(fn, [a if isinstance(a, Expr) else Const(a, dtype) for a in args], dtype)
 
 
 def cast(x: Expr, dtype: DType) -> Expr:

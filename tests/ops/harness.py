@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import zlib
 
 import numpy as np
@@ -11,17 +12,27 @@ from graphc.base import dtypes
 from graphc.core import dispatch
 from graphc.core.tensor import Tensor, wrap
 from graphc.ir.op import Make, Op, Sample, table
+from graphc.native import library
 
 SPECIAL = [0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 1.5, 2.5, -2.5, 3.7, -3.7, 1e-40, -1e-40, 1e-10, 88.0, 104.0,
            -104.0, 1e5, -1e5, 3e38, -3e38, float("inf"), float("-inf"), float("nan")]
-
-_TOY: set = set()
 
 
 def ops() -> list[Op]:
     """The whole table, in order of names."""
     import graphc.ops  # noqa: F401
     return [op for _, op in sorted(table().items())]
+
+
+@contextlib.contextmanager
+def new_ops():
+    """Ops that are registered inside leave the table again at the end."""
+    before = set(table())
+    try:
+        yield
+    finally:
+        for name in set(table()) - before:
+            del table()[name]
 
 
 def cases(condition=lambda op, s: True) -> list:
@@ -134,6 +145,96 @@ def is_tensor(x) -> bool:
     return isinstance(x, torch.Tensor)
 
 
+# ---------------------------------------------------------------- eager mode against the record
+
+def check_infer(op: Op, s: Sample) -> None:
+    """The type rule gives the shapes, dtypes and strides of eager results."""
+    inputs = make_inputs(op, s)
+    types = tuple(t.type_ if is_tensor(t) else t for t in inputs)
+    attrs = attr_values(op, s)
+    inferred = op.infer(types, *attrs) if op.variadic else op.infer(*types, *attrs)
+    inferred = inferred if type(inferred) is tuple else (inferred,)
+    with np.errstate(all="ignore"):
+        results = call(op, inputs, s)
+    if op.kind == "composite" and any(t.dtype.is_half for t in inputs if is_tensor(t)):
+        inferred = ()       # runs in float32 and rounds: the body's own ops are what is inferred
+    for got, want in zip(results, inferred, strict=False):
+        if got is None or want is None:
+            assert got is want
+            continue
+        assert tuple(got.shape) == tuple(want.shape)
+        assert got.dtype is want.dtype
+        expected = tuple(st for st, n in zip(want.strides, want.shape, strict=True) if n != 1)
+        assert strides_of(got) == (() if 0 in want.shape else expected)
+
+
+def check_refusal(op: Op, s: Sample) -> None:
+    """An error sample raises what it says, in eager mode."""
+    kind, text = s.error
+    try:
+        call(op, make_inputs(op, s), s)
+    except kind as e:
+        assert text in str(e)
+    else:
+        raise AssertionError(f"{describe(op, 0, s)} raises no {kind.__name__}")
+
+
+def gradcheckable(op: Op, s: Sample) -> bool:
+    """Samples whose gradients are compared with finite differences: float32 ones, that run in float64."""
+    small = sum(int(np.prod(m.shape)) for m in s.inputs if isinstance(m, Make)) <= 400
+    plain = all(not isinstance(m, Make) or m.dtype in ("float32", "int64", "bool", "int32") for m in s.inputs)
+    return s.error is None and s.grad and (op.vjp is not None or op.body is not None) and small and plain and any(
+        isinstance(m, Make) and m.dtype == "float32" for m in s.inputs)
+
+
+def check_gradients(op: Op, s: Sample) -> None:
+    """Gradients of first and (for small samples) second order against finite differences in float64."""
+    inputs = make_inputs(op, s, dtype="float64", requires_grad=True)
+
+    def fn(*args):
+        return tuple(t for j, t in enumerate(call(op, list(args), s))
+                     if t.dtype.is_floating_point and j not in op.extra.get("auxiliary", ()))
+    assert torch.autograd.gradcheck(fn, tuple(inputs))
+    if sum(t.numel() for t in inputs if is_tensor(t)) <= 40:
+        assert torch.autograd.gradgradcheck(fn, tuple(inputs), atol=1e-4)
+
+
+def check_op(op: Op) -> None:
+    """Everything that the tests of the table ask of an op, for one op: eager mode against its record, gradients of
+    both orders, capture, interpreter and C in bits, symbolic sizes, and what a compiled call shows of it."""
+    from . import symbolic
+    samples = list(enumerate(op.samples()))
+    good = [(op, i, s) for i, s in samples if s.error is None]
+    for _, _, s in good:
+        check_infer(op, s)
+        if gradcheckable(op, s):
+            check_gradients(op, s)
+    backends = ["interpret", "c"] if library.available() else ["interpret"]
+    for backend in backends:
+        check_batch(good, backend)
+        if back := [c for c in good if has_gradient(*c)]:
+            check_batch(back, backend, backward=True)
+    for _, s in samples:
+        if s.error is not None:
+            check_refusal(op, s)
+            for backend in backends:
+                check_error(op, s, backend)
+    symbolic.check_graphs([symbolic.Case(op, i, s, False) for _, i, s in good])
+    check_shown(op, good[0][2])
+
+
+def check_shown(op: Op, s: Sample) -> None:
+    """A compiled call shows the op in its graph, and (unless it is opaque) in a kernel with the user's line."""
+    compiled = torch.compile(lambda *xs: call(op, list(xs), s), fullgraph=True)
+    compiled(*make_inputs(op, s))
+    assert op.name in str(compiled.graph) or op.body is not None
+    assert "1 program" in compiled.explain()
+    if library.available() and op.kind != "opaque":
+        (kernel, *_) = compiled.kernels
+        assert kernel.source.strip() and kernel.source.split()[0] in compiled.source
+        assert any("harness.py" in file for file, _, _ in kernel.lines)
+
+
 # ---------------------------------------------------------------- compiled against eager
 
 def capturable(op: Op) -> bool:
@@ -146,10 +247,15 @@ def forward_cases() -> list:
     return [(op, i, s) for op in ops() if capturable(op) for i, s in enumerate(op.samples()) if s.error is None]
 
 
+def has_gradient(op: Op, i: int, s: Sample) -> bool:
+    """Whether a case can be differentiated."""
+    return s.grad and (op.vjp is not None or op.body is not None) and any(
+        isinstance(m, Make) and dtypes.dtype_named(m.dtype).is_floating_point for m in s.inputs)
+
+
 def backward_cases() -> list:
     """The cases that have a gradient."""
-    return [(op, i, s) for op, i, s in forward_cases() if s.grad and (op.vjp is not None or op.body is not None)
-            and any(isinstance(m, Make) and dtypes.dtype_named(m.dtype).is_floating_point for m in s.inputs)]
+    return [c for c in forward_cases() if has_gradient(*c)]
 
 
 _KINDS = ("bool", "uint8", "int8", "int16", "int32", "int64", "float16", "bfloat16", "float32", "float64")

@@ -14,6 +14,7 @@ import graphc
 from graphc.base import dtypes
 from graphc.compiler.capture.lift import Source
 from graphc.compiler.capture.tracer import Tracer
+from graphc.compiler.interpret import run
 from graphc.core.modes import STATE
 from graphc.core.tensor import Tensor, wrap
 from graphc.ir import index as ix
@@ -23,7 +24,7 @@ from graphc.ir.loop import Apply, Const, Expr, IndexValue, Select
 from graphc.ir.op import Make, Op, Sample
 from graphc.ir.types import TensorType, contiguous_strides
 
-from .harness import array, attr_values, describe, is_tensor, make_inputs
+from .harness import array, assert_same_bits, attr_values, describe, is_tensor, make_inputs
 
 SIZE_ATTRS = ("shape", "strides", "stop")       # attributes that speak of sizes
 
@@ -187,6 +188,27 @@ def concrete(graph: Graph, values: dict) -> Graph:
         new[n.id] = out.add(n.op, args, at(n.attrs, values), at(n.type, values), n.origin)
     out.outputs = [new[o.id] for o in graph.outputs]
     return out
+
+
+def check_graphs(cases: list[Case]) -> None:
+    """The symbolic graph at the example sizes gives eager mode's bits."""
+    sizes = Sizes()
+    with strict():
+        graph = graph_of(cases, sizes)
+    compare(cases, sizes.hints, lambda arrays: run(concrete(graph, sizes.hints), arrays)[0])
+
+
+def compare(cases: list[Case], values: dict, results) -> None:
+    """Asserts that results(arrays) are the cases' eager results at these sizes, in bits."""
+    arrays: list = []
+    wanted: list = []
+    with np.errstate(all="ignore"):
+        for c in cases:
+            a, w = c.eager(values)
+            arrays += a
+            wanted += [(c, t) for t in w]
+        for got, (c, want) in zip(results(arrays), wanted, strict=True):
+            assert_same_bits(got, want, repr(c))
 
 
 # ---------------------------------------------------------------- lowerings at one point

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 from graphc.compiler import program
-from graphc.compiler.interpret import run
 from graphc.ir import index as ix
 from graphc.ir.types import TensorType
 from graphc.native.toolchain import find_compiler
+from graphc.ops.movement import overlaps
 
-from .harness import assert_same_bits, attr_values, backward_cases, forward_cases, is_tensor, make_inputs
-from .symbolic import Case, Sizes, at, concrete, folded, graph_of, lowered, points, strict, symbolic
+from .harness import attr_values, backward_cases, forward_cases, is_tensor, make_inputs
+from .symbolic import (Case, Sizes, at, check_graphs, compare, folded, graph_of, lowered, points, strict,
+                       symbolic)
 
 # (op, what): why
 EXCEPTIONS = {("cumprod", "backward"): "a recurrence that is written out step by step"}
@@ -75,32 +76,12 @@ def test_lower(op, cases):
 
 @pytest.mark.parametrize("op,cases", _by_op(FORWARD))
 def test_forward(op, cases):
-    _check_graphs([Case(op, i, s, False) for i, s in cases])
+    check_graphs([Case(op, i, s, False) for i, s in cases])
 
 
 @pytest.mark.parametrize("op,cases", _by_op(BACKWARD))
 def test_backward(op, cases):
-    _check_graphs([Case(op, i, s, True) for i, s in cases])
-
-
-def _check_graphs(cases: list) -> None:
-    """The symbolic graph at the example sizes gives eager mode's bits."""
-    sizes = Sizes()
-    with strict():
-        graph = graph_of(cases, sizes)
-    _compare(cases, sizes.hints, lambda arrays: run(concrete(graph, sizes.hints), arrays)[0])
-
-
-def _compare(cases: list, values: dict, results) -> None:
-    arrays: list = []
-    wanted: list = []
-    with np.errstate(all="ignore"):
-        for c in cases:
-            a, w = c.eager(values)
-            arrays += a
-            wanted += [(c, t) for t in w]
-        for got, (c, want) in zip(results(arrays), wanted, strict=True):
-            assert_same_bits(got, want, repr(c))
+    check_graphs([Case(op, i, s, True) for i, s in cases])
 
 
 # ---------------------------------------------------------------- compiled code serves other sizes
@@ -124,8 +105,11 @@ def test_one_program_for_all_sizes(cases):
     def grown(c: Case, by: int) -> bool:
         sizes = Sizes()
         graph_of([c], sizes)
+        values = {k: n + by for k, n in sizes.hints.items()}
+        if c.op.name == "as_strided_scatter" and overlaps(*at(c.attrs, values)[:2]):
+            return False        # which of two values a place gets is not defined
         try:
-            c.eager({k: n + by for k, n in sizes.hints.items()})
+            c.eager(values)
         except (RuntimeError, IndexError, ValueError):
             return False        # sizes that do not fit together any more, as in view
         return True
@@ -136,4 +120,4 @@ def test_one_program_for_all_sizes(cases):
     p = program.build(graph)
     for by in (0, 3, 64):
         values = {k: n + by for k, n in sizes.hints.items()}
-        _compare(cases, values, lambda arrays: p.call(arrays, (), (), [values[k] for k in p._symbols]))
+        compare(cases, values, lambda arrays: p.call(arrays, (), (), [values[k] for k in p._symbols]))
