@@ -1,10 +1,11 @@
 """Optimizer updates: parameter, gradient and state in, their new values out.
 
-Each update is one composite record, whose body in ops is what capture sees and whose kernel gives the same
-bits, and one function over many parameters that eager mode calls: a single native call that writes in place.
-What depends on the step count is computed in float64 from the step tensor and rounded to the parameter's
-dtype once, on both sides. Sources: Sutskever et al. 2013 (SGD with momentum), Duchi et al. 2011 (Adagrad),
-Kingma & Ba 2015 (Adam), Loshchilov & Hutter 2019 (AdamW), Reddi et al. 2018 (AMSGrad).
+Each update is one composite record, whose body in ops is what capture sees and whose kernel gives
+the same bits, and one function over many parameters that eager mode calls: a single native call
+that writes in place. What depends on the step count is computed in float64 from the step tensor and
+rounded to the parameter's dtype once, on both sides. Sources: Sutskever et al. 2013 (SGD with
+momentum), Duchi et al. 2011 (Adagrad), Kingma & Ba 2015 (Adam), Loshchilov & Hutter 2019 (AdamW),
+Reddi et al. 2018 (AMSGrad).
 """
 
 from __future__ import annotations
@@ -35,8 +36,16 @@ def _gradient(param: Any, grad: Any, decay: Any, flags: int) -> Any:
     return d + param * decay if flags & WEIGHT_DECAY else d
 
 
-def _sgd_body(param: Any, grad: Any, momentum_buffer: Any, lr: Any, weight_decay: Any, momentum: Any,
-              rest: Any, flags: int) -> tuple:
+def _sgd_body(
+    param: Any,
+    grad: Any,
+    momentum_buffer: Any,
+    lr: Any,
+    weight_decay: Any,
+    momentum: Any,
+    rest: Any,
+    flags: int,
+) -> tuple:
     d = _gradient(param, grad, weight_decay, flags)
     if momentum_buffer is None:
         return (param - d * lr,)
@@ -52,8 +61,20 @@ def _adagrad_body(param: Any, grad: Any, sum: Any, clr: Any, weight_decay: Any, 
     return param - clr * (d / (s.sqrt() + eps)), s
 
 
-def _adam_body(param: Any, grad: Any, exp_avg: Any, exp_avg_sq: Any, max_exp_avg_sq: Any, step_size: Any,
-               bc2_sqrt: Any, beta1: Any, beta2: Any, eps: Any, decay: Any, flags: int) -> tuple:
+def _adam_body(
+    param: Any,
+    grad: Any,
+    exp_avg: Any,
+    exp_avg_sq: Any,
+    max_exp_avg_sq: Any,
+    step_size: Any,
+    bc2_sqrt: Any,
+    beta1: Any,
+    beta2: Any,
+    eps: Any,
+    decay: Any,
+    flags: int,
+) -> tuple:
     d = _gradient(param, grad, decay, flags)
     p = param * decay if flags & DECOUPLED else param
     m = exp_avg * beta1 + d * (1 - beta1)
@@ -85,17 +106,21 @@ def _check_floating(dt: Any) -> None:
 
 
 def _gradient_of(p: Any, g: Any, *state: Any) -> Any:
-    """The gradient made contiguous, after a check that everything has the parameter's shape and a dtype that
-    there is a kernel for."""
+    """The gradient made contiguous, after a check that everything has the parameter's shape and a
+    dtype that there is a kernel for."""
     _check_floating(p.dtype)
     for a in (g, *state):
         if a is not None and a.shape != p.shape:
-            raise RuntimeError(f"a gradient or an optimizer state of shape {list(a.shape)} does not fit its "
-                               f"parameter of shape {list(p.shape)}")
+            raise RuntimeError(
+                f"a gradient or an optimizer state of shape {list(a.shape)} does not fit its "
+                f"parameter of shape {list(p.shape)}"
+            )
     return np.asarray(g, order="C")
 
 
-def _sgd_kernel(p: Any, g: Any, buf: Any, lr: Any, decay: Any, momentum: Any, rest: Any, flags: int) -> tuple:
+def _sgd_kernel(
+    p: Any, g: Any, buf: Any, lr: Any, decay: Any, momentum: Any, rest: Any, flags: int
+) -> tuple:
     g = _gradient_of(p, g, buf)
     if not library.available():
         k = p.dtype.type
@@ -106,8 +131,9 @@ def _sgd_kernel(p: Any, g: Any, buf: Any, lr: Any, decay: Any, momentum: Any, re
         return p - k(lr) * (d + k(momentum) * buf if flags & NESTEROV else buf), buf
     p, buf = _fresh(p, buf)
     code = from_numpy_dtype(p.dtype).code
-    library.fn(f"gc_optim_sgd_{code}", f"void(int64_t, void *, void *, void *, {_scalars(code, 4)}, int)")(
-        p.size, _pointer(p), _pointer(g), _pointer(buf), lr, decay, momentum, rest, flags)
+    library.fn(
+        f"gc_optim_sgd_{code}", f"void(int64_t, void *, void *, void *, {_scalars(code, 4)}, int)"
+    )(p.size, _pointer(p), _pointer(g), _pointer(buf), lr, decay, momentum, rest, flags)
     return (p,) if buf is None else (p, buf)
 
 
@@ -126,8 +152,20 @@ def _adagrad_kernel(p: Any, g: Any, s: Any, clr: Any, decay: Any, eps: Any, flag
     return p, s
 
 
-def _adam_kernel(p: Any, g: Any, m: Any, v: Any, top: Any, size: Any, root: Any, beta1: Any, beta2: Any,
-                 eps: Any, decay: Any, flags: int) -> tuple:
+def _adam_kernel(
+    p: Any,
+    g: Any,
+    m: Any,
+    v: Any,
+    top: Any,
+    size: Any,
+    root: Any,
+    beta1: Any,
+    beta2: Any,
+    eps: Any,
+    decay: Any,
+    flags: int,
+) -> tuple:
     g = _gradient_of(p, g, m, v, top)
     if not library.available():
         return _adam_spare(p, g, m, v, top, size, root, beta1, beta2, eps, decay, flags)
@@ -146,8 +184,20 @@ def _spare_gradient(p: Any, g: Any, decay: Any, flags: int) -> Any:
     return d + p.dtype.type(decay) * p if flags & WEIGHT_DECAY else d
 
 
-def _adam_spare(p: Any, g: Any, m: Any, v: Any, top: Any, size: Any, root: Any, beta1: Any, beta2: Any,
-                eps: Any, decay: Any, flags: int) -> tuple:
+def _adam_spare(
+    p: Any,
+    g: Any,
+    m: Any,
+    v: Any,
+    top: Any,
+    size: Any,
+    root: Any,
+    beta1: Any,
+    beta2: Any,
+    eps: Any,
+    decay: Any,
+    flags: int,
+) -> tuple:
     """Numpy's version; the same bits, as every operation is one that IEEE 754 fixes."""
     k = p.dtype.type
     d = _spare_gradient(p, g, decay, flags)
@@ -163,7 +213,8 @@ def _adam_spare(p: Any, g: Any, m: Any, v: Any, top: Any, size: Any, root: Any, 
 # ---------------------------------------------------------------- the records
 
 def _infer(states: int) -> Any:
-    """Type rule: the parameter and its `states` tensors come back row-major; those left out do not."""
+    """Type rule: the parameter and its `states` tensors come back row-major; those left out do
+    not."""
     def infer(param: Any, grad: Any, *rest: Any) -> tuple:
         _check_floating(param.dtype.np)
         return tuple([t.with_shape(t.shape) for t in (param, *rest[:states]) if t is not None])
@@ -185,8 +236,11 @@ def _tensors(n: int, scalars: int, spare: bool = False) -> list[tuple]:
 
 def _sgd_samples() -> list[Sample]:
     plain = {"lr": 0.1, "weight_decay": 0.01, "momentum": 0.9, "rest": 0.7}
-    return [Sample(xs, {**plain, "flags": f}) for f in (0, WEIGHT_DECAY | NESTEROV, MAXIMIZE)
-            for xs in _tensors(3, 0)] + [Sample(xs, {**plain, "flags": 0}) for xs in _tensors(3, 0, True)]
+    return [
+        Sample(xs, {**plain, "flags": f})
+        for f in (0, WEIGHT_DECAY | NESTEROV, MAXIMIZE)
+        for xs in _tensors(3, 0)
+    ] + [Sample(xs, {**plain, "flags": 0}) for xs in _tensors(3, 0, True)]
 
 
 def _adagrad_samples() -> list[Sample]:
@@ -196,27 +250,57 @@ def _adagrad_samples() -> list[Sample]:
 
 def _adam_samples() -> list[Sample]:
     plain = {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "decay": 0.99}
-    return ([Sample(xs, {**plain, "flags": f}) for f in (0, DECOUPLED | MAXIMIZE)
-             for xs in _tensors(5, 2, True)[:8]]
-            + [Sample((*xs[:4], None, *xs[5:]), {**plain, "flags": WEIGHT_DECAY}) for xs in _tensors(5, 2)]
-            + [Sample(xs, {**plain, "flags": DECOUPLED}) for xs in _tensors(5, 2)])
+    return (
+        [
+            Sample(xs, {**plain, "flags": f})
+            for f in (0, DECOUPLED | MAXIMIZE)
+            for xs in _tensors(5, 2, True)[:8]
+        ]
+        + [
+            Sample((*xs[:4], None, *xs[5:]), {**plain, "flags": WEIGHT_DECAY})
+            for xs in _tensors(5, 2)
+        ]
+        + [Sample(xs, {**plain, "flags": DECOUPLED}) for xs in _tensors(5, 2)]
+    )
 
 
-sgd_step = composite("sgd_step", _sgd_body, inputs=("param", "grad", "momentum_buffer"),
-                     outputs=("new_param", "new_buffer"), infer=_infer(1), eager=_sgd_kernel, half="wide",
-                     samples=_sgd_samples)
-adagrad_step = composite("adagrad_step", _adagrad_body, inputs=("param", "grad", "sum", "clr"),
-                         outputs=("new_param", "new_sum"), infer=_infer(1), eager=_adagrad_kernel, half="wide",
-                         samples=_adagrad_samples)
+sgd_step = composite(
+    "sgd_step",
+    _sgd_body,
+    inputs=("param", "grad", "momentum_buffer"),
+    outputs=("new_param", "new_buffer"),
+    infer=_infer(1),
+    eager=_sgd_kernel,
+    half="wide",
+    samples=_sgd_samples,
+)
+adagrad_step = composite(
+    "adagrad_step",
+    _adagrad_body,
+    inputs=("param", "grad", "sum", "clr"),
+    outputs=("new_param", "new_sum"),
+    infer=_infer(1),
+    eager=_adagrad_kernel,
+    half="wide",
+    samples=_adagrad_samples,
+)
 adam_step = composite(
-    "adam_step", _adam_body, infer=_infer(3), eager=_adam_kernel, half="wide", samples=_adam_samples,
+    "adam_step",
+    _adam_body,
+    infer=_infer(3),
+    eager=_adam_kernel,
+    half="wide",
+    samples=_adam_samples,
     inputs=("param", "grad", "exp_avg", "exp_avg_sq", "max_exp_avg_sq", "step_size", "bc2_sqrt"),
-    outputs=("new_param", "new_exp_avg", "new_exp_avg_sq", "new_max_exp_avg_sq"))
+    outputs=("new_param", "new_exp_avg", "new_exp_avg_sq", "new_max_exp_avg_sq"),
+)
 
 
 # ---------------------------------------------------------------- one parameter, in tensor ops
 
-def adam_scales(step: Tensor, lr: Any, beta1: Any, beta2: Any, dtype: DType) -> tuple[Tensor, Tensor]:
+def adam_scales(
+    step: Tensor, lr: Any, beta1: Any, beta2: Any, dtype: DType
+) -> tuple[Tensor, Tensor]:
     """lr / (1 - beta1**step) and sqrt(1 - beta2**step) as 0-d tensors of dtype."""
     s = cast(step, dtypes.float64)
     size = lr / (1 - beta1 ** s)
@@ -231,24 +315,29 @@ def adagrad_rate(step: Tensor, lr: Any, lr_decay: Any, dtype: DType) -> Tensor:
 
 
 def update(op: Op, targets: tuple, grad: Tensor, more: tuple, attrs: tuple) -> None:
-    """targets (the parameter and its state, None where there is none) become what the op gives for them."""
+    """targets (the parameter and its state, None where there is none) become what the op gives for
+    them."""
     inputs = (targets[0], grad, *targets[1:], *more)
-    if any(isinstance(a, Tensor) for a in attrs):       # tensors in place of numbers: the body takes either
+    if any(
+        isinstance(a, Tensor) for a in attrs
+    ):  # tensors in place of numbers: the body takes either
         outs = _run_body(op, inputs, attrs)
     else:
         outs = op(*inputs, *attrs)
-    outs = iter(outs)
+    news = iter(outs)
     for t in targets:
         if t is not None:
             inplace.check_inplace(t)
-            inplace.store(t, next(outs))
+            inplace.store(t, next(news))
 
 
 def _run_body(op: Op, inputs: tuple, attrs: tuple) -> tuple:
     half = inputs[0].dtype
     if not half.is_half:
-        return op.body(*inputs, *attrs)         # type: ignore[misc]
-    wide = [cast(t, dtypes.float32) if isinstance(t, Tensor) and t.dtype.is_half else t for t in inputs]
+        return op.body(*inputs, *attrs)  # type: ignore[misc]
+    wide = [
+        cast(t, dtypes.float32) if isinstance(t, Tensor) and t.dtype.is_half else t for t in inputs
+    ]
     return tuple([cast(t, half) for t in op.body(*wide, *attrs)])       # type: ignore[misc]
 
 
@@ -257,8 +346,8 @@ def _run_body(op: Op, inputs: tuple, attrs: tuple) -> tuple:
 class Rows:
     """The table of pointers of a native list update: one row of `width` tensors per parameter.
 
-    Rows are filled anew only where an array was replaced, so a step over unchanged state costs little.
-    Invariant: every array whose address stands in the table is kept alive by it."""
+    Rows are filled anew only where an array was replaced, so a step over unchanged state costs
+    little. Invariant: every array whose address stands in the table is kept alive by it."""
 
     __slots__ = ("width", "arrays", "kept", "table", "counts", "dtype")
 
@@ -271,8 +360,9 @@ class Rows:
         self.dtype: DType | None = None
 
     def fill(self, flat: list, dtype: DType) -> bool:
-        """Points the table at the tensors of `flat` (None: null). False when one of them cannot be written
-        in place by a native kernel: not contiguous, or of another dtype; gradients are copied instead."""
+        """Points the table at the tensors of `flat` (None: null). False when one of them cannot be
+        written in place by a native kernel: not contiguous, or of another dtype; gradients are
+        copied instead."""
         arrays = self.arrays
         if len(arrays) != len(flat) or dtype is not self.dtype:
             from ..native import cpu
@@ -305,7 +395,9 @@ class Rows:
             return False
         if a.flags.c_contiguous:
             self.arrays[i] = a
-        elif column == 1:       # a copy of this moment: nothing is remembered, the next step copies again
+        elif (
+            column == 1
+        ):  # a copy of this moment: nothing is remembered, the next step copies again
             self.kept[i] = a = np.ascontiguousarray(a)
             self.arrays[i] = None
         else:
@@ -318,8 +410,8 @@ _SIGNATURE = "void(int64_t, int64_t *, void **, double *, int)"
 
 
 def update_rows(name: str, rows: Rows, flat: list, dtype: DType, numbers: list, flags: int) -> bool:
-    """One native call of gc_optim_<name>_list over the rows in `flat`; False when they do not suit it and
-    nothing was done. Bumps the version of everything written."""
+    """One native call of gc_optim_<name>_list over the rows in `flat`; False when they do not suit
+    it and nothing was done. Bumps the version of everything written."""
     if dtype not in NATIVE or not library.available() or not rows.fill(flat, dtype):
         return False
     from ..native import cpu

@@ -1,4 +1,5 @@
-"""Adagrad: takes parameters with gradients, gives steps scaled by the root of the summed squares."""
+"""Adagrad: takes parameters with gradients, gives steps scaled by the root of the summed
+squares."""
 
 from __future__ import annotations
 
@@ -9,25 +10,54 @@ from ..core import observe
 from ..core.modes import STATE
 from ..creation import full_like
 from ..ops import optim_steps as steps
-from .optimizer import Optimizer, check_forms, check_lr, check_numbers, counts_to_tensors, step_count
+from .optimizer import (
+    Optimizer,
+    check_forms,
+    check_lr,
+    check_numbers,
+    counts_to_tensors,
+    step_count,
+)
 
 
 class Adagrad(Optimizer):
-    """Adagrad (Duchi, Hazan, Singer 2011): sum = sum + d * d; p = p - clr * d / (sqrt(sum) + eps) with
-    clr = lr / (1 + (step - 1) * lr_decay). Raises ValueError for negative options.
+    """Adagrad (Duchi, Hazan, Singer 2011): sum = sum + d * d; p = p - clr * d / (sqrt(sum) + eps)
+    with clr = lr / (1 + (step - 1) * lr_decay). Raises ValueError for negative options.
     https://docs.pytorch.org/docs/stable/generated/torch.optim.Adagrad.html
     """
 
-    def __init__(self, params: Iterable, lr: Any = 1e-2, lr_decay: float = 0, weight_decay: float = 0,
-                 initial_accumulator_value: float = 0, eps: float = 1e-10, foreach: bool | None = None, *,
-                 maximize: bool = False, differentiable: bool = False, fused: bool | None = None) -> None:
+    def __init__(
+        self,
+        params: Iterable,
+        lr: Any = 1e-2,
+        lr_decay: float = 0,
+        weight_decay: float = 0,
+        initial_accumulator_value: float = 0,
+        eps: float = 1e-10,
+        foreach: bool | None = None,
+        *,
+        maximize: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
+    ) -> None:
         check_lr(lr)
         check_numbers(a=("lr_decay value", lr_decay), b=("weight_decay value", weight_decay),
                       c=("initial_accumulator_value value", initial_accumulator_value),
                       d=("epsilon value", eps))
-        super().__init__(params, {"lr": lr, "lr_decay": lr_decay, "eps": eps, "weight_decay": weight_decay,
-                                  "initial_accumulator_value": initial_accumulator_value, "foreach": foreach,
-                                  "maximize": maximize, "differentiable": differentiable, "fused": fused})
+        super().__init__(
+            params,
+            {
+                "lr": lr,
+                "lr_decay": lr_decay,
+                "eps": eps,
+                "weight_decay": weight_decay,
+                "initial_accumulator_value": initial_accumulator_value,
+                "foreach": foreach,
+                "maximize": maximize,
+                "differentiable": differentiable,
+                "fused": fused,
+            },
+        )
         check_forms(fused, foreach, differentiable)
         for group in self.param_groups:
             for p in group["params"]:
@@ -55,7 +85,9 @@ class Adagrad(Optimizer):
     def _update(self, index: int, group: dict[str, Any]) -> None:
         lr, lr_decay = observe.scalar(group, "lr"), observe.scalar(group, "lr_decay")
         decay, eps = observe.scalar(group, "weight_decay"), observe.scalar(group, "eps")
-        flags = (steps.MAXIMIZE if group["maximize"] else 0) | (steps.WEIGHT_DECAY if decay != 0 else 0)
+        flags = (steps.MAXIMIZE if group["maximize"] else 0) | (
+            steps.WEIGHT_DECAY if decay != 0 else 0
+        )
         native = STATE.tracer is None and not STATE.grad and steps.plain(lr, lr_decay, decay, eps)
         lists: dict = {}
         for p in group["params"]:

@@ -1,7 +1,8 @@
-"""Adam and AdamW: take parameters with gradients, give steps scaled by running moments of the gradient.
+"""Adam and AdamW: take parameters with gradients, give steps scaled by running moments of the
+gradient.
 
-Invariant: one native call updates all parameters of a group in eager mode; the same formula in tensor ops is
-what a compiled step contains, with the same bits.
+Invariant: one native call updates all parameters of a group in eager mode; the same formula in
+tensor ops is what a compiled step contains, with the same bits.
 """
 
 from __future__ import annotations
@@ -13,24 +14,44 @@ from ..core import observe
 from ..core.modes import STATE
 from ..core.tensor import Tensor
 from ..ops import optim_steps as steps
-from .optimizer import (Item, Optimizer, check_forms, check_lr, check_numbers, counts_to_tensors, step_count,
-                        zeros_for)
+from .optimizer import (
+    Item,
+    Optimizer,
+    check_forms,
+    check_lr,
+    check_numbers,
+    counts_to_tensors,
+    step_count,
+    zeros_for,
+)
 
 
 class Adam(Optimizer):
     """Adam (Kingma & Ba 2015): m = b1*m + (1-b1)*g, v = b2*v + (1-b2)*g*g,
-    p = p - lr/(1-b1**t) * m / (sqrt(v)/sqrt(1-b2**t) + eps); weight_decay * p is added to g, or with
-    decoupled_weight_decay p is first multiplied by 1 - lr * weight_decay.
+    p = p - lr/(1-b1**t) * m / (sqrt(v)/sqrt(1-b2**t) + eps); weight_decay * p is added to g, or
+    with decoupled_weight_decay p is first multiplied by 1 - lr * weight_decay.
 
-    Raises ValueError for options out of range. `foreach`, `fused` and `capturable` are accepted; there is one
-    implementation, which is fused and capturable.
+    Raises ValueError for options out of range. `foreach`, `fused` and `capturable` are accepted;
+    there is one implementation, which is fused and capturable.
     https://docs.pytorch.org/docs/stable/generated/torch.optim.Adam.html
     """
 
-    def __init__(self, params: Iterable, lr: Any = 1e-3, betas: tuple = (0.9, 0.999), eps: float = 1e-8,
-                 weight_decay: float = 0, amsgrad: bool = False, *, foreach: bool | None = None,
-                 maximize: bool = False, capturable: bool = False, differentiable: bool = False,
-                 fused: bool | None = None, decoupled_weight_decay: bool = False) -> None:
+    def __init__(
+        self,
+        params: Iterable,
+        lr: Any = 1e-3,
+        betas: tuple = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0,
+        amsgrad: bool = False,
+        *,
+        foreach: bool | None = None,
+        maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
+        decoupled_weight_decay: bool = False,
+    ) -> None:
         check_lr(lr)
         check_numbers(eps=("epsilon value", eps))
         for i, beta in enumerate(betas):
@@ -40,11 +61,25 @@ class Adam(Optimizer):
         kinds = {isinstance(b, Tensor) for b in betas}
         if len(kinds) != 1 or kinds == {False} and not all(isinstance(b, float) for b in betas):
             raise ValueError("betas must be either both floats or both Tensors")
-        super().__init__(params, {"lr": lr, "betas": tuple(betas), "eps": eps, "weight_decay": weight_decay,
-                                  "amsgrad": amsgrad, "maximize": maximize, "foreach": foreach,
-                                  "capturable": capturable, "differentiable": differentiable, "fused": fused,
-                                  "decoupled_weight_decay": decoupled_weight_decay})
+        super().__init__(
+            params,
+            {
+                "lr": lr,
+                "betas": tuple(betas),
+                "eps": eps,
+                "weight_decay": weight_decay,
+                "amsgrad": amsgrad,
+                "maximize": maximize,
+                "foreach": foreach,
+                "capturable": capturable,
+                "differentiable": differentiable,
+                "fused": fused,
+                "decoupled_weight_decay": decoupled_weight_decay,
+            },
+        )
         check_forms(fused, foreach, differentiable)
+
+    _betas: dict[int, Item]
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
@@ -98,18 +133,21 @@ class Adam(Optimizer):
             if native and steps.update_rows("adam", self._table(index, dtype, 6), flat, dtype,
                                             list(numbers), flags):
                 continue
-            for row in zip(*[flat[i::6] for i in range(6)], strict=True):
-                _one(*row, numbers, flags)
+            for i in range(0, len(flat), 6):
+                _one(flat[i:i + 6], numbers, flags)
 
 
-def _one(p: Tensor, g: Tensor, m: Tensor, v: Tensor, top: Any, step: Any, numbers: tuple, flags: int) -> None:
+def _one(row: list, numbers: tuple, flags: int) -> None:
     """The update of one parameter in tensor ops."""
+    p, g, m, v, top, step = row
     lr, beta1, beta2, eps, decay = numbers
     step.add_(1)
     size, root = steps.adam_scales(step, lr, beta1, beta2, p.dtype)
     if flags & steps.DECOUPLED:
         decay = 1 - lr * decay
-    steps.update(steps.adam_step, (p, m, v, top), g, (size, root), (beta1, beta2, eps, decay, flags))
+    steps.update(
+        steps.adam_step, (p, m, v, top), g, (size, root), (beta1, beta2, eps, decay, flags)
+    )
 
 
 class AdamW(Adam):
@@ -117,13 +155,35 @@ class AdamW(Adam):
     https://docs.pytorch.org/docs/stable/generated/torch.optim.AdamW.html
     """
 
-    def __init__(self, params: Iterable, lr: Any = 1e-3, betas: tuple = (0.9, 0.999), eps: float = 1e-8,
-                 weight_decay: float = 1e-2, amsgrad: bool = False, *, maximize: bool = False,
-                 foreach: bool | None = None, capturable: bool = False, differentiable: bool = False,
-                 fused: bool | None = None) -> None:
-        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, foreach=foreach, maximize=maximize,
-                         capturable=capturable, differentiable=differentiable, fused=fused,
-                         decoupled_weight_decay=True)
+    def __init__(
+        self,
+        params: Iterable,
+        lr: Any = 1e-3,
+        betas: tuple = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+        amsgrad: bool = False,
+        *,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
+    ) -> None:
+        super().__init__(
+            params,
+            lr,
+            betas,
+            eps,
+            weight_decay,
+            amsgrad,
+            foreach=foreach,
+            maximize=maximize,
+            capturable=capturable,
+            differentiable=differentiable,
+            fused=fused,
+            decoupled_weight_decay=True,
+        )
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)

@@ -1,8 +1,8 @@
 """Learning-rate schedules: take an optimizer, give its groups another "lr" at each step().
 
-Invariant: every schedule computes PyTorch's numbers, in PyTorch's order of operations, and its state_dict()
-restores it exactly. Under compilation a new "lr" is a new run-time number, never a new program.
-Source: https://docs.pytorch.org/docs/stable/optim.html#how-to-adjust-learning-rate
+Invariant: every schedule computes PyTorch's numbers, in PyTorch's order of operations, and its
+state_dict() restores it exactly. Under compilation a new "lr" is a new run-time number, never a new
+program. Source: https://docs.pytorch.org/docs/stable/optim.html#how-to-adjust-learning-rate
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ from typing import Any
 from ..core.tensor import Tensor
 from .optimizer import Optimizer
 
-_EPOCH = ("The epoch parameter in `scheduler.step()` was not necessary and is being deprecated where possible. "
-          "Please use `scheduler.step()` to step the scheduler. During the deprecation, if epoch is different "
+_EPOCH = ("The epoch parameter in `scheduler.step()` was not necessary and is being deprecated "
+          "where possible. "
+          "Please use `scheduler.step()` to step the scheduler. During the deprecation, if epoch "
+          "is different "
           "from None, the closed form is used instead of the new chainable form, where available.")
 
 
@@ -43,8 +45,10 @@ def _per_group(name: str, optimizer: Optimizer, value: Any) -> list:
     n = len(optimizer.param_groups)
     if isinstance(value, (list, tuple)):
         if len(value) != n:
-            raise ValueError(f"{name} must have the same length as optimizer.param_groups. {name} has "
-                             f"{len(value)} values, param_groups has {n}.")
+            raise ValueError(
+                f"{name} must have the same length as optimizer.param_groups. {name} has "
+                f"{len(value)} values, param_groups has {n}."
+            )
         return list(value)
     return [value] * n
 
@@ -57,8 +61,8 @@ def _check_optimizer(optimizer: Any) -> None:
 class LRScheduler:
     """Base of the schedules: a subclass defines get_lr(), which gives one rate per group.
 
-    last_epoch: -1 to start anew; otherwise the groups must have "initial_lr" (KeyError). TypeError when
-    `optimizer` is none.
+    last_epoch: -1 to start anew; otherwise the groups must have "initial_lr" (KeyError). TypeError
+    when `optimizer` is none.
     https://docs.pytorch.org/docs/stable/generated/torch.optim.lr_scheduler.LRScheduler.html
     """
 
@@ -72,9 +76,12 @@ class LRScheduler:
             if last_epoch == -1:
                 group.setdefault("initial_lr", _copy(group["lr"]))
             elif "initial_lr" not in group:
-                raise KeyError(f"param 'initial_lr' is not specified in param_groups[{i}] when resuming scheduler "
-                               "with last_epoch >= 0; load the optimizer's state first, or start with "
-                               "last_epoch=-1")
+                raise KeyError(
+                    f"param 'initial_lr' is not specified in param_groups[{i}] when resuming "
+                    f"scheduler "
+                    "with last_epoch >= 0; load the optimizer's state first, or start with "
+                    "last_epoch=-1"
+                )
         self.base_lrs = _values(optimizer, "initial_lr")
         self.last_epoch = last_epoch
         self._initial_step()
@@ -104,11 +111,18 @@ class LRScheduler:
         raise NotImplementedError(f"{type(self).__name__} has to define get_lr()")
 
     def step(self, epoch: int | None = None) -> None:
-        """Moves the schedule on by one, or to `epoch` (deprecated); to be called after optimizer.step()."""
+        """Moves the schedule on by one, or to `epoch` (deprecated); to be called after
+        optimizer.step()."""
         if self._step_count == 1 and not getattr(self.optimizer, "_opt_called", False):
-            warnings.warn("Detected call of `lr_scheduler.step()` before `optimizer.step()`. Call them in the "
-                          "opposite order: `optimizer.step()` before `lr_scheduler.step()`. Otherwise the first "
-                          "value of the learning rate schedule is skipped.", UserWarning, stacklevel=2)
+            warnings.warn(
+                "Detected call of `lr_scheduler.step()` before `optimizer.step()`. Call them in "
+                "the "
+                "opposite order: `optimizer.step()` before `lr_scheduler.step()`. Otherwise the "
+                "first "
+                "value of the learning rate schedule is skipped.",
+                UserWarning,
+                stacklevel=2,
+            )
         self._step_count += 1
         if epoch is not None:
             warnings.warn(_EPOCH, UserWarning, stacklevel=2)
@@ -152,7 +166,8 @@ class _LRScheduler(LRScheduler):
 
 
 class _Functions(LRScheduler):
-    """Schedules made of one function per group; callable objects save their fields, functions do not."""
+    """Schedules made of one function per group; callable objects save their fields, functions do
+    not."""
 
     def __init__(self, optimizer: Optimizer, lr_lambda: Any, last_epoch: int = -1) -> None:
         n = len(optimizer.param_groups)
@@ -166,8 +181,10 @@ class _Functions(LRScheduler):
 
     def state_dict(self) -> dict[str, Any]:
         out = {k: v for k, v in self.__dict__.items() if k not in ("optimizer", "lr_lambdas")}
-        out["lr_lambdas"] = [None if isinstance(f, types.FunctionType) else dict(getattr(f, "__dict__", {}))
-                             for f in self.lr_lambdas]
+        out["lr_lambdas"] = [
+            None if isinstance(f, types.FunctionType) else dict(getattr(f, "__dict__", {}))
+            for f in self.lr_lambdas
+        ]
         return out
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -183,7 +200,10 @@ class LambdaLR(_Functions):
 
     def get_lr(self) -> list:
         self._inside()
-        return [base * f(self.last_epoch) for f, base in zip(self.lr_lambdas, self.base_lrs, strict=True)]
+        return [
+            base * f(self.last_epoch)
+            for f, base in zip(self.lr_lambdas, self.base_lrs, strict=True)
+        ]
 
 
 class MultiplicativeLR(_Functions):
@@ -201,7 +221,9 @@ class StepLR(LRScheduler):
     """lr times gamma every step_size steps.
     https://docs.pytorch.org/docs/stable/generated/torch.optim.lr_scheduler.StepLR.html"""
 
-    def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1) -> None:
+    def __init__(
+        self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1
+    ) -> None:
         self.step_size, self.gamma = step_size, gamma
         super().__init__(optimizer, last_epoch)
 
@@ -249,7 +271,9 @@ class ConstantLR(LRScheduler):
         self._inside()
         if self.last_epoch == 0:
             return self._scaled(self.factor)
-        return self._scaled(1.0 / self.factor) if self.last_epoch == self.total_iters else self._now()
+        return (
+            self._scaled(1.0 / self.factor) if self.last_epoch == self.total_iters else self._now()
+        )
 
     def _get_closed_form_lr(self) -> list:
         late = self.last_epoch >= self.total_iters
@@ -263,7 +287,8 @@ class LinearLR(LRScheduler):
     def __init__(self, optimizer: Optimizer, start_factor: float = 1.0 / 3, end_factor: float = 1.0,
                  total_iters: int = 5, last_epoch: int = -1) -> None:
         if start_factor > 1.0 or start_factor <= 0:
-            raise ValueError("Starting multiplicative factor expected to be greater than 0 and less or equal to 1.")
+            raise ValueError("Starting multiplicative factor expected to be greater than 0 and "
+                             "less or equal to 1.")
         if end_factor > 1.0 or end_factor < 0:
             raise ValueError("Ending multiplicative factor expected to be between 0 and 1.")
         self.start_factor, self.end_factor, self.total_iters = start_factor, end_factor, total_iters
@@ -276,7 +301,9 @@ class LinearLR(LRScheduler):
         if self._is_initial or self.last_epoch > self.total_iters:
             return self._now()
         rise = self.end_factor - self.start_factor
-        return self._scaled(1.0 + rise / (self.total_iters * self.start_factor + (self.last_epoch - 1) * rise))
+        return self._scaled(
+            1.0 + rise / (self.total_iters * self.start_factor + (self.last_epoch - 1) * rise)
+        )
 
     def _get_closed_form_lr(self) -> list:
         rise = self.end_factor - self.start_factor
@@ -321,11 +348,14 @@ class PolynomialLR(LRScheduler):
 
 
 class CosineAnnealingLR(LRScheduler):
-    """Half a cosine from the initial rate down to eta_min over T_max steps (Loshchilov & Hutter 2017), in the
-    recursive form that other schedules can be chained with.
-    https://docs.pytorch.org/docs/stable/generated/torch.optim.lr_scheduler.CosineAnnealingLR.html"""
+    """Half a cosine from the initial rate down to eta_min over T_max steps (Loshchilov & Hutter
+    2017), in the recursive form that other schedules can be chained with.
+    https://docs.pytorch.org/docs/stable/generated/torch.optim.lr_scheduler.CosineAnnealingLR.html
+    """
 
-    def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1) -> None:
+    def __init__(
+        self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1
+    ) -> None:
         self.T_max, self.eta_min = T_max, eta_min
         super().__init__(optimizer, last_epoch)
 
@@ -336,7 +366,10 @@ class CosineAnnealingLR(LRScheduler):
         t, low, period = self.last_epoch, self.eta_min, self.T_max
         groups = self.optimizer.param_groups
         if self._step_count == 1 and t > 0:
-            return [low + (base - low) * (1 + math.cos(t * math.pi / period)) / 2 for base in self.base_lrs]
+            return [
+                low + (base - low) * (1 + math.cos(t * math.pi / period)) / 2
+                for base in self.base_lrs
+            ]
         if (t - 1 - period) % (2 * period) == 0:
             return [group["lr"] + (base - low) * (1 - math.cos(math.pi / period)) / 2
                     for base, group in zip(self.base_lrs, groups, strict=True)]
@@ -349,7 +382,8 @@ class CosineAnnealingLR(LRScheduler):
 
 
 class CosineAnnealingWarmRestarts(LRScheduler):
-    """Half cosines of T_0, T_0 * T_mult, ... steps, each from the initial rate to eta_min (SGDR)."""
+    """Half cosines of T_0, T_0 * T_mult, ... steps, each from the initial rate to eta_min
+    (SGDR)."""
 
     def __init__(self, optimizer: Optimizer, T_0: int, T_mult: int = 1, eta_min: float = 0.0,
                  last_epoch: int = -1) -> None:
@@ -392,20 +426,34 @@ class CosineAnnealingWarmRestarts(LRScheduler):
 
 
 class OneCycleLR(LRScheduler):
-    """One rise to max_lr and one fall far below the start, with momentum moving the other way (Smith & Topin
-    2018). Give total_steps, or epochs and steps_per_epoch (ValueError otherwise).
+    """One rise to max_lr and one fall far below the start, with momentum moving the other way
+    (Smith & Topin 2018). Give total_steps, or epochs and steps_per_epoch (ValueError otherwise).
     https://docs.pytorch.org/docs/stable/generated/torch.optim.lr_scheduler.OneCycleLR.html"""
 
-    def __init__(self, optimizer: Optimizer, max_lr: Any, total_steps: int | None = None,
-                 epochs: int | None = None, steps_per_epoch: int | None = None, pct_start: float = 0.3,
-                 anneal_strategy: str = "cos", cycle_momentum: bool = True, base_momentum: Any = 0.85,
-                 max_momentum: Any = 0.95, div_factor: float = 25.0, final_div_factor: float = 1e4,
-                 three_phase: bool = False, last_epoch: int = -1) -> None:
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        max_lr: Any,
+        total_steps: int | None = None,
+        epochs: int | None = None,
+        steps_per_epoch: int | None = None,
+        pct_start: float = 0.3,
+        anneal_strategy: str = "cos",
+        cycle_momentum: bool = True,
+        base_momentum: Any = 0.85,
+        max_momentum: Any = 0.95,
+        div_factor: float = 25.0,
+        final_div_factor: float = 1e4,
+        three_phase: bool = False,
+        last_epoch: int = -1,
+    ) -> None:
         _check_optimizer(optimizer)
         self.optimizer = optimizer
         if total_steps is None:
             if epochs is None or steps_per_epoch is None:
-                raise ValueError("You must define either total_steps OR (epochs AND steps_per_epoch)")
+                raise ValueError(
+                    "You must define either total_steps OR (epochs AND steps_per_epoch)"
+                )
             _positive("epochs", epochs)
             _positive("steps_per_epoch", steps_per_epoch)
             self.total_steps = epochs * steps_per_epoch
@@ -420,17 +468,27 @@ class OneCycleLR(LRScheduler):
         self._anneal_func_type = anneal_strategy
         up, end = float(pct_start * self.total_steps) - 1, self.total_steps - 1
         if three_phase:
-            turns = [(up, "initial_lr", "max_lr", "max_momentum", "base_momentum"),
-                     (float(2 * pct_start * self.total_steps) - 2, "max_lr", "initial_lr", "base_momentum",
-                      "max_momentum"),
-                     (end, "initial_lr", "min_lr", "max_momentum", "max_momentum")]
+            turns = [
+                (up, "initial_lr", "max_lr", "max_momentum", "base_momentum"),
+                (
+                    float(2 * pct_start * self.total_steps) - 2,
+                    "max_lr",
+                    "initial_lr",
+                    "base_momentum",
+                    "max_momentum",
+                ),
+                (end, "initial_lr", "min_lr", "max_momentum", "max_momentum"),
+            ]
         else:
             turns = [(up, "initial_lr", "max_lr", "max_momentum", "base_momentum"),
                      (end, "max_lr", "min_lr", "base_momentum", "max_momentum")]
         names = ("end_step", "start_lr", "end_lr", "start_momentum", "end_momentum")
-        self._schedule_phases = [dict(zip(names, turn, strict=True)) for turn in turns]
+        phases = [dict(zip(names, turn, strict=True)) for turn in turns]
+        self._schedule_phases: list[dict[str, Any]] = phases
         fresh = last_epoch == -1
-        for group, top in zip(optimizer.param_groups, _per_group("max_lr", optimizer, max_lr), strict=True):
+        for group, top in zip(
+            optimizer.param_groups, _per_group("max_lr", optimizer, max_lr), strict=True
+        ):
             if fresh:
                 group["initial_lr"], group["max_lr"] = top / div_factor, top
                 group["min_lr"] = group["initial_lr"] / final_div_factor
@@ -442,7 +500,9 @@ class OneCycleLR(LRScheduler):
     def _start_momentum(self, base: Any, top: Any, fresh: bool) -> None:
         options = self.optimizer.defaults
         if "momentum" not in options and "betas" not in options:
-            raise ValueError("optimizer must support momentum or beta1 with `cycle_momentum` option enabled")
+            raise ValueError(
+                "optimizer must support momentum or beta1 with `cycle_momentum` option enabled"
+            )
         self.use_beta1 = "betas" in options
         tops = _per_group("max_momentum", self.optimizer, top)
         bases = _per_group("base_momentum", self.optimizer, base)
@@ -495,13 +555,18 @@ def _check_members(owner: Any, optimizer: Optimizer, schedulers: Sequence) -> No
         if not hasattr(s, "optimizer"):
             raise TypeError(f"{name} at index {i} should have `optimizer` as its attribute.")
         if isinstance(s, ReduceLROnPlateau):
-            raise ValueError(f"{name} does not support `ReduceLROnPlateau` scheduler as it requires additional "
-                             f"kwargs to be specified when calling `step`, but got one at index {i} in the given "
-                             "schedulers sequence.")
+            raise ValueError(
+                f"{name} does not support `ReduceLROnPlateau` scheduler as it requires additional "
+                f"kwargs to be specified when calling `step`, but got one at index {i} in the "
+                f"given "
+                "schedulers sequence."
+            )
         if s.optimizer is not optimizer:
-            raise ValueError(f"{name} expects all schedulers to belong to the same optimizer, but got scheduler "
-                             f"{type(s).__name__} at index {i} has {s.optimizer}, which is different from "
-                             f"{type(optimizer).__name__}.")
+            raise ValueError(
+                f"{name} expects all schedulers to belong to the same optimizer, but got scheduler "
+                f"{type(s).__name__} at index {i} has {s.optimizer}, which is different from "
+                f"{type(optimizer).__name__}."
+            )
 
 
 class _Several(LRScheduler):
@@ -527,16 +592,20 @@ class SequentialLR(_Several):
     def __init__(self, optimizer: Optimizer, schedulers: list, milestones: list[int],
                  last_epoch: int = -1) -> None:
         if not schedulers:
-            raise ValueError(f"{type(self).__name__} expects at least one scheduler, but got no scheduler.")
+            raise ValueError(
+                f"{type(self).__name__} expects at least one scheduler, but got no scheduler."
+            )
         _check_members(self, optimizer, schedulers)
         if len(milestones) != len(schedulers) - 1:
-            raise ValueError("Sequential Schedulers expects number of schedulers provided to be one more than the "
-                             f"number of milestone points, but got number of schedulers {len(schedulers)} and the "
+            raise ValueError("Sequential Schedulers expects number of schedulers provided to be "
+                             "one more than the "
+                             f"number of milestone points, but got number of schedulers "
+                             f"{len(schedulers)} and the "
                              f"number of milestones to be equal to {len(milestones)}")
         self._schedulers, self._milestones = schedulers, milestones
         self.last_epoch = last_epoch + 1
         self.optimizer = optimizer
-        for group in optimizer.param_groups:        # undo what making the schedules did to the rates
+        for group in optimizer.param_groups:  # undo what making the schedules did to the rates
             _set(group, "lr", group["initial_lr"])
         self.recursive_undo()
         first = schedulers[bisect_right(milestones, 0)]
@@ -569,8 +638,10 @@ class ChainedScheduler(_Several):
 
     def __init__(self, schedulers: Sequence, optimizer: Optimizer | None = None) -> None:
         if not schedulers:
-            raise ValueError(f"{type(self).__name__} expects at least one scheduler to be chained, but got no "
-                             "scheduler.")
+            raise ValueError(
+                f"{type(self).__name__} expects at least one scheduler to be chained, but got no "
+                "scheduler."
+            )
         self.optimizer = optimizer or schedulers[0].optimizer
         _check_members(self, self.optimizer, schedulers)
         self._schedulers = schedulers
@@ -585,11 +656,21 @@ class ChainedScheduler(_Several):
 
 class ReduceLROnPlateau(LRScheduler):
     """lr times factor when a metric has not improved for more than `patience` steps.
-    https://docs.pytorch.org/docs/stable/generated/torch.optim.lr_scheduler.ReduceLROnPlateau.html"""
+    https://docs.pytorch.org/docs/stable/generated/torch.optim.lr_scheduler.ReduceLROnPlateau.html
+    """
 
-    def __init__(self, optimizer: Optimizer, mode: str = "min", factor: float = 0.1, patience: int = 10,
-                 threshold: float = 1e-4, threshold_mode: str = "rel", cooldown: int = 0, min_lr: Any = 0,
-                 eps: float = 1e-8) -> None:
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        mode: str = "min",
+        factor: float = 0.1,
+        patience: int = 10,
+        threshold: float = 1e-4,
+        threshold_mode: str = "rel",
+        cooldown: int = 0,
+        min_lr: Any = 0,
+        eps: float = 1e-8,
+    ) -> None:
         if factor >= 1.0:
             raise ValueError("Factor should be < 1.0.")
         _check_optimizer(optimizer)
@@ -639,17 +720,25 @@ class ReduceLROnPlateau(LRScheduler):
 
     def _is_better(self, a: float, best: float) -> bool:
         if self.mode == "min":
-            return a < (best * (1.0 - self.threshold) if self.threshold_mode == "rel" else best - self.threshold)
-        return a > (best * (self.threshold + 1.0) if self.threshold_mode == "rel" else best + self.threshold)
+            return a < (
+                best * (1.0 - self.threshold)
+                if self.threshold_mode == "rel"
+                else best - self.threshold
+            )
+        return a > (
+            best * (self.threshold + 1.0) if self.threshold_mode == "rel" else best + self.threshold
+        )
 
     def _reduce_lr(self) -> None:
         n = len(self.optimizer.param_groups)
         if n != len(self.min_lrs):
             if self.default_min_lr is None:
-                raise RuntimeError(f"The number of param groups in the `optimizer` ({n}) differs from when "
-                                   f"`ReduceLROnPlateau` was initialized ({len(self.min_lrs)}), usually due to a "
-                                   "new param group being added to the optimizer. Please modify the `min_lrs` "
-                                   "field to match the length of the `optimizer` param groups.")
+                raise RuntimeError(
+                    f"The number of param groups in the `optimizer` ({n}) differs from when "
+                    f"`ReduceLROnPlateau` was initialized ({len(self.min_lrs)}), usually due to a "
+                    "new param group being added to the optimizer. Please modify the `min_lrs` "
+                    "field to match the length of the `optimizer` param groups."
+                )
             self.min_lrs = [self.default_min_lr] * n
         for group, least in zip(self.optimizer.param_groups, self.min_lrs, strict=True):
             old = float(group["lr"])
@@ -662,6 +751,20 @@ class ReduceLROnPlateau(LRScheduler):
         self._init_is_better(self.mode, self.threshold, self.threshold_mode)
 
 
-__all__ = ["ChainedScheduler", "ConstantLR", "CosineAnnealingLR", "CosineAnnealingWarmRestarts", "ExponentialLR",
-           "LRScheduler", "LambdaLR", "LinearLR", "MultiStepLR", "MultiplicativeLR", "OneCycleLR",
-           "PolynomialLR", "ReduceLROnPlateau", "SequentialLR", "StepLR"]
+__all__ = [
+    "ChainedScheduler",
+    "ConstantLR",
+    "CosineAnnealingLR",
+    "CosineAnnealingWarmRestarts",
+    "ExponentialLR",
+    "LRScheduler",
+    "LambdaLR",
+    "LinearLR",
+    "MultiStepLR",
+    "MultiplicativeLR",
+    "OneCycleLR",
+    "PolynomialLR",
+    "ReduceLROnPlateau",
+    "SequentialLR",
+    "StepLR",
+]

@@ -1,8 +1,9 @@
-"""Optimizer: the base of all optimizers. Takes parameters in groups of options, gives the bookkeeping: groups,
-state per parameter, state dictionaries in PyTorch's form, hooks, gradients to zero.
+"""Optimizer: the base of all optimizers. Takes parameters in groups of options, gives the
+bookkeeping: groups, state per parameter, state dictionaries in PyTorch's form, hooks, gradients to
+zero.
 
-Invariant: what a step creates lazily is made outside capture, so that a compiled step finds it as an input.
-Source: https://docs.pytorch.org/docs/stable/optim.html
+Invariant: what a step creates lazily is made outside capture, so that a compiled step finds it as
+an input. Source: https://docs.pytorch.org/docs/stable/optim.html
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from ..core import observe
 from ..core.modes import STATE, enable_grad
 from ..core.tape import HookHandle
 from ..core.tensor import Tensor
-from ..creation import zeros_like
 from ..creation import tensor as new_tensor
+from ..creation import zeros_like
 from ..ops.optim_steps import Rows
 
 
@@ -32,9 +33,14 @@ class _Required:
 
 
 required = _Required()
-_HOOKS = ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks", "_optimizer_state_dict_pre_hooks",
-          "_optimizer_state_dict_post_hooks", "_optimizer_load_state_dict_pre_hooks",
-          "_optimizer_load_state_dict_post_hooks")
+_HOOKS = (
+    "_optimizer_step_pre_hooks",
+    "_optimizer_step_post_hooks",
+    "_optimizer_state_dict_pre_hooks",
+    "_optimizer_state_dict_post_hooks",
+    "_optimizer_load_state_dict_pre_hooks",
+    "_optimizer_load_state_dict_post_hooks",
+)
 _global_pre_hooks: dict[int, Callable] = OrderedDict()
 _global_post_hooks: dict[int, Callable] = OrderedDict()
 
@@ -61,8 +67,10 @@ def _hooked(step: Callable) -> Callable:
             result = hook(self, args, kwargs)
             if result is not None:
                 if not isinstance(result, tuple) or len(result) != 2:
-                    raise RuntimeError(f"{step} must return None or a tuple of (new_args, new_kwargs), but got "
-                                       f"{result}.")
+                    raise RuntimeError(
+                        f"{step} must return None or a tuple of (new_args, new_kwargs), but got "
+                        f"{result}."
+                    )
                 args, kwargs = result
         out = step(self, *args, **kwargs)
         for hook in (*after.values(), *_global_post_hooks.values()):
@@ -75,14 +83,23 @@ def _hooked(step: Callable) -> Callable:
 class Optimizer:
     """Base of the optimizers.
 
-    params: an iterable of tensors, of (name, tensor) pairs, or of dicts with a "params" entry and options that
-    override `defaults` for that group. Raises TypeError for a lone tensor or things that are no tensors,
-    ValueError for an empty list, non-leaf tensors and parameters that appear in two groups.
+    params: an iterable of tensors, of (name, tensor) pairs, or of dicts with a "params" entry and
+    options that override `defaults` for that group. Raises TypeError for a lone tensor or things
+    that are no tensors, ValueError for an empty list, non-leaf tensors and parameters that appear
+    in two groups.
     https://docs.pytorch.org/docs/stable/optim.html#torch.optim.Optimizer
     """
 
     param_groups: list[dict[str, Any]]
     state: defaultdict[Any, dict]
+    _optimizer_step_pre_hooks: OrderedDict
+    _optimizer_step_post_hooks: OrderedDict
+    _optimizer_state_dict_pre_hooks: OrderedDict
+    _optimizer_state_dict_post_hooks: OrderedDict
+    _optimizer_load_state_dict_pre_hooks: OrderedDict
+    _optimizer_load_state_dict_post_hooks: OrderedDict
+    _rows: dict[tuple, Rows]
+    _opt_called: bool
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -94,8 +111,10 @@ class Optimizer:
         self.defaults = defaults
         self._prepare()
         if isinstance(params, Tensor):
-            raise TypeError("params argument given to the optimizer should be an iterable of Tensors or dicts, "
-                            f"but got torch.{params.dtype.title}Tensor")
+            raise TypeError(
+                "params argument given to the optimizer should be an iterable of Tensors or dicts, "
+                f"but got torch.{params.dtype.title}Tensor"
+            )
         self.state = defaultdict(dict)
         self.param_groups = []
         groups = list(params)
@@ -120,7 +139,7 @@ class Optimizer:
         self._prepare()
         self.defaults.setdefault("differentiable", False)
         for group in self.param_groups:
-            for name, value in self.defaults.items():       # options that an older file did not have
+            for name, value in self.defaults.items():  # options that an older file did not have
                 group.setdefault(name, value)
         for name in ("state", "param_groups"):
             observe.changed(self, name)
@@ -142,29 +161,40 @@ class Optimizer:
         if isinstance(params, Tensor):
             params = [params]
         elif isinstance(params, set):
-            raise TypeError("optimizer parameters need to be organized in ordered collections, but the ordering "
-                            "of tensors in sets will change between runs. Please use a list instead.")
+            raise TypeError(
+                "optimizer parameters need to be organized in ordered collections, but the "
+                "ordering "
+                "of tensors in sets will change between runs. Please use a list instead."
+            )
         params = list(params)
         names = [p[0] for p in params if isinstance(p, tuple)]
         if names and len(names) != len(params):
-            raise ValueError("all optimizer params should be with/without names. Some param names are missing")
+            raise ValueError(
+                "all optimizer params should be with/without names. Some param names are missing"
+            )
         params = param_group["params"] = [p[1] if isinstance(p, tuple) else p for p in params]
         if names:
             param_group["param_names"] = names
         self._check_params(params)
         for name, default in self.defaults.items():
             if default is required and name not in param_group:
-                raise ValueError("parameter group didn't specify a value of required optimization parameter "
-                                 f"{name}")
+                raise ValueError(
+                    "parameter group didn't specify a value of required optimization parameter "
+                    f"{name}"
+                )
             param_group.setdefault(name, default)
         if len(params) != len(set(params)):
-            warnings.warn("optimizer contains a parameter group with duplicate parameters; in future, this will "
-                          "cause an error; see github.com/pytorch/pytorch/issues/40967 for more information",
-                          stacklevel=3)
+            warnings.warn(
+                "optimizer contains a parameter group with duplicate parameters; in future, this "
+                "will "
+                "cause an error; see github.com/pytorch/pytorch/issues/40967 for more information",
+                stacklevel=3,
+            )
         for group in self.param_groups:
             if ("param_names" in param_group) != ("param_names" in group):
                 kind = "with names" if "param_names" in param_group else "without names"
-                raise ValueError("all optimizer param groups should be with/without names. cannot add param group "
+                raise ValueError("all optimizer param groups should be with/without names. cannot "
+                                 "add param group "
                                  f"{kind} to the optimizer")
         if not set(params).isdisjoint(p for group in self.param_groups for p in group["params"]):
             raise ValueError("some parameters appear in more than one parameter group")
@@ -176,7 +206,9 @@ class Optimizer:
             if not isinstance(p, Tensor):
                 name = type(p).__name__ if type(p).__module__ == "builtins" else \
                     f"{type(p).__module__}.{type(p).__qualname__}"
-                raise TypeError(f"optimizer can only optimize Tensors, but one of the params is {name}")
+                raise TypeError(
+                    f"optimizer can only optimize Tensors, but one of the params is {name}"
+                )
             if not self.defaults.get("differentiable") and not (p.is_leaf or p._retains_grad):
                 raise ValueError("can't optimize a non-leaf Tensor")
 
@@ -201,7 +233,8 @@ class Optimizer:
                     g.zero_()
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """One update of all parameters. closure: computes the loss anew, and is called with gradients on."""
+        """One update of all parameters. closure: computes the loss anew, and is called with
+        gradients on."""
         raise NotImplementedError(f"{type(self).__name__} has to define step()")
 
     def _run(self, closure: Callable[[], Any] | None) -> Any:
@@ -232,7 +265,8 @@ class Optimizer:
     # ---- state dictionaries
 
     def state_dict(self) -> dict[str, Any]:
-        """{"state": {number: state}, "param_groups": [...]}, parameters numbered from 0 across the groups."""
+        """{"state": {number: state}, "param_groups": [...]}, parameters numbered from 0 across the
+        groups."""
         for hook in self._optimizer_state_dict_pre_hooks.values():
             hook(self)
         numbers: dict[int, int] = {}
@@ -263,8 +297,10 @@ class Optimizer:
         if len(groups) != len(saved):
             raise ValueError("loaded state dict has a different number of parameter groups")
         if any(len(g["params"]) != len(s["params"]) for g, s in zip(groups, saved, strict=True)):
-            raise ValueError("loaded state dict contains a parameter group that doesn't match the size of "
-                             "optimizer's group")
+            raise ValueError(
+                "loaded state dict contains a parameter group that doesn't match the size of "
+                "optimizer's group"
+            )
         owner = dict(zip(itertools.chain.from_iterable(s["params"] for s in saved),
                          itertools.chain.from_iterable(g["params"] for g in groups), strict=True))
         state: defaultdict[Any, dict] = defaultdict(dict)
@@ -299,11 +335,15 @@ class Optimizer:
         """hook(optimizer, state_dict) runs after state_dict(); it may return another dict."""
         return _register(self._optimizer_state_dict_post_hooks, hook, prepend)
 
-    def register_load_state_dict_pre_hook(self, hook: Callable, prepend: bool = False) -> HookHandle:
+    def register_load_state_dict_pre_hook(
+        self, hook: Callable, prepend: bool = False
+    ) -> HookHandle:
         """hook(optimizer, state_dict) runs before loading; it may return another dict."""
         return _register(self._optimizer_load_state_dict_pre_hooks, hook, prepend)
 
-    def register_load_state_dict_post_hook(self, hook: Callable, prepend: bool = False) -> HookHandle:
+    def register_load_state_dict_post_hook(
+        self, hook: Callable, prepend: bool = False
+    ) -> HookHandle:
         """hook(optimizer) runs after loading."""
         return _register(self._optimizer_load_state_dict_post_hooks, hook, prepend)
 
@@ -316,7 +356,8 @@ def _register(hooks: Any, hook: Callable, prepend: bool) -> HookHandle:
 
 
 def _fit(param: Tensor, value: Any, key: Any = None) -> Any:
-    """A copy of a state value; floating tensors take the parameter's dtype, the step count keeps its own."""
+    """A copy of a state value; floating tensors take the parameter's dtype, the step count keeps
+    its own."""
     if isinstance(value, Tensor):
         value = value.detach().clone()          # type: ignore[attr-defined]
         if key == "step" or not param.dtype.is_floating_point:
@@ -347,7 +388,8 @@ def counts_to_tensors(optimizer: Optimizer) -> None:
 
 
 class Item:
-    """group[name][i], read anew each time: how a pair such as betas is observed number by number."""
+    """group[name][i], read anew each time: how a pair such as betas is observed number by
+    number."""
 
     __slots__ = ("group", "name")
 
@@ -359,7 +401,8 @@ class Item:
 
 
 def check_numbers(**named: tuple) -> None:
-    """ValueError "Invalid <what>: <value>" for a value below 0; named: argument -> (what, value)."""
+    """ValueError "Invalid <what>: <value>" for a value below 0; named: argument -> (what,
+    value)."""
     for what, value in named.values():
         if not 0.0 <= value:
             raise ValueError(f"Invalid {what}: {value}")
@@ -381,4 +424,9 @@ def check_forms(fused: Any, foreach: Any, differentiable: Any) -> None:
         raise RuntimeError("`fused` and `foreach` cannot be `True` together.")
 
 
-__all__ = ["Optimizer", "register_optimizer_step_post_hook", "register_optimizer_step_pre_hook", "required"]
+__all__ = [
+    "Optimizer",
+    "register_optimizer_step_post_hook",
+    "register_optimizer_step_pre_hook",
+    "required",
+]

@@ -1,7 +1,8 @@
 """save and load: tensors, state dicts, training states and plain containers in files.
 
-Files are PyTorch's zip format, so each library reads the other's. Writing replaces the file in one step or not
-at all; reading checks the CRC-32 of everything and executes nothing. Source of the format:
+Files are PyTorch's zip format, so each library reads the other's. Writing replaces the file in one
+step or not at all; reading checks the CRC-32 of everything and executes nothing. Source of the
+format:
 https://docs.pytorch.org/docs/stable/notes/serialization.html
 """
 
@@ -21,14 +22,21 @@ from .pickler import Pickler
 from .unpickler import STORAGES, Loaded, Unpickler, _Name
 
 
-def save(obj: Any, f: Any, pickle_module: Any = None, pickle_protocol: int = 2,
-         _use_new_zipfile_serialization: bool = True, _disable_byteorder_record: bool = False) -> None:
+def save(
+    obj: Any,
+    f: Any,
+    pickle_module: Any = None,
+    pickle_protocol: int = 2,
+    _use_new_zipfile_serialization: bool = True,
+    _disable_byteorder_record: bool = False,
+) -> None:
     """Writes obj to a path or a binary file object.
 
-    obj: tensors, parameters, numbers, strings, bytes, None, lists, tuples, sets, dicts, OrderedDicts, Counters,
-    sizes, dtypes, devices, nested at will. Tensors that share memory share it in the file, of which no more
-    than they cover is written. A path is replaced in one step after the new contents have reached the disk; on
-    any failure it keeps its old contents. TypeError, naming the place, for other objects.
+    obj: tensors, parameters, numbers, strings, bytes, None, lists, tuples, sets, dicts,
+    OrderedDicts, Counters, sizes, dtypes, devices, nested at will. Tensors that share memory share
+    it in the file, of which no more than they cover is written. A path is replaced in one step
+    after the new contents have reached the disk; on any failure it keeps its old contents.
+    TypeError, naming the place, for other objects.
     https://docs.pytorch.org/docs/stable/generated/torch.save.html
     """
     pickler = Pickler()
@@ -46,14 +54,22 @@ def save(obj: Any, f: Any, pickle_module: Any = None, pickle_protocol: int = 2,
         zip_archive.write(f.write, records)
 
 
-def load(f: Any, map_location: Any = None, pickle_module: Any = None, *, weights_only: bool | None = None,
-         mmap: bool | None = None, **pickle_load_args: Any) -> Any:
+def load(
+    f: Any,
+    map_location: Any = None,
+    pickle_module: Any = None,
+    *,
+    weights_only: bool | None = None,
+    mmap: bool | None = None,
+    **pickle_load_args: Any,
+) -> Any:
     """Reads what save() or torch.save() wrote, from a path or a seekable binary file object.
 
-    All tensors come to the CPU; map_location may name it. weights_only is accepted: loading never does
-    anything else. mmap: map a path's tensors, copied on first write, instead of reading them. Raises
-    FileNotFoundError; LoadError (a RuntimeError and a pickle.UnpicklingError) with file, tensor and offset when
-    a byte is not what was written, or with what was asked for when the file holds other objects.
+    All tensors come to the CPU; map_location may name it. weights_only is accepted: loading never
+    does anything else. mmap: map a path's tensors, copied on first write, instead of reading them.
+    Raises FileNotFoundError; LoadError (a RuntimeError and a pickle.UnpicklingError) with file,
+    tensor and offset when a byte is not what was written, or with what was asked for when the file
+    holds other objects.
     https://docs.pytorch.org/docs/stable/generated/torch.load.html
     """
     _check_location(map_location)
@@ -71,11 +87,13 @@ def _check_location(where: Any) -> None:
     places = where.values() if isinstance(where, dict) else (where,)
     for place in places:
         if isinstance(place, (str, device_type)) and device_type(place).type != "cpu":
-            raise RuntimeError(f"load(): map_location {str(place)!r}: this version of graphc computes on the CPU only")
+            raise RuntimeError(f"load(): map_location {str(place)!r}: this version of graphc "
+                               f"computes on the CPU only")
 
 
 class _Loading:
-    """One archive being read: its storages by key, read and checked when a tensor first asks for them."""
+    """One archive being read: its storages by key, read and checked when a tensor first asks for
+    them."""
 
     def __init__(self, reader: files.Reader, mapped: bool):
         self.reader = reader
@@ -104,8 +122,10 @@ class _Loading:
         if found is None:
             record = self.archive.record("data/" + name)
             if record.size != numel * dtype.itemsize:
-                raise self.archive.damaged(f"{self.describe(name)} should have {numel} elements of {dtype}, but its "
-                                           f"record at offset {record.offset} has {record.size} bytes")
+                raise self.archive.damaged(
+                    f"{self.describe(name)} should have {numel} elements of {dtype}, but its "
+                    f"record at offset {record.offset} has {record.size} bytes"
+                )
             found = self.loaded[name] = Loaded(self._contents(record, name, numel, dtype), dtype)
         return found.of(dtype)
 
@@ -117,9 +137,11 @@ class _Loading:
             if record.offset + record.size > self.reader.size:
                 raise self.archive.damaged(f"{self.describe(name)} lies beyond the end of the file")
             a = library.empty((numel,), dtype.np)
-            got = self.reader.read_into(record.offset, memoryview(a.view(np.uint8)))
+            got = self.reader.read_into(record.offset, a.view(np.uint8).data)
             if got != record.size:
-                raise self.archive.damaged(f"{self.describe(name)} ends after {got} of {record.size} bytes")
+                raise self.archive.damaged(
+                    f"{self.describe(name)} ends after {got} of {record.size} bytes"
+                )
         try:
             self.archive.check(record, a.view(np.uint8))
         except LoadError:

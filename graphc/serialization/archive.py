@@ -1,8 +1,8 @@
 """The archive: a zip file of stored (uncompressed) records, in the layout of PyTorch's files.
 
-Takes records as names and bytes, gives an index of records with their place and CRC-32. Records start at
-multiples of 64 bytes, so that they can be mapped. Invariant: no record is handed out whose CRC-32 was not
-found right, unless the caller checks it itself.
+Takes records as names and bytes, gives an index of records with their place and CRC-32. Records
+start at multiples of 64 bytes, so that they can be mapped. Invariant: no record is handed out whose
+CRC-32 was not found right, unless the caller checks it itself.
 Source of the format: PKWARE's APPNOTE.TXT 6.3.
 """
 
@@ -41,7 +41,8 @@ def crc32(data: Any, crc: int = 0) -> int:
 # ---------------------------------------------------------------- writing
 
 def write(put: Callable[[Any], None], records: list[tuple[str, Any]], big: int = _BIG) -> None:
-    """Writes an archive of (name, bytes-like) records through put(bytes-like). `big` is for tests."""
+    """Writes an archive of (name, bytes-like) records through put(bytes-like). `big` is for
+    tests."""
     at, index = 0, []
     for name, data in records:
         view = memoryview(data).cast("B")
@@ -60,8 +61,23 @@ def _local_header(at: int, name: bytes, n: int, crc: int, big: int) -> bytes:
     fixed = at + _LOCAL.size + len(name) + len(extra) + 4
     extra += struct.pack("<HH", 0x4246, -fixed % ALIGNMENT) + b"Z" * (-fixed % ALIGNMENT)
     short = _BIG if n >= big else n
-    return _LOCAL.pack(_LOCAL_MARK, 45 if n >= big else 20, 0, 0, 0, _DATE, crc, short, short, len(name),
-                       len(extra)) + name + extra
+    return (
+        _LOCAL.pack(
+            _LOCAL_MARK,
+            45 if n >= big else 20,
+            0,
+            0,
+            0,
+            _DATE,
+            crc,
+            short,
+            short,
+            len(name),
+            len(extra),
+        )
+        + name
+        + extra
+    )
 
 
 def _central_header(name: bytes, at: int, n: int, crc: int, big: int) -> bytes:
@@ -69,8 +85,29 @@ def _central_header(name: bytes, at: int, n: int, crc: int, big: int) -> bytes:
     extra = struct.pack(f"<HH{len(wide)}Q", 1, 8 * len(wide), *wide) if wide else b""
     short, place = (_BIG if n >= big else n), (_BIG if at >= big else at)
     version = 45 if wide else 20
-    return _CENTRAL.pack(_CENTRAL_MARK, version, version, 0, 0, 0, _DATE, crc, short, short, len(name), len(extra),
-                         0, 0, 0, 0, place) + name + extra
+    return (
+        _CENTRAL.pack(
+            _CENTRAL_MARK,
+            version,
+            version,
+            0,
+            0,
+            0,
+            _DATE,
+            crc,
+            short,
+            short,
+            len(name),
+            len(extra),
+            0,
+            0,
+            0,
+            0,
+            place,
+        )
+        + name
+        + extra
+    )
 
 
 def _ending(at: int, size: int, count: int, big: int) -> bytes:
@@ -78,8 +115,16 @@ def _ending(at: int, size: int, count: int, big: int) -> bytes:
     if at >= big or size >= big or count >= 0xFFFF or big < _BIG:
         wide = _END64.pack(_END64_MARK, 44, 45, 45, 0, 0, count, count, size, at)
         wide += _LOCATOR.pack(_LOCATOR_MARK, 0, at + size, 1)
-    return wide + _END.pack(_END_MARK, 0, 0, min(count, 0xFFFF), min(count, 0xFFFF), min(size, _BIG),
-                            _BIG if wide else min(at, _BIG), 0)
+    return wide + _END.pack(
+        _END_MARK,
+        0,
+        0,
+        min(count, 0xFFFF),
+        min(count, 0xFFFF),
+        min(size, _BIG),
+        _BIG if wide else min(at, _BIG),
+        0,
+    )
 
 
 # ---------------------------------------------------------------- reading
@@ -108,8 +153,10 @@ class Archive:
             raise self.damaged(f"its index is damaged ({e})") from None
         pickles = [name for name in self.records if name.rpartition("/")[2] == "data.pkl"]
         if len(pickles) != 1:
-            raise self.damaged(f"it is a zip file, but none of graphc or PyTorch: it has {len(pickles)} records "
-                               "named data.pkl (TorchScript and plain zip files are not read)")
+            raise self.damaged(
+                f"it is a zip file, but none of graphc or PyTorch: it has {len(pickles)} records "
+                "named data.pkl (TorchScript and plain zip files are not read)"
+            )
         self.prefix = pickles[0][:-len("data.pkl")]
 
     def damaged(self, what: str) -> LoadError:
@@ -129,25 +176,46 @@ class Archive:
             if mark != _END64_MARK:
                 raise self.damaged(f"there is no 64-bit index end at offset {end}")
         if disk or disk2 or start + length != end:
-            raise self.damaged(f"the index should lie at {start}..{start + length}, but ends at {end}")
+            raise self.damaged(
+                f"the index should lie at {start}..{start + length}, but ends at {end}"
+            )
         self._entries(self.reader.read(start, length), count, start)
 
     def _find_end(self, tail: bytes) -> int:
-        """Where the end record starts: the last one whose comment reaches exactly to the end of the file."""
+        """Where the end record starts: the last one whose comment reaches exactly to the end of the
+        file."""
         at = len(tail) - _END.size
         while at >= 0:
             at = tail.rfind(b"PK\x05\x06", 0, at + 4)
             if at >= 0 and at + _END.size + struct.unpack_from("<H", tail, at + 20)[0] == len(tail):
                 return at
             at -= 1
-        raise self.damaged(f"the end of the archive is missing (the file is {self.reader.size} bytes long); it was "
+        raise self.damaged(f"the end of the archive is missing (the file is {self.reader.size} "
+                           f"bytes long); it was "
                            "probably cut short")
 
     def _entries(self, index: bytes, count: int, stop: int) -> None:
         at, places = 0, []
         for _ in range(count):
-            (mark, _, _, flags, method, _, _, crc, packed, size, n_name, n_extra, n_comment, disk, _, _,
-             local) = _CENTRAL.unpack_from(index, at)
+            (
+                mark,
+                _,
+                _,
+                flags,
+                method,
+                _,
+                _,
+                crc,
+                packed,
+                size,
+                n_name,
+                n_extra,
+                n_comment,
+                disk,
+                _,
+                _,
+                local,
+            ) = _CENTRAL.unpack_from(index, at)
             if mark != _CENTRAL_MARK:
                 raise self.damaged(f"the index has no entry at its offset {at}")
             at += _CENTRAL.size
@@ -156,8 +224,10 @@ class Archive:
             at += n_name + n_extra + n_comment
             packed, size, local = _widened(extra, packed, size, local)
             if flags & 1 or method != 0 or packed != size or disk:
-                raise self.damaged(f"record {name!r} is compressed, encrypted or split (method {method}); only "
-                                   "stored records are read")
+                raise self.damaged(
+                    f"record {name!r} is compressed, encrypted or split (method {method}); only "
+                    "stored records are read"
+                )
             if name in self.records:
                 raise self.damaged(f"record {name!r} is there twice")
             begin = self._data_offset(name, local)
@@ -166,15 +236,25 @@ class Archive:
         if at != len(index):
             raise self.damaged("the index is longer than its entries")
         places.sort()
-        for (_, end, name), (following, _, _) in zip(places, [*places[1:], (stop, 0, "")], strict=True):
+        for (_, end, name), (following, _, _) in zip(
+            places, [*places[1:], (stop, 0, "")], strict=True
+        ):
             if end > following:
-                raise self.damaged(f"record {name!r} reaches to offset {end}, into what follows at {following}")
+                raise self.damaged(
+                    f"record {name!r} reaches to offset {end}, into what follows at {following}"
+                )
 
     def _data_offset(self, name: str, local: int) -> int:
         """Where a record's bytes start, by its own header, which has to agree with the index."""
-        head = self.reader.read(local, _LOCAL.size + 65535 if local < 0 else _LOCAL.size + len(name.encode()))
+        head = self.reader.read(
+            local, _LOCAL.size + 65535 if local < 0 else _LOCAL.size + len(name.encode())
+        )
         mark, _, _, method, _, _, _, _, _, n_name, n_extra = _LOCAL.unpack_from(head)
-        if mark != _LOCAL_MARK or method != 0 or head[_LOCAL.size:_LOCAL.size + n_name] != name.encode():
+        if (
+            mark != _LOCAL_MARK
+            or method != 0
+            or head[_LOCAL.size : _LOCAL.size + n_name] != name.encode()
+        ):
             raise self.damaged(f"record {name!r} has no proper header at offset {local}")
         return local + _LOCAL.size + n_name + n_extra
 
@@ -199,10 +279,13 @@ class Archive:
         """Raises when `data` is not the record's contents. `what` names what they are."""
         n = memoryview(data).nbytes
         if n != r.size:
-            raise self.damaged(f"{what or r.name} ends after {n} of {r.size} bytes at offset {r.offset}")
+            raise self.damaged(
+                f"{what or r.name} ends after {n} of {r.size} bytes at offset {r.offset}"
+            )
         found = crc32(data)
         if found != r.crc:
-            raise self.damaged(f"{what or 'record ' + repr(r.name)} is damaged: the CRC-32 of its {r.size} bytes at "
+            raise self.damaged(f"{what or 'record ' + repr(r.name)} is damaged: the CRC-32 of its "
+                               f"{r.size} bytes at "
                                f"offset {r.offset} is {found:08x}, it was written with {r.crc:08x}")
 
 

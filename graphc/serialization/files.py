@@ -1,7 +1,7 @@
 """Files: writing that either finishes or leaves the old file as it was, and reading at offsets.
 
-Takes a path or a file object. Invariant: a path given to `replacing` holds, at every moment and after any
-crash, either its old bytes or all of the new ones.
+Takes a path or a file object. Invariant: a path given to `replacing` holds, at every moment and
+after any crash, either its old bytes or all of the new ones.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from contextlib import contextmanager
 from pickle import UnpicklingError
 from typing import Any
 
+
 class LoadError(RuntimeError, UnpicklingError):
-    """A file that cannot be loaded: damaged, cut short, of another format, or holding other objects than load()
-    builds. The message names the file, the part and the place."""
+    """A file that cannot be loaded: damaged, cut short, of another format, or holding other objects
+    than load() builds. The message names the file, the part and the place."""
 
 
 _CHUNK = 1 << 30        # one write(2) takes less than 2 GiB on Linux
@@ -29,20 +30,23 @@ def is_path(f: Any) -> bool:
 
 @contextmanager
 def replacing(path: Any) -> Iterator[Callable[[Any], None]]:
-    """Gives write(bytes-like) for the new contents of `path`. They go to a temporary file in the same folder,
-    reach the disk, and then take the old file's place in one step. An exception removes them."""
+    """Gives write(bytes-like) for the new contents of `path`. They go to a temporary file in the
+    same folder, reach the disk, and then take the old file's place in one step. An exception
+    removes them."""
     path = os.path.realpath(os.fspath(path))
     try:
         old = os.stat(path)
     except FileNotFoundError:
         old = None
-    if old is not None and not stat.S_ISREG(old.st_mode):       # a pipe or a device is written as it is
+    if old is not None and not stat.S_ISREG(old.st_mode):  # a pipe or a device is written as it is
         with open(path, "wb", buffering=0) as device:
             yield lambda data: write_all(device.fileno(), data)
         return
     folder, name = os.path.split(os.fsdecode(path))
     temporary = os.path.join(folder, f".{name[:100]}.{secrets.token_hex(6)}.tmp")
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o666)
+    fd = os.open(
+        temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o666
+    )
     try:
         try:
             if old is not None:
@@ -91,13 +95,15 @@ class Reader:
         self.owned = is_path(f)
         if self.owned:
             self.name = os.fsdecode(f)
-            self.file: Any = open(f, "rb", buffering=0)
+            self.file: Any = open(f, "rb", buffering=0)  # noqa: SIM115  (closed by __exit__)
         else:
             self.file = f
             for needed in ("read", "seek", "tell"):
                 if not hasattr(f, needed):
-                    raise AttributeError(f"load() needs a path or a file object with read, seek and tell; "
-                                         f"{type(f).__name__} has no {needed}()")
+                    raise AttributeError(
+                        f"load() needs a path or a file object with read, seek and tell; "
+                        f"{type(f).__name__} has no {needed}()"
+                    )
         self.start = 0 if self.owned else f.tell()
         self.size = self.file.seek(0, io.SEEK_END)
         self.file.seek(self.start)

@@ -1,7 +1,7 @@
 """PyTorch's files from before version 1.6: a row of pickles, then the storages one after the other.
 
-Takes a reader, gives the saved object. These files carry no checksums; lengths are checked. Invariant: as for
-the unpickler, nothing of the file is executed.
+Takes a reader, gives the saved object. These files carry no checksums; lengths are checked.
+Invariant: as for the unpickler, nothing of the file is executed.
 """
 
 from __future__ import annotations
@@ -30,8 +30,13 @@ def load(reader: Reader) -> Any:
 
     def storage(key: tuple) -> Loaded:
         _, kind, name, _, numel = key[:5]
-        if not isinstance(kind, _Name) or kind not in STORAGES or type(name) is not str or type(numel) is not int or \
-                not 0 <= numel <= len(data):
+        if (
+            not isinstance(kind, _Name)
+            or kind not in STORAGES
+            or type(name) is not str
+            or type(numel) is not int
+            or not 0 <= numel <= len(data)
+        ):
             raise LoadError(f"{where}: a storage of unknown kind {kind!r:.60}")
         dtype = STORAGES[kind]
         whole = storages.get(name)
@@ -47,7 +52,9 @@ def load(reader: Reader) -> Any:
         parts.append(u.load())
         pos = u.pos
         if len(parts) == 1 and parts[0] != MAGIC:
-            raise LoadError(f"{reader.name} is neither an archive of graphc or PyTorch nor an old PyTorch file")
+            raise LoadError(
+                f"{reader.name} is neither an archive of graphc or PyTorch nor an old PyTorch file"
+            )
     if parts[1] != VERSION:
         raise LoadError(f"{where}: protocol version {parts[1]!r:.20} is not {VERSION}")
     if isinstance(parts[2], dict) and parts[2].get("little_endian") is False:
@@ -67,7 +74,11 @@ def _window(whole: Loaded, meta: Any, windows: dict[tuple, Loaded],
     if type(meta) is not tuple or len(meta) != 3:
         raise LoadError(f"{where}: an odd view of a storage")
     key, offset, size = meta
-    if type(offset) is not int or type(size) is not int or not 0 <= offset <= offset + size <= whole.array.size:
+    if (
+        type(offset) is not int
+        or type(size) is not int
+        or not 0 <= offset <= offset + size <= whole.array.size
+    ):
         raise LoadError(f"{where}: a view outside of its storage")
     found = windows.get((id(whole), key))
     if found is None:
@@ -80,11 +91,15 @@ def _fill(data: bytes, pos: int, order: list, storages: dict[str, Loaded], reade
     for key in order:
         a = storages[key].array
         if pos + 8 > len(data):
-            raise LoadError(f"{reader.name}: storage {key!r} is missing at offset {pos}; the file was cut short")
+            raise LoadError(
+                f"{reader.name}: storage {key!r} is missing at offset {pos}; the file was cut short"
+            )
         (numel,) = struct.unpack_from("<q", data, pos)
         pos += 8
         if numel != a.size or pos + a.nbytes > len(data):
-            raise LoadError(f"{reader.name}: storage {key!r} at offset {pos} should have {a.size} elements, "
-                                   f"but has {numel}, or the file was cut short")
+            raise LoadError(
+                f"{reader.name}: storage {key!r} at offset {pos} should have {a.size} elements, "
+                f"but has {numel}, or the file was cut short"
+            )
         a.view(np.uint8)[:] = np.frombuffer(data, np.uint8, a.nbytes, pos)
         pos += a.nbytes

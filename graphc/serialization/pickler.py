@@ -1,9 +1,9 @@
-"""Writing objects: takes tensors, plain containers and numbers, gives a pickle of protocol 2 and the memory of
-the tensors in it.
+"""Writing objects: takes tensors, plain containers and numbers, gives a pickle of protocol 2 and
+the memory of the tensors in it.
 
-The pickle names nothing but PyTorch's own rebuilding functions and plain types, so `torch.load` reads it with
-weights_only=True and so does graphc, without executing anything. Invariant: tensors that share memory share it
-in the file; objects that occur twice are one object when read.
+The pickle names nothing but PyTorch's own rebuilding functions and plain types, so `torch.load`
+reads it with weights_only=True and so does graphc, without executing anything. Invariant: tensors
+that share memory share it in the file; objects that occur twice are one object when read.
 """
 
 from __future__ import annotations
@@ -20,14 +20,25 @@ from ..core.tensor import Size, Tensor, address
 from ..device import device
 from ..native import cpu
 
-STORAGE_NAMES = {"float32": "FloatStorage", "float64": "DoubleStorage", "float16": "HalfStorage",
-                 "bfloat16": "BFloat16Storage", "int64": "LongStorage", "int32": "IntStorage",
-                 "int16": "ShortStorage", "int8": "CharStorage", "uint8": "ByteStorage", "bool": "BoolStorage",
-                 "complex64": "ComplexFloatStorage", "complex128": "ComplexDoubleStorage"}
+STORAGE_NAMES = {
+    "float32": "FloatStorage",
+    "float64": "DoubleStorage",
+    "float16": "HalfStorage",
+    "bfloat16": "BFloat16Storage",
+    "int64": "LongStorage",
+    "int32": "IntStorage",
+    "int16": "ShortStorage",
+    "int8": "CharStorage",
+    "uint8": "ByteStorage",
+    "bool": "BoolStorage",
+    "complex64": "ComplexFloatStorage",
+    "complex128": "ComplexDoubleStorage",
+}
 
 
 class Memory:
-    """The stretch of one block of memory that the tensors of a file cover; one record of the archive."""
+    """The stretch of one block of memory that the tensors of a file cover; one record of the
+    archive."""
 
     __slots__ = ("key", "root", "start", "dtype", "lo", "hi")
 
@@ -51,7 +62,8 @@ class Memory:
 
 
 class Pickler:
-    """pickle(obj) -> bytes; `memories` then lists what belongs to the records data/0, data/1, ..."""
+    """pickle(obj) -> bytes; `memories` then lists what belongs to the records data/0, data/1,
+    ..."""
 
     def __init__(self) -> None:
         self.parts: list[Any] = []
@@ -148,11 +160,10 @@ class Pickler:
         self._string(obj)
 
     def _complex(self, obj: complex, path: str) -> None:
-        self._call("__builtin__", "complex", obj, lambda: (self._float(obj.real, ""), self._float(obj.imag, "")))
+        self._call("__builtin__", "complex", obj, lambda: self._each(obj.real, obj.imag))
 
     def _bytes(self, obj: bytes, path: str) -> None:
-        self._call("_codecs", "encode", obj,
-                   lambda: (self._string(obj.decode("latin1")), self._string("latin1")))
+        self._call("_codecs", "encode", obj, lambda: self._each(obj.decode("latin1"), "latin1"))
 
     def _bytearray(self, obj: bytearray, path: str) -> None:
         self._call("__builtin__", "bytearray", obj, lambda: self._bytes(bytes(obj), path))
@@ -167,6 +178,10 @@ class Pickler:
         arguments()
         self.parts.append(b"tR")
         self._put(obj)
+
+    def _each(self, *values: Any) -> None:
+        for v in values:
+            self._save(v, "")
 
     def _list(self, obj: list, path: str) -> None:
         self.parts.append(b"]")
@@ -221,7 +236,7 @@ class Pickler:
 
     def _device(self, obj: device, path: str) -> None:
         arguments = [obj.type] if obj.index is None else [obj.type, obj.index]
-        self._call("torch", "device", obj, lambda: [self._save(a, path) for a in arguments])
+        self._call("torch", "device", obj, lambda: self._each(*arguments))
 
     def _dtype(self, obj: DType, path: str) -> None:
         self._global("torch", obj.name)
@@ -230,7 +245,9 @@ class Pickler:
 
     def _tensor(self, t: Tensor, path: str) -> None:
         a = t.concrete("save()")
-        parameter = getattr(type(t), "__name__", "") == "Parameter" or getattr(t, "_is_param", False)
+        parameter = getattr(type(t), "__name__", "") == "Parameter" or getattr(
+            t, "_is_param", False
+        )
         if parameter:
             self._global("torch._utils", "_rebuild_parameter")
             self.parts.append(b"(")
@@ -273,10 +290,14 @@ class Pickler:
             self.memories.append(memory)
             self.kept.append(root)
         if memory.dtype is not t.dtype:
-            raise RuntimeError("Cannot save multiple tensors or storages that view the same data as different "
-                               f"types: {memory.dtype} and {t.dtype}")
+            raise RuntimeError(
+                "Cannot save multiple tensors or storages that view the same data as different "
+                f"types: {memory.dtype} and {t.dtype}"
+            )
         if a.size:
-            memory.cover(at, at + sum((n - 1) * s for n, s in zip(a.shape, a.strides, strict=True)) + size)
+            memory.cover(
+                at, at + sum((n - 1) * s for n, s in zip(a.shape, a.strides, strict=True)) + size
+            )
         return memory, at
 
 
@@ -296,7 +317,11 @@ def integer(n: int) -> bytes:
 
 def _refusal(obj: Any, path: str) -> str:
     kind = type(obj)
-    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    name = (
+        kind.__qualname__
+        if kind.__module__ == "builtins"
+        else f"{kind.__module__}.{kind.__qualname__}"
+    )
     fix = ""
     if hasattr(obj, "state_dict"):
         fix = "; save its state_dict() instead"
@@ -306,13 +331,29 @@ def _refusal(obj: Any, path: str) -> str:
         fix = "; convert it with tuple(...)"
     elif isinstance(obj, dict):
         fix = "; convert it with dict(...)"
-    return (f"save() cannot store the {name} at {'obj' + path}: files hold tensors, numbers, strings, bytes, None, "
+    return (f"save() cannot store the {name} at {'obj' + path}: files hold tensors, numbers, "
+            f"strings, bytes, None, "
             f"lists, tuples, sets, dicts, sizes, dtypes and devices{fix}")
 
 
 _WRITERS: dict[type, Any] = {
-    type(None): Pickler._none, bool: Pickler._bool, int: Pickler._int, float: Pickler._float, str: Pickler._str,
-    complex: Pickler._complex, bytes: Pickler._bytes, bytearray: Pickler._bytearray, set: Pickler._set,
-    frozenset: Pickler._set, list: Pickler._list, tuple: Pickler._tuple, dict: Pickler._dict,
-    OrderedDict: Pickler._ordered, Counter: Pickler._ordered, Size: Pickler._size, device: Pickler._device,
-    DType: Pickler._dtype, Tensor: Pickler._tensor}
+    type(None): Pickler._none,
+    bool: Pickler._bool,
+    int: Pickler._int,
+    float: Pickler._float,
+    str: Pickler._str,
+    complex: Pickler._complex,
+    bytes: Pickler._bytes,
+    bytearray: Pickler._bytearray,
+    set: Pickler._set,
+    frozenset: Pickler._set,
+    list: Pickler._list,
+    tuple: Pickler._tuple,
+    dict: Pickler._dict,
+    OrderedDict: Pickler._ordered,
+    Counter: Pickler._ordered,
+    Size: Pickler._size,
+    device: Pickler._device,
+    DType: Pickler._dtype,
+    Tensor: Pickler._tensor,
+}

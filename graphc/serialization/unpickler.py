@@ -1,8 +1,8 @@
 """Reading objects: takes a pickle, gives tensors, plain containers and numbers.
 
-An interpreter of its own for a closed list of opcodes and a closed list of names: nothing is imported or called
-because a file says so. Invariant: whatever the bytes are, the outcome is a value of a plain type, or an
-LoadError.
+An interpreter of its own for a closed list of opcodes and a closed list of names: nothing is
+imported or called because a file says so. Invariant: whatever the bytes are, the outcome is a value
+of a plain type, or an LoadError.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ _KEY_DEPTH = 16         # how deep the tuples in a dictionary key may go
 
 
 class Loaded:
-    """A storage read from a file: a flat array, the Storage that its tensors share, and its dtype."""
+    """A storage read from a file: a flat array, the Storage that its tensors share, and its
+    dtype."""
 
     __slots__ = ("array", "storage", "dtype")
 
@@ -54,6 +55,9 @@ class _Name:
 
     def __repr__(self) -> str:
         return self.text
+
+
+_DAMAGE = (IndexError, KeyError, ValueError, TypeError, struct.error, OverflowError, AttributeError)
 
 
 class _Bad(Exception):
@@ -88,13 +92,19 @@ def rebuild_tensor(storage: Any, offset: Any, size: Any, stride: Any, requires_g
     if count == 0:
         view = np.empty(shape, a.dtype)
     else:
-        if count >= 1 << 62 or offset + sum((n - 1) * s for n, s in zip(shape, steps, strict=True)) >= a.size:
-            raise _bad(f"a tensor of shape {shape}, strides {steps} and offset {offset} does not fit its storage of "
+        if (
+            count >= 1 << 62
+            or offset + sum((n - 1) * s for n, s in zip(shape, steps, strict=True)) >= a.size
+        ):
+            raise _bad(f"a tensor of shape {shape}, strides {steps} and offset {offset} does not "
+                       f"fit its storage of "
                        f"{a.size} elements")
         if _row_major(shape, steps):
             view = a[offset:offset + count].reshape(shape)
         else:
-            view = np.ndarray(shape, a.dtype, a, offset * a.itemsize, tuple([s * a.itemsize for s in steps]))
+            view = np.ndarray(
+                shape, a.dtype, a, offset * a.itemsize, tuple([s * a.itemsize for s in steps])
+            )
     t = wrap(view, storage.dtype)
     t._storage = storage.storage
     t._needs = requires_grad is True and storage.dtype.category >= dtypes.FLOAT
@@ -110,10 +120,14 @@ def _row_major(shape: tuple, strides: tuple) -> bool:
     return True
 
 
-def _rebuild_parameter(data: Any, requires_grad: Any = True, hooks: Any = None, state: Any = None) -> Parameter:
+def _rebuild_parameter(
+    data: Any, requires_grad: Any = True, hooks: Any = None, state: Any = None
+) -> Parameter:
     if not isinstance(data, Tensor):
         raise _bad("a parameter without data")
-    return _with_fields(Parameter(data, bool(requires_grad) and data.dtype.category >= dtypes.FLOAT), state)
+    return _with_fields(
+        Parameter(data, bool(requires_grad) and data.dtype.category >= dtypes.FLOAT), state
+    )
 
 
 def _rebuild_from_type(function: Any, kind: Any, args: Any, state: Any) -> Tensor:
@@ -154,8 +168,14 @@ def _plain(kind: type, *allowed: type) -> Callable:
 
 
 def _defaultdict(factory: Any = None, items: Any = ()) -> Any:
-    makers = {None: None, "builtins.list": list, "builtins.dict": dict, "builtins.set": set, "builtins.int": int,
-              "builtins.float": float}
+    makers = {
+        None: None,
+        "builtins.list": list,
+        "builtins.dict": dict,
+        "builtins.set": set,
+        "builtins.int": int,
+        "builtins.float": float,
+    }
     key = factory.text if isinstance(factory, _Name) else factory
     if key not in makers or items != ():
         raise _bad(f"a defaultdict of {factory!r:.80}")
@@ -178,7 +198,12 @@ class _NumpyType:
     __slots__ = ("np",)
 
     def __init__(self, code: Any, align: Any = False, copy: Any = True):
-        if type(code) is not str or len(code) not in (2, 3) or code[0] not in "biufc" or not code[1:].isdigit():
+        if (
+            type(code) is not str
+            or len(code) not in (2, 3)
+            or code[0] not in "biufc"
+            or not code[1:].isdigit()
+        ):
             raise _bad(f"numpy dtype {code!r:.40}")
         self.np = np.dtype(code)
 
@@ -210,16 +235,21 @@ class _NumpyArray:
         if not isinstance(kind, _NumpyType) or type(raw) is not bytes:
             raise _bad("an odd numpy array")
         shape = _numbers(shape, "shape")
-        self.array = np.frombuffer(bytearray(raw), kind.np).reshape(shape, order="F" if fortran is True else "C")
+        self.array = np.frombuffer(bytearray(raw), kind.np).reshape(
+            shape, order="F" if fortran is True else "C"
+        )
 
 
 _TYPES: dict[str, Any] = {
     "torch._utils._rebuild_tensor_v2": _Name("torch._utils._rebuild_tensor_v2", rebuild_tensor),
     "torch._utils._rebuild_tensor": _Name("torch._utils._rebuild_tensor", rebuild_tensor),
     "torch._utils._rebuild_parameter": _Name("torch._utils._rebuild_parameter", _rebuild_parameter),
-    "torch._utils._rebuild_parameter_with_state": _Name("torch._utils._rebuild_parameter_with_state",
-                                                        _rebuild_parameter),
-    "torch._tensor._rebuild_from_type_v2": _Name("torch._tensor._rebuild_from_type_v2", _rebuild_from_type),
+    "torch._utils._rebuild_parameter_with_state": _Name(
+        "torch._utils._rebuild_parameter_with_state", _rebuild_parameter
+    ),
+    "torch._tensor._rebuild_from_type_v2": _Name(
+        "torch._tensor._rebuild_from_type_v2", _rebuild_from_type
+    ),
     "torch.nn.parameter.Parameter": _Name("torch.nn.parameter.Parameter", _rebuild_parameter),
     "torch.Tensor": _Name("torch.Tensor"),
     "torch.Size": _Name("torch.Size", _size),
@@ -261,8 +291,8 @@ def _reduce(function: Any, args: Any) -> Any:
 
 
 def _check_key(key: Any) -> None:
-    """Dictionary keys and set members: numbers, strings, shallow tuples of them. Hashing a very deep tuple
-    would overflow the C stack."""
+    """Dictionary keys and set members: numbers, strings, shallow tuples of them. Hashing a very
+    deep tuple would overflow the C stack."""
     level = [key]
     for _ in range(_KEY_DEPTH):
         deeper: list = []
@@ -280,7 +310,8 @@ def _check_key(key: Any) -> None:
 # ---------------------------------------------------------------- the interpreter
 
 class Unpickler:
-    """load() -> the object of the pickle at `pos` in `data`. `storage(key, dtype, numel)` gives a Loaded."""
+    """load() -> the object of the pickle at `pos` in `data`. `storage(key, dtype, numel)` gives a
+    Loaded."""
 
     def __init__(self, data: Any, storage: Callable[[tuple], Any], where: str, pos: int = 0):
         self.data, self.pos, self.storage, self.where = bytes(data), pos, storage, where
@@ -306,8 +337,7 @@ class Unpickler:
             raise _bad("the pickle ends without STOP")
         except _Bad as e:
             raise LoadError(f"{self.where}, byte {self.pos} of its pickle: {e}") from None
-        except (IndexError, KeyError, ValueError, TypeError, struct.error, UnicodeDecodeError, OverflowError,
-                AttributeError) as e:
+        except _DAMAGE as e:
             raise LoadError(f"{self.where}, byte {self.pos} of its pickle: damaged "
                                   f"({type(e).__name__}: {e!s:.100})") from None
 
@@ -403,9 +433,12 @@ class Unpickler:
         module = {"__builtin__": "builtins", "copy_reg": "copyreg"}.get(module, module)
         found = _TYPES.get(f"{module}.{name}")
         if found is None:
-            raise _bad(f"the file names {module}.{name}, which is not among the types that load() builds; it reads "
-                       "tensors and plain containers only and runs no code of the file. Save a state_dict "
-                       "(tensors, numbers, strings, containers) instead of whole objects")
+            raise _bad(
+                f"the file names {module}.{name}, which is not among the types that load() builds; "
+                f"it reads "
+                "tensors and plain containers only and runs no code of the file. Save a state_dict "
+                "(tensors, numbers, strings, containers) instead of whole objects"
+            )
         self.push(found)
 
     def stack_name(self) -> None:
@@ -470,25 +503,53 @@ def _finished(value: Any) -> Any:
 
 _U = Unpickler
 _OPS: dict[int, Callable[[Unpickler], Any]] = {
-    0x80: lambda u: u.take(1), 0x95: lambda u: u.take(8),                       # PROTO, FRAME
-    0x28: _U.mark, 0x30: lambda u: u.stack.pop() if u.stack else u.pop_mark(),    # MARK, POP
-    0x31: _U.pop_mark, 0x32: lambda u: u.push(u.stack[-1]),                     # POP_MARK, DUP
-    0x4E: lambda u: u.push(None), 0x88: lambda u: u.push(True), 0x89: lambda u: u.push(False),
-    0x4A: lambda u: u.push(u.number("<i")), 0x4B: lambda u: u.push(u.number("<B")),
-    0x4D: lambda u: u.push(u.number("<H")), 0x47: lambda u: u.push(u.number(">d")),
-    0x8A: lambda u: u.long("<B"), 0x8B: lambda u: u.long("<i"),
-    0x58: lambda u: u.text("<I"), 0x8C: lambda u: u.text("<B"), 0x8D: lambda u: u.text("<Q"),
-    0x42: lambda u: u.raw("<I"), 0x43: lambda u: u.raw("<B"), 0x8E: lambda u: u.raw("<Q"),
-    0x54: lambda u: u.old_text("<i"), 0x55: lambda u: u.old_text("<B"),
-    0x5D: lambda u: u.push([]), 0x7D: lambda u: u.push({}), 0x8F: lambda u: u.push(set()),
-    0x29: lambda u: u.push(()), 0x85: lambda u: u.tuple(1), 0x86: lambda u: u.tuple(2),
-    0x87: lambda u: u.tuple(3), 0x74: lambda u: u.push(tuple(u.pop_mark())),
-    0x6C: lambda u: u.push(u.pop_mark()), 0x64: _U.make_dict,                    # LIST, DICT
-    0x61: lambda u: u.appends([u.stack.pop()]), 0x65: lambda u: u.appends(u.pop_mark()),
-    0x73: lambda u: u.set_items([u.stack.pop(), u.stack.pop()][::-1]), 0x75: lambda u: u.set_items(u.pop_mark()),
-    0x90: _U.add_items, 0x63: lambda u: u.name(u.line(), u.line()), 0x93: _U.stack_name,
-    0x52: _U.reduce, 0x81: _U.reduce, 0x62: _U.build, 0x51: _U.persistent,        # REDUCE, NEWOBJ, BUILD
-    0x71: lambda u: u.put(u.number("<B")), 0x72: lambda u: u.put(u.number("<I")),
-    0x94: lambda u: u.put(len(u.memo)),                                         # BINPUT, LONG_BINPUT, MEMOIZE
-    0x68: lambda u: u.push(u.memo[u.number("<B")]), 0x6A: lambda u: u.push(u.memo[u.number("<I")]),
+    0x80: lambda u: u.take(1),
+    0x95: lambda u: u.take(8),  # PROTO, FRAME
+    0x28: _U.mark,
+    0x30: lambda u: u.stack.pop() if u.stack else u.pop_mark(),  # MARK, POP
+    0x31: _U.pop_mark,
+    0x32: lambda u: u.push(u.stack[-1]),  # POP_MARK, DUP
+    0x4E: lambda u: u.push(None),
+    0x88: lambda u: u.push(True),
+    0x89: lambda u: u.push(False),
+    0x4A: lambda u: u.push(u.number("<i")),
+    0x4B: lambda u: u.push(u.number("<B")),
+    0x4D: lambda u: u.push(u.number("<H")),
+    0x47: lambda u: u.push(u.number(">d")),
+    0x8A: lambda u: u.long("<B"),
+    0x8B: lambda u: u.long("<i"),
+    0x58: lambda u: u.text("<I"),
+    0x8C: lambda u: u.text("<B"),
+    0x8D: lambda u: u.text("<Q"),
+    0x42: lambda u: u.raw("<I"),
+    0x43: lambda u: u.raw("<B"),
+    0x8E: lambda u: u.raw("<Q"),
+    0x54: lambda u: u.old_text("<i"),
+    0x55: lambda u: u.old_text("<B"),
+    0x5D: lambda u: u.push([]),
+    0x7D: lambda u: u.push({}),
+    0x8F: lambda u: u.push(set()),
+    0x29: lambda u: u.push(()),
+    0x85: lambda u: u.tuple(1),
+    0x86: lambda u: u.tuple(2),
+    0x87: lambda u: u.tuple(3),
+    0x74: lambda u: u.push(tuple(u.pop_mark())),
+    0x6C: lambda u: u.push(u.pop_mark()),
+    0x64: _U.make_dict,  # LIST, DICT
+    0x61: lambda u: u.appends([u.stack.pop()]),
+    0x65: lambda u: u.appends(u.pop_mark()),
+    0x73: lambda u: u.set_items([u.stack.pop(), u.stack.pop()][::-1]),
+    0x75: lambda u: u.set_items(u.pop_mark()),
+    0x90: _U.add_items,
+    0x63: lambda u: u.name(u.line(), u.line()),
+    0x93: _U.stack_name,
+    0x52: _U.reduce,
+    0x81: _U.reduce,
+    0x62: _U.build,
+    0x51: _U.persistent,  # REDUCE, NEWOBJ, BUILD
+    0x71: lambda u: u.put(u.number("<B")),
+    0x72: lambda u: u.put(u.number("<I")),
+    0x94: lambda u: u.put(len(u.memo)),  # BINPUT, LONG_BINPUT, MEMOIZE
+    0x68: lambda u: u.push(u.memo[u.number("<B")]),
+    0x6A: lambda u: u.push(u.memo[u.number("<I")]),
 }

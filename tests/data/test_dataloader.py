@@ -1,5 +1,5 @@
-"""The DataLoader: the same batches for every number of workers, PyTorch's shapes and errors, workers that
-fail, hang or die."""
+"""The DataLoader: the same batches for every number of workers, PyTorch's shapes and errors,
+workers that fail, hang or die."""
 
 import itertools
 import os
@@ -12,8 +12,17 @@ import numpy as np
 import pytest
 
 import graphc
-from graphc.utils.data import (BatchSampler, DataLoader, Dataset, IterableDataset, RandomSampler,
-                               SequentialSampler, Subset, TensorDataset, get_worker_info)
+from graphc.utils.data import (
+    BatchSampler,
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    RandomSampler,
+    SequentialSampler,
+    Subset,
+    TensorDataset,
+    get_worker_info,
+)
 
 Pair = namedtuple("Pair", "x y")
 
@@ -28,7 +37,13 @@ class Squares(Dataset):
         return self.n
 
     def __getitem__(self, i):
-        return {"x": graphc.full((2, 3), float(i)), "y": i * i, "f": i / 2, "s": str(i), "p": Pair(i, [float(i)])}
+        return {
+            "x": graphc.full((2, 3), float(i)),
+            "y": i * i,
+            "f": i / 2,
+            "s": str(i),
+            "p": Pair(i, [float(i)]),
+        }
 
 
 class Noisy(Dataset):
@@ -85,7 +100,9 @@ def same(a, b):
     if type(a) is not type(b):
         return False
     if isinstance(a, graphc.Tensor):
-        return a.dtype is b.dtype and a.shape == b.shape and a.numpy().tobytes() == b.numpy().tobytes()
+        return (
+            a.dtype is b.dtype and a.shape == b.shape and a.numpy().tobytes() == b.numpy().tobytes()
+        )
     if isinstance(a, dict):
         return list(a) == list(b) and all(same(a[k], b[k]) for k in a)
     if isinstance(a, (list, tuple)):
@@ -101,15 +118,20 @@ def _epochs(dataset, workers, n=2, **options):
     return [list(loader) for _ in range(n)] + [graphc.rand(2), random.random(), np.random.rand()]
 
 
-@pytest.mark.parametrize("dataset", [Squares(), Noisy(), TensorDataset(graphc.arange(22.).view(11, 2))],
-                         ids=["squares", "noisy", "tensors"])
+@pytest.mark.parametrize(
+    "dataset",
+    [Squares(), Noisy(), TensorDataset(graphc.arange(22.0).view(11, 2))],
+    ids=["squares", "noisy", "tensors"],
+)
 @pytest.mark.parametrize("shuffle", [False, True])
 def test_batches_do_not_depend_on_the_workers(dataset, shuffle):
     alone = _epochs(dataset, 0, shuffle=shuffle)
     assert same(alone, _epochs(dataset, 0, shuffle=shuffle))
     assert same(alone, _epochs(dataset, 1, shuffle=shuffle))
     assert same(alone, _epochs(dataset, 3, shuffle=shuffle))
-    assert same(alone, _epochs(dataset, 2, shuffle=shuffle, persistent_workers=True, prefetch_factor=5))
+    assert same(
+        alone, _epochs(dataset, 2, shuffle=shuffle, persistent_workers=True, prefetch_factor=5)
+    )
 
 
 def test_noise_differs_between_batches_epochs_and_seeds():
@@ -182,16 +204,30 @@ def test_options():
     assert [b.tolist() for b in DataLoader(data, 4, drop_last=True)] == [[0, 1, 2, 3], [4, 5, 6, 7]]
     assert len(DataLoader(data, 4)) == 3 and len(DataLoader(data, 4, drop_last=True)) == 2
     assert list(DataLoader(data, batch_size=None)) == data
-    assert [type(x) for x in DataLoader([np.ones(2), 3, "a"], batch_size=None)] == [graphc.Tensor, int, str]
+    assert [type(x) for x in DataLoader([np.ones(2), 3, "a"], batch_size=None)] == [
+        graphc.Tensor,
+        int,
+        str,
+    ]
     batches = BatchSampler(SequentialSampler(data), 3, False)
     assert [b.tolist() for b in DataLoader(data, batch_sampler=batches)][-1] == [9]
     assert sorted(itertools.chain(*(b.tolist() for b in DataLoader(data, 3, shuffle=True)))) == data
     g = graphc.Generator()
     first = [b.tolist() for b in DataLoader(data, 3, shuffle=True, generator=g.manual_seed(1))]
     graphc.rand(7)
-    assert first == [b.tolist() for b in DataLoader(data, 3, shuffle=True, generator=g.manual_seed(1))]
-    assert [b.tolist() for b in DataLoader(data, 5, collate_fn=lambda b: graphc.tensor(b) * 2)][0] == [0, 2, 4, 6, 8]
-    assert list(DataLoader(data, 5, pin_memory=True, num_workers=1, timeout=30))[1].tolist() == [5, 6, 7, 8, 9]
+    assert first == [
+        b.tolist() for b in DataLoader(data, 3, shuffle=True, generator=g.manual_seed(1))
+    ]
+    assert [b.tolist() for b in DataLoader(data, 5, collate_fn=lambda b: graphc.tensor(b) * 2)][
+        0
+    ] == [0, 2, 4, 6, 8]
+    assert list(DataLoader(data, 5, pin_memory=True, num_workers=1, timeout=30))[1].tolist() == [
+        5,
+        6,
+        7,
+        8,
+        9,
+    ]
     loader = DataLoader(data, 5, sampler=RandomSampler(data, replacement=True, num_samples=12))
     assert sum(len(b) for b in loader) == 12
 
@@ -199,14 +235,21 @@ def test_options():
 @pytest.mark.parametrize("options,kind,text", [
     ({"num_workers": -1}, ValueError, "num_workers option should be non-negative"),
     ({"timeout": -1}, ValueError, "timeout option should be non-negative"),
-    ({"prefetch_factor": 2}, ValueError, "prefetch_factor option could only be specified in multiprocessing"),
+    ({"prefetch_factor": 2}, ValueError, "prefetch_factor option could only be specified in "
+                                         "multiprocessing"),
     ({"persistent_workers": True}, ValueError, "persistent_workers option needs num_workers > 0"),
-    ({"sampler": [1], "shuffle": True}, ValueError, "sampler option is mutually exclusive with shuffle"),
-    ({"batch_sampler": [[1]], "batch_size": 2}, ValueError, "batch_sampler option is mutually exclusive"),
-    ({"batch_size": None, "drop_last": True}, ValueError, "batch_size=None option disables auto-batching"),
-    ({"batch_size": 0}, ValueError, "batch_size should be a positive integer value, but got batch_size=0"),
-    ({"multiprocessing_context": "fork"}, ValueError, "can only be used with multi-process loading"),
-    ({"multiprocessing_context": "x", "num_workers": 1}, ValueError, "should specify a valid start method"),
+    ({"sampler": [1], "shuffle": True}, ValueError, "sampler option is mutually exclusive with "
+                                                    "shuffle"),
+    ({"batch_sampler": [[1]], "batch_size": 2}, ValueError, "batch_sampler option is mutually "
+                                                            "exclusive"),
+    ({"batch_size": None, "drop_last": True}, ValueError, "batch_size=None option disables "
+                                                          "auto-batching"),
+    ({"batch_size": 0}, ValueError, "batch_size should be a positive integer value, but got "
+                                    "batch_size=0"),
+    ({"multiprocessing_context": "fork"}, ValueError, "can only be used with multi-process "
+                                                      "loading"),
+    ({"multiprocessing_context": "x", "num_workers": 1}, ValueError, "should specify a valid start "
+                                                                     "method"),
 ])
 def test_option_errors(options, kind, text):
     with pytest.raises(kind, match=text):
@@ -215,8 +258,17 @@ def test_option_errors(options, kind, text):
 
 def test_fixed_after_construction():
     loader = DataLoader([1, 2])
-    for name in ("batch_size", "batch_sampler", "sampler", "drop_last", "dataset", "persistent_workers"):
-        with pytest.raises(ValueError, match=f"{name} attribute should not be set after DataLoader is init"):
+    for name in (
+        "batch_size",
+        "batch_sampler",
+        "sampler",
+        "drop_last",
+        "dataset",
+        "persistent_workers",
+    ):
+        with pytest.raises(
+            ValueError, match=f"{name} attribute should not be set after DataLoader is init"
+        ):
             setattr(loader, name, 1)
     loader.timeout = 3
 
@@ -261,8 +313,9 @@ class _Odd(Exception):
         super().__init__(a, b)
 
 
-@pytest.mark.parametrize("error,kind", [(ValueError("no such thing"), ValueError), (KeyError("k"), KeyError),
-                                        (_Odd(1, 2), RuntimeError)])
+@pytest.mark.parametrize("error,kind", [
+    (ValueError("no such thing"), ValueError), (KeyError("k"), KeyError),
+    (_Odd(1, 2), RuntimeError)])
 def test_errors_come_with_their_traceback(error, kind):
     loader = DataLoader(Bad(error), batch_size=2, num_workers=2)
     it = iter(loader)
@@ -289,10 +342,13 @@ def test_a_failing_worker_init_fn():
 
 
 @pytest.mark.parametrize("act,how", [(lambda: os._exit(3), "exit code 3"),
-                                     (lambda: os.kill(os.getpid(), signal.SIGKILL), "killed by SIGKILL")])
+                                     (lambda: os.kill(os.getpid(), signal.SIGKILL), "killed by "
+                                                                                    "SIGKILL")])
 def test_a_dead_worker_is_noticed_at_once(act, how):
     start = time.monotonic()
-    with pytest.raises(RuntimeError, match=r"DataLoader worker \(pid\(s\) \d+\) exited unexpectedly.*" + how):
+    with pytest.raises(
+        RuntimeError, match=r"DataLoader worker \(pid\(s\) \d+\) exited unexpectedly.*" + how
+    ):
         list(DataLoader(Acts(act), batch_size=2, num_workers=2))
     assert time.monotonic() - start < 2
 
@@ -316,7 +372,9 @@ def test_another_worker_that_dies_is_noticed_too():
 
 def test_a_hanging_worker_times_out():
     start = time.monotonic()
-    with pytest.raises(RuntimeError, match=r"DataLoader timed out after 0.5 seconds: worker 0 .*batch 4"):
+    with pytest.raises(
+        RuntimeError, match=r"DataLoader timed out after 0.5 seconds: worker 0 .*batch 4"
+    ):
         list(DataLoader(Acts(lambda: time.sleep(60)), num_workers=2, timeout=0.5))
     assert time.monotonic() - start < 3
 
@@ -380,8 +438,15 @@ if __name__ == "__main__":
     print("same")
 """)
     root = os.path.dirname(os.path.dirname(graphc.__file__))
-    done = subprocess.run([sys.executable, "program.py"], cwd=tmp_path, capture_output=True, text=True, timeout=60,
-                          env={**os.environ, "PYTHONPATH": root}, check=False)
+    done = subprocess.run(
+        [sys.executable, "program.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": root},
+        check=False,
+    )
     assert done.stdout.strip() == "same", done.stderr
 
 
@@ -394,8 +459,13 @@ def test_like_pytorch():
                 return 7
 
             def __getitem__(self, i):
-                return {"a": lib.full((2,), float(i)), "b": (i, float(i), str(i)), "c": Pair(np.float32(i), i % 2 == 0),
-                        "d": np.full((2,), i, np.int16), "e": [i, {"f": i}]}
+                return {
+                    "a": lib.full((2,), float(i)),
+                    "b": (i, float(i), str(i)),
+                    "c": Pair(np.float32(i), i % 2 == 0),
+                    "d": np.full((2,), i, np.int16),
+                    "e": [i, {"f": i}],
+                }
         out = []
         for kw in ({"batch_size": 3}, {"batch_size": None}, {"batch_size": 2, "drop_last": True}):
             out.append([_plain(b) for b in lib.utils.data.DataLoader(Data(), **kw)])

@@ -37,7 +37,9 @@ def test_samplers_visit_what_they_should():
 
 
 def test_sampler_errors():
-    with pytest.raises(ValueError, match="num_samples should be a positive integer value, but got num_samples=0"):
+    with pytest.raises(
+        ValueError, match="num_samples should be a positive integer value, but got num_samples=0"
+    ):
         D.RandomSampler([])
     with pytest.raises(TypeError, match="replacement should be a boolean value"):
         D.RandomSampler([1], replacement=1)
@@ -55,7 +57,9 @@ def test_random_split():
     assert [p.indices for p in parts] == [p.indices for p in again]
     assert sorted(x for p in parts for x in (p[i] for i in range(len(p)))) == list(range(10))
     assert [len(p) for p in D.random_split(range(11), [0.3, 0.3, 0.4])] == [4, 3, 4]
-    with pytest.raises(ValueError, match="Sum of input lengths does not equal the length of the input dataset!"):
+    with pytest.raises(
+        ValueError, match="Sum of input lengths does not equal the length of the input dataset!"
+    ):
         D.random_split(range(10), [3, 3])
     with pytest.warns(UserWarning, match="Length of split at index 1 is 0"):
         D.random_split(range(2), [0.9, 0.1])
@@ -67,7 +71,9 @@ def test_datasets():
     b = a + D.TensorDataset(graphc.arange(2) + 10, graphc.zeros(2, 2))
     assert type(b) is D.ConcatDataset and len(b) == 5
     assert [b[i][0].item() for i in (0, 2, 3, 4, -1, -5)] == [0, 2, 10, 11, 11, 0]
-    with pytest.raises(ValueError, match="absolute value of index should not exceed dataset length"):
+    with pytest.raises(
+        ValueError, match="absolute value of index should not exceed dataset length"
+    ):
         b[-6]
     with pytest.raises(AssertionError, match="Size mismatch between tensors"):
         D.TensorDataset(graphc.zeros(2), graphc.zeros(3))
@@ -99,20 +105,32 @@ def test_datasets():
 def test_default_collate():
     c = D.default_collate
     assert c([1.5, 2.5]).dtype is graphc.float64 and c([1, 2]).dtype is graphc.int64
-    assert c([True, False]).dtype is graphc.bool and c(["a", "b"]) == ["a", "b"] and c([b"a"]) == [b"a"]
+    assert (
+        c([True, False]).dtype is graphc.bool
+        and c(["a", "b"]) == ["a", "b"]
+        and c([b"a"]) == [b"a"]
+    )
     assert c([np.float32(1), np.float32(2)]).dtype is graphc.float32
-    assert c([np.ones(2, np.int16)] * 3).dtype is graphc.int16 and c([np.ones(2)] * 3).shape == (3, 2)
+    assert c([np.ones(2, np.int16)] * 3).dtype is graphc.int16 and c([np.ones(2)] * 3).shape == (
+        3,
+        2,
+    )
     assert c([graphc.tensor(1.0), graphc.tensor(2.0)]).tolist() == [1, 2]
     assert c([(1, "a"), (2, "b")])[1] == ("a", "b") and type(c([(1, 2)])) is list
-    assert type(c([OrderedDict(a=1)])) is OrderedDict and c([UserDict(a=1), UserDict(a=2)])["a"].tolist() == [1, 2]
+    assert type(c([OrderedDict(a=1)])) is OrderedDict and c([UserDict(a=1), UserDict(a=2)])[
+        "a"
+    ].tolist() == [1, 2]
     assert c([[1, [2]], [3, [4]]])[1][0].tolist() == [2, 4]
     assert c([graphc.zeros(0, 3)] * 2).shape == (2, 0, 3)
     t = graphc.ones(2, 3)
     assert not np.shares_memory(c([t]).numpy(), t.numpy())
     assert c([graphc.ones(3, 2).t(), t]).tolist() == graphc.ones(2, 2, 3).tolist()
     for bad in (None, object(), {1}):
-        with pytest.raises(TypeError, match="default_collate: batch must contain tensors, numpy arrays, numbers, "
-                                            "dicts or lists; found <class"):
+        with pytest.raises(
+            TypeError,
+            match="default_collate: batch must contain tensors, numpy arrays, numbers, "
+            "dicts or lists; found <class",
+        ):
             c([bad])
     with pytest.raises(TypeError, match="found <U1"):
         c([np.array(["a"])])
@@ -125,5 +143,10 @@ def test_default_collate():
 def test_default_convert():
     c = D.default_convert
     out = c({"a": np.ones(2, np.float32), "b": (np.int64(3), "x"), "n": 4})
-    assert out["a"].dtype is graphc.float32 and out["b"][0].item() == 3 and out["b"][1] == "x" and out["n"] == 4
+    assert (
+        out["a"].dtype is graphc.float32
+        and out["b"][0].item() == 3
+        and out["b"][1] == "x"
+        and out["n"] == 4
+    )
     assert c(np.array(["a"])).dtype.kind == "U"

@@ -14,11 +14,13 @@ def _optimizer(lib, name="SGD", groups=2):
     ps = [lib.ones(2, requires_grad=True) for _ in range(groups)]
     rates = [0.1 / (i + 1) for i in range(groups)]
     options = {"momentum": 0.9} if name == "SGD" else {}
-    return getattr(lib.optim, name)([{"params": [p], "lr": r} for p, r in zip(ps, rates)], lr=0.1, **options)
+    return getattr(lib.optim, name)(
+        [{"params": [p], "lr": r} for p, r in zip(ps, rates)], lr=0.1, **options
+    )
 
 
 MAKE = {
-    "LambdaLR": lambda S, o: S.LambdaLR(o, [lambda e: 0.95 ** e, lambda e: 1 / (1 + e)]),
+    "LambdaLR": lambda S, o: S.LambdaLR(o, [lambda e: 0.95**e, lambda e: 1 / (1 + e)]),
     "MultiplicativeLR": lambda S, o: S.MultiplicativeLR(o, lambda e: 0.9),
     "StepLR": lambda S, o: S.StepLR(o, 3, gamma=0.3),
     "MultiStepLR": lambda S, o: S.MultiStepLR(o, [2, 5, 5, 9], gamma=0.5),
@@ -29,11 +31,17 @@ MAKE = {
     "CosineAnnealingLR": lambda S, o: S.CosineAnnealingLR(o, T_max=6, eta_min=1e-3),
     "WarmRestarts": lambda S, o: S.CosineAnnealingWarmRestarts(o, T_0=3, T_mult=2, eta_min=1e-3),
     "OneCycleLR": lambda S, o: S.OneCycleLR(o, max_lr=[0.5, 0.3], total_steps=20),
-    "OneCycleLR-3": lambda S, o: S.OneCycleLR(o, 0.5, epochs=4, steps_per_epoch=5, three_phase=True,
-                                              anneal_strategy="linear"),
+    "OneCycleLR-3": lambda S, o: S.OneCycleLR(
+        o, 0.5, epochs=4, steps_per_epoch=5, three_phase=True, anneal_strategy="linear"
+    ),
     "SequentialLR": lambda S, o: S.SequentialLR(
-        o, [S.LinearLR(o, 0.1, total_iters=4), S.CosineAnnealingLR(o, 10), S.ExponentialLR(o, 0.9)], [4, 9]),
-    "ChainedScheduler": lambda S, o: S.ChainedScheduler([S.ConstantLR(o, 0.1, 3), S.ExponentialLR(o, 0.9)]),
+        o,
+        [S.LinearLR(o, 0.1, total_iters=4), S.CosineAnnealingLR(o, 10), S.ExponentialLR(o, 0.9)],
+        [4, 9],
+    ),
+    "ChainedScheduler": lambda S, o: S.ChainedScheduler(
+        [S.ConstantLR(o, 0.1, 3), S.ExponentialLR(o, 0.9)]
+    ),
 }
 
 
@@ -72,8 +80,12 @@ def test_a_restored_schedule_goes_on_alike(name):
 
 def test_plateau():
     metrics = [1.0, 0.9, 0.9, 0.9, 0.9, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, math.nan, 0.1]
-    kinds = [{"patience": 2}, {"patience": 1, "cooldown": 2, "min_lr": 0.02}, {"mode": "max", "patience": 3},
-             {"threshold_mode": "abs", "threshold": 0.2, "patience": 1}]
+    kinds = [
+        {"patience": 2},
+        {"patience": 1, "cooldown": 2, "min_lr": 0.02},
+        {"mode": "max", "patience": 3},
+        {"threshold_mode": "abs", "threshold": 0.2, "patience": 1},
+    ]
     for kind in kinds:
         runs = []
         libs = [graphc]
@@ -96,7 +108,14 @@ def test_plateau():
 
 
 def test_closed_forms_for_an_epoch():
-    for name in ("StepLR", "LinearLR", "ExponentialLR", "CosineAnnealingLR", "MultiStepLR", "ConstantLR"):
+    for name in (
+        "StepLR",
+        "LinearLR",
+        "ExponentialLR",
+        "CosineAnnealingLR",
+        "MultiStepLR",
+        "ConstantLR",
+    ):
         o = _optimizer(graphc)
         s = MAKE[name](S, o)
         stepwise = [r[0][0] for r in _walk(S, o, s, 8)]

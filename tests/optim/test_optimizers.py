@@ -1,4 +1,5 @@
-"""Optimizers: native updates, tensor ops and numpy give the same bits; PyTorch gives the same numbers."""
+"""Optimizers: native updates, tensor ops and numpy give the same bits; PyTorch gives the same
+numbers."""
 
 import copy
 import pickle
@@ -29,7 +30,9 @@ SHAPES = [(3, 4), (), (300,), (70, 11), (0, 3)]
 
 def _params(lib, dtype="float32", shapes=SHAPES):
     rng = np.random.default_rng(0)
-    return [lib.from_numpy(np.array(rng.standard_normal(s), dtype)).requires_grad_() for s in shapes]
+    return [
+        lib.from_numpy(np.array(rng.standard_normal(s), dtype)).requires_grad_() for s in shapes
+    ]
 
 
 def _train(lib, name, options, dtype="float32", steps=6, params=None, optimizer=None):
@@ -57,7 +60,9 @@ def test_native_and_tensor_ops_give_the_same_bits(name, options, dtype, monkeypa
     assert _bits(*_train(graphc, name, options, dtype)) == native      # the records' kernels
     for op in (optim_steps.sgd_step, optim_steps.adagrad_step, optim_steps.adam_step):
         monkeypatch.setattr(op, "eager", None)
-    assert _bits(*_train(graphc, name, options, dtype)) == native      # the bodies, as capture sees them
+    assert (
+        _bits(*_train(graphc, name, options, dtype)) == native
+    )  # the bodies, as capture sees them
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -68,7 +73,9 @@ def test_numpy_gives_the_kernels_bits(sample, dtype, monkeypatch):
     for op in (optim_steps.sgd_step, optim_steps.adagrad_step, optim_steps.adam_step):
         s = [s for s in op.samples() if s.inputs[0].dtype == dtype][sample]
         rng = np.random.default_rng(sample)
-        arrays = [None if m is None else np.array(rng.uniform(0.3, 0.9, m.shape), dtype) for m in s.inputs]
+        arrays = [
+            None if m is None else np.array(rng.uniform(0.3, 0.9, m.shape), dtype) for m in s.inputs
+        ]
         attrs = [s.attrs[a] for a in op.attrs]
         native = op.eager(*arrays, *attrs)
         with monkeypatch.context() as m:
@@ -88,10 +95,14 @@ def test_numbers_are_pytorchs(name, options, dtype):
     # six steps of about ten roundings each, of numbers around 1
     tolerance = 60 * np.finfo(dtype).eps
     for p, q in zip(ps, qs, strict=True):
-        np.testing.assert_allclose(p.detach().numpy(), q.detach().numpy(), rtol=tolerance, atol=tolerance)
+        np.testing.assert_allclose(
+            p.detach().numpy(), q.detach().numpy(), rtol=tolerance, atol=tolerance
+        )
     a, b = o.state_dict(), o2.state_dict()
     assert a["param_groups"] == b["param_groups"]
-    assert {k: list(v) for k, v in a["state"].items()} == {k: list(v) for k, v in b["state"].items()}
+    assert {k: list(v) for k, v in a["state"].items()} == {
+        k: list(v) for k, v in b["state"].items()
+    }
     for k, state in b["state"].items():
         for field, value in state.items():
             assert a["state"][k][field].shape == value.shape
@@ -105,14 +116,26 @@ def test_state_goes_from_pytorch_and_back(name, options):
     torch = pytest.importorskip("torch")
     o, _ = _train(torch, name, options, steps=3)
     saved = o.state_dict()
-    as_graphc = {"state": {k: {f: graphc.from_numpy(v.numpy().copy()) for f, v in s.items()}
-                           for k, s in saved["state"].items()}, "param_groups": saved["param_groups"]}
+    as_graphc = {
+        "state": {
+            k: {f: graphc.from_numpy(v.numpy().copy()) for f, v in s.items()}
+            for k, s in saved["state"].items()
+        },
+        "param_groups": saved["param_groups"],
+    }
     mine = getattr(graphc.optim, name)(_params(graphc), **options)
     mine.load_state_dict(as_graphc)
     back = mine.state_dict()
     again = getattr(torch.optim, name)(_params(torch), **options)
-    again.load_state_dict({"state": {k: {f: torch.from_numpy(v.numpy()) for f, v in s.items()}
-                                     for k, s in back["state"].items()}, "param_groups": back["param_groups"]})
+    again.load_state_dict(
+        {
+            "state": {
+                k: {f: torch.from_numpy(v.numpy()) for f, v in s.items()}
+                for k, s in back["state"].items()
+            },
+            "param_groups": back["param_groups"],
+        }
+    )
     for k, state in saved["state"].items():
         for field, value in state.items():
             assert torch.equal(again.state_dict()["state"][k][field], value)
@@ -126,8 +149,11 @@ def test_resumed_is_uninterrupted(name, options):
     _train(graphc, name, options, params=ps, optimizer=o, steps=4)
     o2 = getattr(graphc.optim, name)(qs, **options)
     o2.load_state_dict(state)
-    assert all(v is not w for s, t in zip(o2.state_dict()["state"].values(), state["state"].values(), strict=True)
-               for v, w in zip(s.values(), t.values(), strict=True))
+    assert all(
+        v is not w
+        for s, t in zip(o2.state_dict()["state"].values(), state["state"].values(), strict=True)
+        for v, w in zip(s.values(), t.values(), strict=True)
+    )
     _train(graphc, name, options, params=qs, optimizer=o2, steps=4)
     assert _bits(o, ps) == _bits(o2, qs)
 
@@ -160,7 +186,7 @@ def test_odd_layouts_and_missing_gradients():
     r = graphc.ones(6, 4, requires_grad=True)
     o = graphc.optim.AdamW([p, q, r], lr=0.1)
     p.grad = graphc.ones(6, 4)
-    r.grad = graphc.ones(4, 6).t()                  # a gradient of another layout than its parameter
+    r.grad = graphc.ones(4, 6).t()  # a gradient of another layout than its parameter
     dense = p.detach().contiguous().clone().requires_grad_()
     dense.grad = graphc.ones(6, 4)
     o2 = graphc.optim.AdamW([dense], lr=0.1)
@@ -248,14 +274,20 @@ def test_groups_and_their_errors():
         t.grad = graphc.ones(2)
     o.step()
     assert [t[0].item() for t in (a, b, c)] == [0.5, 0.0, -1.0]
-    assert repr(o).startswith("SGD (\nParameter Group 0\n    dampening: 0\n    differentiable: False\n")
+    assert repr(o).startswith(
+        "SGD (\nParameter Group 0\n    dampening: 0\n    differentiable: False\n"
+    )
     with pytest.raises(ValueError, match="optimizer got an empty parameter list"):
         graphc.optim.SGD([])
     with pytest.raises(ValueError, match="can't optimize a non-leaf Tensor"):
         graphc.optim.SGD([a * 2])
-    with pytest.raises(TypeError, match="optimizer can only optimize Tensors, but one of the params is int"):
+    with pytest.raises(
+        TypeError, match="optimizer can only optimize Tensors, but one of the params is int"
+    ):
         graphc.optim.SGD([1])
-    with pytest.raises(TypeError, match="params argument given to the optimizer should be an iterable"):
+    with pytest.raises(
+        TypeError, match="params argument given to the optimizer should be an iterable"
+    ):
         graphc.optim.SGD(a)
     with pytest.raises(ValueError, match="some parameters appear in more than one parameter group"):
         o.add_param_group({"params": a})
@@ -263,9 +295,11 @@ def test_groups_and_their_errors():
         graphc.optim.SGD([{"params": {a}}])
     with pytest.warns(UserWarning, match="duplicate parameters"):
         graphc.optim.SGD([a, a])
-    for bad, text in (({"lr": -1.0}, "Invalid learning rate: -1.0"),
-                      ({"momentum": -1.0}, "Invalid momentum value: -1.0"),
-                      ({"nesterov": True}, "Nesterov momentum requires a momentum and zero dampening")):
+    for bad, text in (
+        ({"lr": -1.0}, "Invalid learning rate: -1.0"),
+        ({"momentum": -1.0}, "Invalid momentum value: -1.0"),
+        ({"nesterov": True}, "Nesterov momentum requires a momentum and zero dampening"),
+    ):
         with pytest.raises(ValueError, match=text):
             graphc.optim.SGD([a], **bad)
     with pytest.raises(ValueError, match="Invalid beta parameter at index 1: 1.0"):
@@ -298,7 +332,9 @@ def test_hooks():
     o.register_state_dict_post_hook(lambda opt, d: {**d, "more": 1})
     o.register_load_state_dict_pre_hook(lambda opt, d: {k: v for k, v in d.items() if k != "more"})
     handle = o.register_load_state_dict_post_hook(lambda opt: seen.append("loaded"))
-    every = graphc.optim.register_optimizer_step_post_hook(lambda opt, args, kwargs: seen.append(type(opt)))
+    every = graphc.optim.register_optimizer_step_post_hook(
+        lambda opt, args, kwargs: seen.append(type(opt))
+    )
     try:
         o.step()
     finally:

@@ -1,4 +1,5 @@
-"""save and load: what comes back, sharing, atomicity, damage, hostile files, PyTorch in both directions."""
+"""save and load: what comes back, sharing, atomicity, damage, hostile files, PyTorch in both
+directions."""
 
 from __future__ import annotations
 
@@ -26,8 +27,8 @@ def roundtrip(x):
     return torch.load(f)
 
 
-@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "bfloat16", "int8", "uint8", "int16", "int32",
-                                   "int64", "bool"])
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "bfloat16", "int8",
+                                   "uint8", "int16", "int32", "int64", "bool"])
 def test_every_dtype(dtype):
     x = torch.arange(6).reshape(2, 3).to(getattr(torch, dtype))
     y = roundtrip(x)
@@ -35,8 +36,13 @@ def test_every_dtype(dtype):
 
 
 def test_containers_keep_their_types():
-    x = {"a": [1, -5, 2.5, None, True, "text é", (1,), (1, 2, 3, 4), b"\x00\xff", 2 ** 70], 3: OrderedDict(k=()),
-         "size": torch.Size([2, 0]), "dtype": torch.float16, "device": torch.device("cpu")}
+    x = {
+        "a": [1, -5, 2.5, None, True, "text é", (1,), (1, 2, 3, 4), b"\x00\xff", 2**70],
+        3: OrderedDict(k=()),
+        "size": torch.Size([2, 0]),
+        "dtype": torch.float16,
+        "device": torch.device("cpu"),
+    }
     y = roundtrip(x)
     assert y == x and type(y[3]) is OrderedDict and type(y["size"]) is torch.Size
 
@@ -44,9 +50,15 @@ def test_containers_keep_their_types():
 def test_tensors_keep_sharing_strides_and_flags():
     a = torch.arange(12.0).reshape(3, 4)
     p = torch.nn.Parameter(torch.ones(2), requires_grad=False)
-    got = roundtrip({"a": a, "column": a[:, 1], "t": a.t(), "p": p, "leaf": torch.ones(1, requires_grad=True)})
+    got = roundtrip(
+        {"a": a, "column": a[:, 1], "t": a.t(), "p": p, "leaf": torch.ones(1, requires_grad=True)}
+    )
     got["a"][0, 1] = 100
-    assert got["column"].tolist() == [100, 5, 9] and got["t"].stride() == (1, 4) and got["t"][1, 0] == 100
+    assert (
+        got["column"].tolist() == [100, 5, 9]
+        and got["t"].stride() == (1, 4)
+        and got["t"][1, 0] == 100
+    )
     assert type(got["p"]) is torch.nn.Parameter and not got["p"].requires_grad
     assert got["leaf"].requires_grad
 
@@ -66,8 +78,14 @@ def test_training_state_resumes_exactly(tmp_path):
     model, optimizer = make()
     for _ in range(3):
         step(model, optimizer)
-    torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "rng": torch.get_rng_state()},
-               tmp_path / "state.pt")
+    torch.save(
+        {
+            "model": model.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "rng": torch.get_rng_state(),
+        },
+        tmp_path / "state.pt",
+    )
     ahead = [step(model, optimizer) for _ in range(3)]
     model, optimizer = make()
     state = torch.load(tmp_path / "state.pt")
@@ -108,7 +126,8 @@ def test_damaged_data_names_file_entry_and_place(tmp_path):
     at = raw.find(np.arange(50, dtype=np.float32).tobytes())
     raw[at + 40] ^= 1
     path.write_bytes(raw)
-    with pytest.raises(LoadError, match=rf"m.pt: tensor obj\['x'\] \(record archive/data/0\) is damaged: .* 200 bytes at offset {at} "):
+    with pytest.raises(LoadError, match=rf"m.pt: tensor obj\['x'\] \(record archive/data/0\) is "
+                                        rf"damaged: .* 200 bytes at offset {at} "):
         torch.load(path)
     for cut in (10, len(raw) // 2, len(raw) - 5):
         path.write_bytes(raw[:cut])

@@ -1,4 +1,5 @@
-"""The file format: layout, sharing, atomic writing, hostile and mutated files, PyTorch's files of both kinds."""
+"""The file format: layout, sharing, atomic writing, hostile and mutated files, PyTorch's files of
+both kinds."""
 
 import io
 import os
@@ -34,14 +35,20 @@ def _zip(records, prefix="x/"):
 
 
 def test_layout():
-    """A plain zip file, stored, data at multiples of 64 bytes, the same bytes for the same object."""
+    """A plain zip file, stored, data at multiples of 64 bytes, the same bytes for the same
+    object."""
     obj = {"a": graphc.arange(100), "b": graphc.ones(3)}
     data = _bytes(obj)
     assert data == _bytes(obj)
     z = zipfile.ZipFile(io.BytesIO(data))
     assert z.testzip() is None
-    assert z.namelist() == ["archive/data.pkl", "archive/byteorder", "archive/data/0", "archive/data/1",
-                            "archive/version"]
+    assert z.namelist() == [
+        "archive/data.pkl",
+        "archive/byteorder",
+        "archive/data/0",
+        "archive/data/1",
+        "archive/version",
+    ]
     assert z.read("archive/data/0") == obj["a"].numpy().tobytes()
     for i in z.infolist():
         n_name, n_extra = struct.unpack_from("<HH", data, i.header_offset + 26)
@@ -72,24 +79,48 @@ def test_only_what_is_covered_is_written_and_sharing_stays():
 
 
 def test_values_and_types():
-    obj = {"c": 1 - 2j, "set": {1, "a", (2, 3)}, "frozen": frozenset({1}), "array": bytearray(b"\x00\xff"),
-           "counter": Counter("aab"), "ints": [0, 255, 256, 65535, 65536, -1, 2 ** 31, -2 ** 63, 10 ** 700],
-           "floats": [0.1, float("inf"), -0.0], "text": "\ud800é\n", "empty": [(), [], {}, set(), ""],
-           None: True, 2.5: "key", (1, ("x",)): 3, "dtype": graphc.bfloat16, "numpy": np.float32(0.1)}
+    obj = {
+        "c": 1 - 2j,
+        "set": {1, "a", (2, 3)},
+        "frozen": frozenset({1}),
+        "array": bytearray(b"\x00\xff"),
+        "counter": Counter("aab"),
+        "ints": [0, 255, 256, 65535, 65536, -1, 2**31, -(2**63), 10**700],
+        "floats": [0.1, float("inf"), -0.0],
+        "text": "\ud800é\n",
+        "empty": [(), [], {}, set(), ""],
+        None: True,
+        2.5: "key",
+        (1, ("x",)): 3,
+        "dtype": graphc.bfloat16,
+        "numpy": np.float32(0.1),
+    }
     got = _load(_bytes(obj))
     assert got == obj and list(got) == list(obj)
-    assert type(got["counter"]) is Counter and str(got["floats"][2]) == "-0.0" and type(got["numpy"]) is float
+    assert (
+        type(got["counter"]) is Counter
+        and str(got["floats"][2]) == "-0.0"
+        and type(got["numpy"]) is float
+    )
     state = OrderedDict(w=graphc.ones(1))
     state._metadata = OrderedDict({"": {"version": 1}})
     assert _load(_bytes(state))._metadata == {"": {"version": 1}}
-    scalar, empty, wide = _load(_bytes([graphc.tensor(3), graphc.zeros(0, 3), graphc.ones(2, 1).expand(2, 5)]))
-    assert scalar.shape == () and scalar.item() == 3 and empty.shape == (0, 3) and wide.stride() == (1, 0)
+    scalar, empty, wide = _load(
+        _bytes([graphc.tensor(3), graphc.zeros(0, 3), graphc.ones(2, 1).expand(2, 5)])
+    )
+    assert (
+        scalar.shape == ()
+        and scalar.item() == 3
+        and empty.shape == (0, 3)
+        and wide.stride() == (1, 0)
+    )
     many = _load(_bytes({f"layer{i}": [graphc.full((1,), i)] for i in range(400)}))
     assert all(many[f"layer{i}"][0].item() == i for i in range(400))
 
 
 @pytest.mark.parametrize("obj,text", [
-    ({"m": graphc.nn.Linear(1, 1)}, r"cannot store the graphc.nn.modules.linear.Linear at obj\['m'\].*state_dict\(\)"),
+    ({"m": graphc.nn.Linear(1, 1)}, r"cannot store the graphc.nn.modules.linear.Linear at "
+                                    r"obj\['m'\].*state_dict\(\)"),
     ([0, np.ones(2)], r"numpy.ndarray at obj\[1\].*from_numpy"),
     (lambda: 0, "cannot store the function at obj"), (defaultdict(list), r"dict\(\.\.\.\)"),
     (np.array(1, dtype=object), "from_numpy"), (np.longdouble(1), "numpy.longdouble at obj"),
@@ -135,10 +166,16 @@ def test_links_modes_and_file_objects(tmp_path):
     os.chmod(real, 0o640)
     link.symlink_to(real)
     graphc.save(2, link)
-    assert link.is_symlink() and graphc.load(real) == 2 and stat.S_IMODE(os.stat(real).st_mode) == 0o640
+    assert (
+        link.is_symlink()
+        and graphc.load(real) == 2
+        and stat.S_IMODE(os.stat(real).st_mode) == 0o640
+    )
     graphc.save(3, str(tmp_path / "text.pt"))
     graphc.save([4], os.fsencode(tmp_path / "raw.pt"))
-    assert graphc.load(tmp_path / "text.pt") == 3 and graphc.load(os.fsencode(tmp_path / "raw.pt")) == [4]
+    assert graphc.load(tmp_path / "text.pt") == 3 and graphc.load(
+        os.fsencode(tmp_path / "raw.pt")
+    ) == [4]
     with open(tmp_path / "open.pt", "w+b") as f:
         graphc.save(graphc.ones(2), f)
         f.seek(0)
@@ -162,7 +199,13 @@ def test_mapping_and_locations(tmp_path):
     x[0] = 9
     x.mul_(2)
     assert x[0] == 18 and x[4999] == 9998 and path.read_bytes() == before
-    for where in (None, "cpu", graphc.device("cpu"), {"cuda:0": "cpu"}, lambda storage, place: storage):
+    for where in (
+        None,
+        "cpu",
+        graphc.device("cpu"),
+        {"cuda:0": "cpu"},
+        lambda storage, place: storage,
+    ):
         graphc.load(path, map_location=where, weights_only=True)
     with pytest.raises(RuntimeError, match="computes on the CPU only"):
         graphc.load(path, map_location="cuda")
@@ -193,8 +236,13 @@ def test_native_crc():
 
 # ---------------------------------------------------------------- damage
 
-STATE = {"model": OrderedDict(weight=graphc.arange(12.0).view(3, 4), bias=graphc.ones(3, dtype=graphc.bfloat16)),
-         "step": 17, "names": ["a", "b"]}
+STATE = {
+    "model": OrderedDict(
+        weight=graphc.arange(12.0).view(3, 4), bias=graphc.ones(3, dtype=graphc.bfloat16)
+    ),
+    "step": 17,
+    "names": ["a", "b"],
+}
 
 
 def _equal(a, b):
@@ -264,16 +312,22 @@ class _Call:
 
 
 @pytest.mark.parametrize("evil", [
-    _Call(os.system, "true"), _Call(eval, "1"), _Call(getattr, "", "join"), _Call(print, 1), OrderedDict.fromkeys,
-    _Call(__import__, "os"), zipfile.ZipFile, Exception("x")])
+    _Call(os.system, "true"), _Call(eval, "1"), _Call(getattr, "", "join"), _Call(print, 1),
+    OrderedDict.fromkeys, _Call(__import__, "os"), zipfile.ZipFile, Exception("x")])
 @pytest.mark.parametrize("protocol", [0, 1, 2, 4, 5])
 def test_nothing_is_called(evil, protocol):
     with pytest.raises(LoadError, match="not among"):
         _load(_zip({"data.pkl": pickle.dumps({"a": evil}, protocol)}))
 
 
-def _tensor_pickle(storage="torch\nFloatStorage", key="0", numel=4, offset=0, shape=(4,), strides=(1,)):
-    out = b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n((X\x07\x00\x00\x00storagec" + storage.encode() + b"\n"
+def _tensor_pickle(
+    storage="torch\nFloatStorage", key="0", numel=4, offset=0, shape=(4,), strides=(1,)
+):
+    out = (
+        b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n((X\x07\x00\x00\x00storagec"
+        + storage.encode()
+        + b"\n"
+    )
     for value in (key, "cpu", numel):
         out += pickle.dumps(value, 2)[2:-1]
     out += b"tQ"
@@ -285,10 +339,22 @@ def _tensor_pickle(storage="torch\nFloatStorage", key="0", numel=4, offset=0, sh
 def test_tensors_outside_of_their_storage():
     good = {"data/0": np.arange(4, dtype=np.float32).tobytes()}
     assert _load(_zip({"data.pkl": _tensor_pickle(), **good})).tolist() == [0, 1, 2, 3]
-    for bad in ({"offset": 1}, {"shape": (5,)}, {"strides": (2,)}, {"offset": -1}, {"strides": (-1,)},
-                {"shape": (2, 2)}, {"shape": (1 << 62,), "strides": (0,)}, {"numel": 5}, {"numel": -4},
-                {"key": "1"}, {"storage": "torch\nfloat32"}, {"storage": "os\nsystem"}, {"shape": (True,)},
-                {"shape": (1 << 40, 1 << 40), "strides": (0, 0)}):
+    for bad in (
+        {"offset": 1},
+        {"shape": (5,)},
+        {"strides": (2,)},
+        {"offset": -1},
+        {"strides": (-1,)},
+        {"shape": (2, 2)},
+        {"shape": (1 << 62,), "strides": (0,)},
+        {"numel": 5},
+        {"numel": -4},
+        {"key": "1"},
+        {"storage": "torch\nfloat32"},
+        {"storage": "os\nsystem"},
+        {"shape": (True,)},
+        {"shape": (1 << 40, 1 << 40), "strides": (0, 0)},
+    ):
         with pytest.raises(LoadError):
             _load(_zip({"data.pkl": _tensor_pickle(**bad), **good}))
 
@@ -306,7 +372,9 @@ def test_deep_nesting_is_an_error_or_a_value_never_a_crash():
 def test_mutated_pickles_give_values_or_clean_errors(seed):
     """Checksums made right again: the interpreter itself has to hold."""
     rng = random.Random(seed)
-    z = zipfile.ZipFile(io.BytesIO(_bytes({**STATE, "set": {1}, "np": [1.5, b"x", 2j], "c": Counter("a")})))
+    z = zipfile.ZipFile(
+        io.BytesIO(_bytes({**STATE, "set": {1}, "np": [1.5, b"x", 2j], "c": Counter("a")}))
+    )
     records = {n.partition("/")[2]: z.read(n) for n in z.namelist()}
     original = records["data.pkl"]
     for _ in range(400):
@@ -338,11 +406,23 @@ def _torch_state(torch):
     model(torch.randn(5, 3)).sum().backward()
     optimizer.step()
     base = torch.arange(20.0).reshape(4, 5)
-    return {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "rng": torch.get_rng_state(),
-            "views": [base, base[1], base.t()], "p": torch.nn.Parameter(torch.ones(2)),
-            "half": base.half(), "bf": base.bfloat16(), "c": torch.ones(2, dtype=torch.complex64),
-            "numbers": [np.float64(2.5), np.int32(3), np.arange(6, dtype=np.int16).reshape(2, 3)],
-            "misc": {"size": base.shape, "dtype": torch.int8, "device": torch.device("cuda", 1), "b": b"\xff"}}
+    return {
+        "model": model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "rng": torch.get_rng_state(),
+        "views": [base, base[1], base.t()],
+        "p": torch.nn.Parameter(torch.ones(2)),
+        "half": base.half(),
+        "bf": base.bfloat16(),
+        "c": torch.ones(2, dtype=torch.complex64),
+        "numbers": [np.float64(2.5), np.int32(3), np.arange(6, dtype=np.int16).reshape(2, 3)],
+        "misc": {
+            "size": base.shape,
+            "dtype": torch.int8,
+            "device": torch.device("cuda", 1),
+            "b": b"\xff",
+        },
+    }
 
 
 @pytest.mark.parametrize("new", [True, False])
@@ -354,7 +434,11 @@ def test_reads_pytorchs_files(new, tmp_path):
 
     def same(a, b):
         if isinstance(a, torch.Tensor):
-            assert tuple(a.shape) == b.shape and a.stride() == b.stride() and str(a.dtype) == str(b.dtype)
+            assert (
+                tuple(a.shape) == b.shape
+                and a.stride() == b.stride()
+                and str(a.dtype) == str(b.dtype)
+            )
             assert a.requires_grad == b.requires_grad
             assert a.tolist() == b.tolist()
         elif isinstance(a, dict):
@@ -369,7 +453,9 @@ def test_reads_pytorchs_files(new, tmp_path):
         else:
             assert str(a) == str(b)
     same(state, got)
-    assert type(got["p"]) is graphc.nn.Parameter and got["model"]._metadata == state["model"]._metadata
+    assert (
+        type(got["p"]) is graphc.nn.Parameter and got["model"]._metadata == state["model"]._metadata
+    )
     got["views"][0][1, 2] = -5
     assert got["views"][1][2] == -5 and got["views"][2][2, 1] == -5
 
@@ -398,13 +484,34 @@ def test_pytorch_reads_ours(tmp_path):
     model(graphc.ones(1, 3)).sum().backward()
     optimizer.step()
     base = graphc.arange(20.0).view(4, 5)
-    state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "rng": graphc.get_rng_state(),
-             "views": [base, base[1], base.t()], "p": graphc.nn.Parameter(graphc.ones(2), requires_grad=False),
-             "misc": [1 + 2j, b"\xff", {1}, bytearray(b"x"), Counter("ab"), graphc.float16, base.shape, "é", 2 ** 70]}
+    state = {
+        "model": model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "rng": graphc.get_rng_state(),
+        "views": [base, base[1], base.t()],
+        "p": graphc.nn.Parameter(graphc.ones(2), requires_grad=False),
+        "misc": [
+            1 + 2j,
+            b"\xff",
+            {1},
+            bytearray(b"x"),
+            Counter("ab"),
+            graphc.float16,
+            base.shape,
+            "é",
+            2**70,
+        ],
+    }
     graphc.save(state, tmp_path / "g.pt")
-    for options in ({"weights_only": True}, {"weights_only": False}, {"weights_only": True, "mmap": True}):
+    for options in (
+        {"weights_only": True},
+        {"weights_only": False},
+        {"weights_only": True, "mmap": True},
+    ):
         got = torch.load(tmp_path / "g.pt", **options)
-        assert got["views"][1].data_ptr() == got["views"][0][1].data_ptr() and got["views"][2].stride() == (1, 5)
+        assert got["views"][1].data_ptr() == got["views"][0][1].data_ptr() and got["views"][
+            2
+        ].stride() == (1, 5)
         assert type(got["p"]) is torch.nn.Parameter and not got["p"].requires_grad
         assert got["misc"] == [1 + 2j, b"\xff", {1}, bytearray(b"x"), Counter("ab"), torch.float16,
                                torch.Size([4, 5]), "é", 2 ** 70]

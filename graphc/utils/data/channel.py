@@ -1,7 +1,8 @@
-"""The channel between a loader and a worker: objects through a socket, arrays without a copy in between.
+"""The channel between a loader and a worker: objects through a socket, arrays without a copy in
+between.
 
-A message is a pickle, followed by the memory of the arrays in it where the sender owns them. Both ends are
-processes of one program. Invariant: receiving never blocks on a peer that is gone.
+A message is a pickle, followed by the memory of the arrays in it where the sender owns them. Both
+ends are processes of one program. Invariant: receiving never blocks on a peer that is gone.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ _SMALL = 4096                       # arrays below this travel inside the pickle
 
 
 def pack(obj: Any, own: bool) -> list:
-    """The parts of a message. own: arrays belong to the sender alone and need no copy until they are sent."""
+    """The parts of a message. own: arrays belong to the sender alone and need no copy until they
+    are sent."""
     if not own:
         return _framed(pickle.dumps(obj, 5), [])
     buffers: list = []
@@ -48,7 +50,8 @@ def send(sock: socket.socket, parts: list) -> None:
 
 
 class Reader:
-    """Reads messages from a socket. `wait` is called whenever nothing is there, and raises to give up."""
+    """Reads messages from a socket. `wait` is called whenever nothing is there, and raises to give
+    up."""
 
     def __init__(self, sock: socket.socket):
         self.sock = sock
@@ -86,6 +89,6 @@ class Reader:
         arrays = []
         for n in sizes[1:]:
             a = library.empty((n,), np.dtype(np.uint8))
-            self._fill(memoryview(a), wait)
+            self._fill(memoryview(a.data), wait)
             arrays.append(a)
         return pickle.loads(body, buffers=arrays)

@@ -1,4 +1,5 @@
-"""Collation: takes a list of samples, gives one batch: tensors stacked, containers kept, numbers as tensors.
+"""Collation: takes a list of samples, gives one batch: tensors stacked, containers kept, numbers as
+tensors.
 
 Invariant: default_collate gives memory of its own, never a sample's.
 Source: https://docs.pytorch.org/docs/stable/data.html#torch.utils.data.default_collate
@@ -20,7 +21,9 @@ from ...creation import as_tensor, tensor
 from ...functional import stack as stack_tensors
 from ...native import library
 
-_MESSAGE = "default_collate: batch must contain tensors, numpy arrays, numbers, dicts or lists; found {}"
+_MESSAGE = (
+    "default_collate: batch must contain tensors, numpy arrays, numbers, dicts or lists; found {}"
+)
 
 
 def _stack(arrays: list, dtype: Any) -> Tensor | None:
@@ -85,14 +88,20 @@ def _as_is(batch: Any, collate_fn_map: Any = None) -> Any:
 default_collate_fn_map: dict[Any, Callable] = {
     Tensor: _tensors, np.ndarray: _arrays, (np.bool_, np.number, np.object_): _numpy_scalars,
     float: _floats, int: _ints, str: _as_is, bytes: _as_is}
-_EXACT: dict[type, Callable] = {Tensor: _tensors, np.ndarray: _arrays, float: _floats, int: _plain_ints,
-                                str: _as_is, bytes: _as_is}
+_EXACT: dict[type, Callable] = {
+    Tensor: _tensors,
+    np.ndarray: _arrays,
+    float: _floats,
+    int: _plain_ints,
+    str: _as_is,
+    bytes: _as_is,
+}
 
 
 def collate(batch: Any, *, collate_fn_map: dict | None = None) -> Any:
-    """Collates by the first sample's type: `collate_fn_map` first (exact type, then subclasses), then
-    mappings, named tuples and sequences field by field. TypeError for other types, RuntimeError for
-    sequences of unequal length."""
+    """Collates by the first sample's type: `collate_fn_map` first (exact type, then subclasses),
+    then mappings, named tuples and sequences field by field. TypeError for other types,
+    RuntimeError for sequences of unequal length."""
     first = batch[0]
     kind = type(first)
     if collate_fn_map is not None:
@@ -105,12 +114,19 @@ def collate(batch: Any, *, collate_fn_map: dict | None = None) -> Any:
         parts = {k: collate([d[k] for d in batch], collate_fn_map=collate_fn_map) for k in first}
         return _mapping_like(first, parts)
     if isinstance(first, tuple) and hasattr(first, "_fields"):
-        return kind(*(collate(column, collate_fn_map=collate_fn_map) for column in zip(*batch, strict=False)))
+        return kind(
+            *(
+                collate(column, collate_fn_map=collate_fn_map)
+                for column in zip(*batch, strict=False)
+            )
+        )
     if isinstance(first, Sequence):
         n = len(first)
         if any(len(sample) != n for sample in batch):
             raise RuntimeError("each element in list of batch should be of equal size")
-        columns = [collate(column, collate_fn_map=collate_fn_map) for column in zip(*batch, strict=True)]
+        columns = [
+            collate(column, collate_fn_map=collate_fn_map) for column in zip(*batch, strict=True)
+        ]
         return columns if isinstance(first, tuple) else _sequence_like(first, columns)
     raise TypeError(_MESSAGE.format(kind))
 
@@ -144,8 +160,8 @@ def _sequence_like(model: Any, items: list) -> Any:
 
 
 def default_collate(batch: Any) -> Any:
-    """Samples to a batch: tensors and arrays are stacked, floats become float64 and ints int64 tensors,
-    strings stay a list, dicts and named tuples keep their type, tuples become lists."""
+    """Samples to a batch: tensors and arrays are stacked, floats become float64 and ints int64
+    tensors, strings stay a list, dicts and named tuples keep their type, tuples become lists."""
     first = batch[0]
     kind = type(first)
     fn = _EXACT.get(kind)

@@ -1,7 +1,7 @@
 """Datasets: things with numbered samples, or streams of them.
 
-Invariant: a dataset is plain Python to the loader; the ones made of tensors also say how to gather a whole
-batch at once (`gather_of`).
+Invariant: a dataset is plain Python to the loader; the ones made of tensors also say how to gather
+a whole batch at once (`gather_of`).
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class Dataset(Generic[T_co]):
 
 
 class IterableDataset(Dataset[T_co]):
-    """A stream of samples: a subclass defines __iter__. With several workers each one runs its own copy;
-    `get_worker_info()` tells them apart.
+    """A stream of samples: a subclass defines __iter__. With several workers each one runs its own
+    copy; `get_worker_info()` tells them apart.
     https://docs.pytorch.org/docs/stable/data.html#torch.utils.data.IterableDataset"""
 
     def __iter__(self) -> Iterator:
@@ -48,7 +48,8 @@ class IterableDataset(Dataset[T_co]):
 
 
 class TensorDataset(Dataset):
-    """Tensors of one length; sample i is the tuple of their i-th rows. AssertionError for unequal lengths."""
+    """Tensors of one length; sample i is the tuple of their i-th rows. AssertionError for unequal
+    lengths."""
 
     tensors: tuple
 
@@ -65,13 +66,15 @@ class TensorDataset(Dataset):
 
 
 class StackDataset(Dataset):
-    """Datasets of one length side by side: samples are tuples (datasets given by position) or dicts (by name).
-    ValueError for unequal lengths."""
+    """Datasets of one length side by side: samples are tuples (datasets given by position) or dicts
+    (by name). ValueError for unequal lengths."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         if args and kwargs:
-            raise ValueError("Supported either ``tuple``- (via ``args``) or``dict``- (via ``kwargs``) like "
-                             "input/output, but both types are given.")
+            raise ValueError(
+                "Supported either ``tuple``- (via ``args``) or``dict``- (via ``kwargs``) like "
+                "input/output, but both types are given."
+            )
         if not args and not kwargs:
             raise ValueError("At least one dataset should be passed")
         self.datasets: Any = args or kwargs
@@ -167,7 +170,9 @@ class Subset(Dataset[T_co]):
         return len(self.indices)
 
 
-def random_split(dataset: Any, lengths: Sequence[float], generator: Generator | None = None) -> list[Subset]:
+def random_split(
+    dataset: Any, lengths: Sequence[float], generator: Generator | None = None
+) -> list[Subset]:
     """Disjoint random subsets with these lengths, or with these fractions when they add up to 1.
     ValueError when the lengths do not add up to the dataset's."""
     total = sum(lengths)
@@ -180,21 +185,26 @@ def random_split(dataset: Any, lengths: Sequence[float], generator: Generator | 
             counts[i % len(counts)] += 1
         for i, n in enumerate(counts):
             if n == 0:
-                warnings.warn(f"Length of split at index {i} is 0. This might result in an empty dataset.",
-                              stacklevel=2)
+                warnings.warn(
+                    f"Length of split at index {i} is 0. This might result in an empty dataset.",
+                    stacklevel=2,
+                )
     else:
         counts = list(lengths)      # type: ignore[arg-type]
     if sum(counts) != len(dataset):
         raise ValueError("Sum of input lengths does not equal the length of the input dataset!")
     order = permutation(len(dataset), generator).tolist()
-    return [Subset(dataset, order[end - n:end]) for end, n in zip(accumulate(counts), counts, strict=True)]
+    return [
+        Subset(dataset, order[end - n : end])
+        for end, n in zip(accumulate(counts), counts, strict=True)
+    ]
 
 
 # ---------------------------------------------------------------- whole batches of tensors
 
 def gather_of(dataset: Any) -> Callable[[Any], list] | None:
-    """A function (slice or int64 array of indices) -> [tensor, ...] that gives what fetching sample by sample
-    and collating would give, for datasets made of tensors; None for others."""
+    """A function (slice or int64 array of indices) -> [tensor, ...] that gives what fetching sample
+    by sample and collating would give, for datasets made of tensors; None for others."""
     if type(dataset) is Subset:
         inner = gather_of(dataset.dataset)
         if inner is None:
@@ -228,4 +238,6 @@ def rows(a: np.ndarray, at: Any) -> np.ndarray:
     if row * len(at) < library.LARGE or int(at.min()) < 0 or int(at.max()) >= len(a):
         return a.take(at, axis=0)
     out = library.empty((len(at), *a.shape[1:]), a.dtype)
-    return a.take(at, axis=0, out=out, mode="clip")         # indices were checked: clip only spares a buffer
+    return a.take(
+        at, axis=0, out=out, mode="clip"
+    )  # indices were checked: clip only spares a buffer

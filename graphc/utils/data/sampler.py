@@ -66,15 +66,17 @@ class SequentialSampler(Sampler[int]):
 
 
 class RandomSampler(Sampler[int]):
-    """A random permutation per pass, or num_samples indices with replacement. Without a generator of its own,
-    each pass seeds one from the default generator."""
+    """A random permutation per pass, or num_samples indices with replacement. Without a generator
+    of its own, each pass seeds one from the default generator."""
 
     def __init__(self, data_source: Any, replacement: bool = False, num_samples: int | None = None,
                  generator: rng.Generator | None = None) -> None:
         self.data_source, self.replacement = data_source, replacement
         self._num_samples, self.generator = num_samples, generator
         if not isinstance(replacement, bool):
-            raise TypeError(f"replacement should be a boolean value, but got replacement={replacement}")
+            raise TypeError(
+                f"replacement should be a boolean value, but got replacement={replacement}"
+            )
         if not isinstance(self.num_samples, int) or self.num_samples <= 0:
             raise ValueError("num_samples should be a positive integer value, but got "
                              f"num_samples={self.num_samples}")
@@ -124,9 +126,13 @@ class WeightedRandomSampler(Sampler[int]):
     def __init__(self, weights: Any, num_samples: int, replacement: bool = True,
                  generator: rng.Generator | None = None) -> None:
         if not isinstance(num_samples, int) or isinstance(num_samples, bool) or num_samples <= 0:
-            raise ValueError(f"num_samples should be a positive integer value, but got num_samples={num_samples}")
+            raise ValueError(
+                f"num_samples should be a positive integer value, but got num_samples={num_samples}"
+            )
         if not isinstance(replacement, bool):
-            raise ValueError(f"replacement should be a boolean value, but got replacement={replacement}")
+            raise ValueError(
+                f"replacement should be a boolean value, but got replacement={replacement}"
+            )
         from ...base.dtypes import float64
         self.weights = as_tensor(weights, dtype=float64)
         if self.weights.ndim != 1:
@@ -135,7 +141,9 @@ class WeightedRandomSampler(Sampler[int]):
         self.num_samples, self.replacement, self.generator = num_samples, replacement, generator
 
     def __iter__(self) -> Iterator[int]:
-        drawn = multinomial(self.weights, self.num_samples, self.replacement, generator=self.generator)
+        drawn = multinomial(
+            self.weights, self.num_samples, self.replacement, generator=self.generator
+        )
         yield from drawn.tolist()       # type: ignore[attr-defined]
 
     def __len__(self) -> int:
@@ -147,7 +155,9 @@ class BatchSampler(Sampler[list]):
 
     def __init__(self, sampler: Iterable, batch_size: int, drop_last: bool) -> None:
         if not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size <= 0:
-            raise ValueError(f"batch_size should be a positive integer value, but got batch_size={batch_size}")
+            raise ValueError(
+                f"batch_size should be a positive integer value, but got batch_size={batch_size}"
+            )
         if not isinstance(drop_last, bool):
             raise ValueError(f"drop_last should be a boolean value, but got drop_last={drop_last}")
         self.sampler, self.batch_size, self.drop_last = sampler, batch_size, drop_last
@@ -168,7 +178,8 @@ class BatchSampler(Sampler[list]):
 
 
 def batches_of(batch_sampler: Any) -> Iterator | None:
-    """The batches of a plain sequential or random pass as slices or int64 arrays; None for other samplers."""
+    """The batches of a plain sequential or random pass as slices or int64 arrays; None for other
+    samplers."""
     if type(batch_sampler) is not BatchSampler:
         return None
     sampler, k = batch_sampler.sampler, batch_sampler.batch_size

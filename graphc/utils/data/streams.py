@@ -1,9 +1,10 @@
-"""Random streams of data loading: what a dataset's code draws depends on the loader's seed and the batch, not
-on which process fetches it.
+"""Random streams of data loading: what a dataset's code draws depends on the loader's seed and the
+batch, not on which process fetches it.
 
-While a batch is fetched, graphc's default generator, Python's `random` and numpy's global generator are
-seeded for that batch. In the main process the program's own streams are put aside meanwhile; what stands in
-them only flavours the seeds. Invariant: outside `fetching` the program's streams are as they were.
+While a batch is fetched, graphc's default generator, Python's `random` and numpy's global generator
+are seeded for that batch. In the main process the program's own streams are put aside meanwhile;
+what stands in them only flavours the seeds. Invariant: outside `fetching` the program's streams are
+as they were.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from .sampler import mix
 
 
 def flavour() -> tuple[int, int]:
-    """Numbers that follow from the present states of `random` and of numpy's global generator, so that a
-    program that seeds these gets its own augmentations. Nothing is drawn."""
+    """Numbers that follow from the present states of `random` and of numpy's global generator, so
+    that a program that seeds these gets its own augmentations. Nothing is drawn."""
     python = hash(random.getstate()[1])         # integers only: the same in every process
     numpy: Any = sys.modules.get("numpy.random")
     if numpy is None:
@@ -30,10 +31,12 @@ def flavour() -> tuple[int, int]:
 
 
 class Streams:
-    """The seeds of one pass over a dataset. `spared` names streams that are left alone: those that a
-    worker_init_fn seeded itself."""
+    """The seeds of one pass over a dataset. `spared` names streams that are left alone: those that
+    a worker_init_fn seeded itself."""
 
-    def __init__(self, base_seed: int, flavours: tuple[int, int] = (0, 0), spared: frozenset = frozenset()):
+    def __init__(
+        self, base_seed: int, flavours: tuple[int, int] = (0, 0), spared: frozenset = frozenset()
+    ):
         self.base, self.flavours, self.spared = base_seed, flavours, spared
         self._numpy: Any = None
 
@@ -49,8 +52,8 @@ class Streams:
 
     @contextmanager
     def fetching(self, key: int | None, kept: list) -> Iterator[None]:
-        """The streams of batch `key`, or with None those that `kept` holds from the last time (a dataset
-        that is one long stream). For the main process."""
+        """The streams of batch `key`, or with None those that `kept` holds from the last time (a
+        dataset that is one long stream). For the main process."""
         own = _states()
         numpy: Any = sys.modules.get("numpy.random")
         swapped = None

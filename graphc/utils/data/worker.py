@@ -1,7 +1,8 @@
 """Worker processes: take index lists, give batches, some batches ahead of their use.
 
-The main process hands batch i to worker i mod n and reads the answers in that order. A worker's main thread
-fetches, a second thread sends. Invariant: every wait of the main process watches that all workers live.
+The main process hands batch i to worker i mod n and reads the answers in that order. A worker's
+main thread fetches, a second thread sends. Invariant: every wait of the main process watches that
+all workers live.
 """
 
 from __future__ import annotations
@@ -33,23 +34,27 @@ class WorkerInfo:
         self.id, self.num_workers, self.seed, self.dataset = id, num_workers, seed, dataset
 
     def __repr__(self) -> str:
-        return f"WorkerInfo(id={self.id}, num_workers={self.num_workers}, seed={self.seed}, dataset={self.dataset!r})"
+        fields = ("id", "num_workers", "seed", "dataset")
+        return f"WorkerInfo({', '.join(f'{k}={getattr(self, k)!r}' for k in fields)})"
 
 
 _info: WorkerInfo | None = None
 
 
 def get_worker_info() -> WorkerInfo | None:
-    """Inside a DataLoader's worker: its id, the number of workers, its seed and its copy of the dataset. None
-    in the main process.
+    """Inside a DataLoader's worker: its id, the number of workers, its seed and its copy of the
+    dataset. None in the main process.
     https://docs.pytorch.org/docs/stable/data.html#torch.utils.data.get_worker_info"""
     return _info
 
 
 class Fetcher:
-    """fetch(indices) -> batch, in whichever process. StopIteration at the end of an iterable dataset."""
+    """fetch(indices) -> batch, in whichever process. StopIteration at the end of an iterable
+    dataset."""
 
-    def __init__(self, dataset: Any, iterable: bool, batched: bool, collate_fn: Callable, drop_last: bool):
+    def __init__(
+        self, dataset: Any, iterable: bool, batched: bool, collate_fn: Callable, drop_last: bool
+    ):
         self.dataset, self.iterable, self.batched = dataset, iterable, batched
         self.collate_fn, self.drop_last = collate_fn, drop_last
         self.several = getattr(dataset, "__getitems__", None) if batched and not iterable else None
@@ -151,7 +156,9 @@ def run(sock: socket.socket, inherited: list, number: int, count: int, job: dict
         try:
             parts = channel.pack((task[1:3], answer), own)
         except Exception as e:
-            failure = Failure(e, f"in DataLoader worker process {number}, sending a batch").portable()
+            failure = Failure(
+                e, f"in DataLoader worker process {number}, sending a batch"
+            ).portable()
             parts = channel.pack((task[1:3], failure), False)
         out.put(parts)
     os._exit(0)     # the parent's exit handlers are not ours to run
@@ -247,7 +254,7 @@ class Workers:
 
     def __init__(self, loader: Any):
         import multiprocessing
-        import multiprocessing.connection       # before the fork: the workers need it at once
+        import multiprocessing.connection  # before the fork: the workers need it at once
         self.persistent = loader.persistent_workers
         self.sampler, self.timeout = loader._index_sampler, loader.timeout
         self.ahead = max(loader.prefetch_factor, 1)
@@ -255,9 +262,15 @@ class Workers:
         self.epoch, self.closed = 0, False
         context = loader.multiprocessing_context or multiprocessing.get_context()
         spawned = context.get_start_method() != "fork"
-        job = {"dataset": loader.dataset, "iterable": self.iterable, "batched": loader.batch_sampler is not None,
-               "collate_fn": loader.collate_fn, "drop_last": loader.drop_last,
-               "worker_init_fn": loader.worker_init_fn, "spawned": spawned}
+        job = {
+            "dataset": loader.dataset,
+            "iterable": self.iterable,
+            "batched": loader.batch_sampler is not None,
+            "collate_fn": loader.collate_fn,
+            "drop_last": loader.drop_last,
+            "worker_init_fn": loader.worker_init_fn,
+            "spawned": spawned,
+        }
         self.socks: list[socket.socket] = []
         self.processes: list = []
         self.finalizer = weakref.finalize(self, _end, self.socks, self.processes)
@@ -310,8 +323,10 @@ class Workers:
                 ask_next()
             while asked:
                 if self.epoch != epoch:
-                    raise RuntimeError("this iteration ended when another one over the same DataLoader with "
-                                       "persistent workers began")
+                    raise RuntimeError(
+                        "this iteration ended when another one over the same DataLoader with "
+                        "persistent workers began"
+                    )
                 number = next(iter(asked))
                 which = owner.pop(number)
                 answer = self._answer(which, epoch, number, asked[number])
@@ -320,7 +335,9 @@ class Workers:
                     if which in active:
                         at = active.index(which)
                         active.remove(which)
-                        turn = (turn - 1 if turn % (len(active) + 1) > at else turn) if active else 0
+                        turn = (
+                            (turn - 1 if turn % (len(active) + 1) > at else turn) if active else 0
+                        )
                     ask_next()
                     continue
                 ask_next()
@@ -355,7 +372,8 @@ class Workers:
                 answer.reraise()
 
     def _watch(self) -> None:
-        """Waits until the worker in question has sent something; raises when that will not happen."""
+        """Waits until the worker in question has sent something; raises when that will not
+        happen."""
         from multiprocessing.connection import wait
         which = self.waiting_for[0]
         sock = self.socks[which]
@@ -372,18 +390,26 @@ class Workers:
 
     def _late(self) -> None:
         which, number, index = self.waiting_for
-        raise RuntimeError(f"DataLoader timed out after {self.timeout} seconds: worker {which} (pid "
-                           f"{self.processes[which].pid}) has not delivered batch {number}{_brief(index)}")
+        raise RuntimeError(
+            f"DataLoader timed out after {self.timeout} seconds: worker {which} (pid "
+            f"{self.processes[which].pid}) has not delivered batch {number}{_brief(index)}"
+        )
 
     def _gone(self, which: int) -> None:
         p = self.processes[which]
         p.join(1.0)
         code = p.exitcode
-        how = f"with exit code {code}" if code is None or code >= 0 else f"killed by {_signal_name(-code)}"
+        how = (
+            f"with exit code {code}"
+            if code is None or code >= 0
+            else f"killed by {_signal_name(-code)}"
+        )
         hint = (" (is the machine out of memory?)" if code == -signal.SIGKILL else "")
         where = f", while batch {self.waiting_for[1]} was awaited" if self.waiting_for else ""
-        raise RuntimeError(f"DataLoader worker (pid(s) {p.pid}) exited unexpectedly: worker {which} ended "
-                           f"{how}{hint}{where}")
+        raise RuntimeError(
+            f"DataLoader worker (pid(s) {p.pid}) exited unexpectedly: worker {which} ended "
+            f"{how}{hint}{where}"
+        )
 
     def close(self) -> None:
         """Ends the workers."""
