@@ -48,7 +48,7 @@ def compile_graph(graph: Graph, name: str = "program") -> tuple[dict, str, dict]
         for k in kernels_of.get(g.id, ()):
             comments[k] = _comment(g, k, memory)
     writer = Writer(name, segments, address, slots, comments, _summary(graph, plan, arena),
-                    {n for n in arena.offsets})
+                    {n for n in arena.offsets}, timed=config.debug >= 2)
     writer.arena_slot = len(memory.inputs) + len(memory.outputs)
     source = writer.write()
     for g in plan.groups:
@@ -68,6 +68,7 @@ def compile_graph(graph: Graph, name: str = "program") -> tuple[dict, str, dict]
         "arena": _python(arena.size), "kernels": [i.record() for i in infos],
         "refused": [(r.producer, r.consumer, r.reason, str(r.origin) if r.origin else "")
                     for r in plan.refused],
+        "steps": [[k.name for k in batch] for batch in writer.steps],
         "opaque": any(g.kind == "opaque" for g in plan.groups),
     }
     return record, source.text, _opaque_steps(graph, plan, memory, arena)

@@ -61,6 +61,9 @@ class Program:
         self._symbols = record["symbols"]
         self._arena_size = _size(record["arena"])
         self.cached = False
+        self.calls = 0
+        if record.get("steps"):
+            _report_at_exit(self)
         # outputs that need no thought on a call: small, of a known shape, row-major
         plain = [(i, spec.shape, spec.dtype) for i, spec in self._out if spec.small]
         self._plain = plain if len(plain) == len(self._out) and not any(
@@ -85,6 +88,7 @@ class Program:
         """The results in the order of the graph's outputs, in fresh memory; updates are written into
         `arrays`. Raises ProgramError with nothing written."""
         state = self._states.pop() if self._states else _State(self)
+        self.calls += 1
         try:
             table, refs = state.table, state.refs
             i = 0
@@ -137,6 +141,32 @@ class Program:
             if k in self._opaque:
                 self._opaque[k](state, arrays, results, values)
         return 0
+
+
+    def times(self) -> list[tuple[str, float, int]]:
+        """(kernels of a step, nanoseconds in all calls, bytes per call), for programs built while
+        GRAPHC_DEBUG is 2 or more; empty for others."""
+        steps = self._record.get("steps") or []
+        if not steps:
+            return []
+        start = cpu.function(self._program._library, "gcp_profile", "void *(void)")()
+        spent = cpu.ffi().cast("double *", start)
+        moved = {k["name"]: k["bytes"] for k in self._record["kernels"]}
+        return [(", ".join(names), spent[i], sum(moved.get(n, 0) for n in names))
+                for i, names in enumerate(steps)]
+
+
+def _report_at_exit(program: Program) -> None:
+    import atexit
+    import sys
+
+    def report() -> None:
+        calls = max(program.calls, 1)
+        print(f"-- {program._record['name']}: {program.calls} calls", file=sys.stderr)
+        for names, ns, moved in sorted(program.times(), key=lambda t: -t[1]):
+            rate = moved * calls / ns if ns else 0.0
+            print(f"{ns / calls / 1e3:10.1f} us {rate:7.1f} GB/s  {names}", file=sys.stderr)
+    atexit.register(report)
 
 
 class _Spec:
@@ -282,6 +312,7 @@ def key_of(graph: Graph, fast_math: bool = False) -> str:
     """The cache key: the captured graph's text with types, the compiler, the runtime, our own sources."""
     draws = ",".join(f"{k}:{v}" for k, v in sorted(graph.draws.items()))
     return digest("program", str(FORMAT), _stamp(), native_build.fingerprint(), *FLAGS, str(fast_math), draws,
+                  "timed" if config.debug >= 2 else "",
                   graph_text(graph))
 
 

@@ -58,9 +58,11 @@ class Writer:
 
     def __init__(self, name: str, segments: list[list[Kernel]], address: dict[str, str],
                  slots: dict[str, int], comments: dict[Kernel, list[str]], summary: list[str],
-                 arena: set[str]):
+                 arena: set[str], timed: bool = False):
         self.name, self.segments, self.address, self.slots = name, segments, address, slots
         self.comments, self.summary, self.arena = comments, summary, arena
+        self.timed = timed
+        self.steps: list[list[Kernel]] = []     # what each timed step runs
         self.messages: list[str] = []
         self.shared: dict[str, Function] = {}
         self.functions: dict[Kernel, Function] = {}
@@ -76,7 +78,8 @@ class Writer:
         text = program.render(
             name=self.name, summary=self.summary, headers=HEADERS,
             messages=self.messages, kernels=texts, segments=lines, segment_slot=len(self.slots),
-            helpers=_helpers(body))
+            helpers=_helpers(body),
+            steps=len(self.steps))
         return Source(text, self.functions, self.messages, len(self.slots))
 
     # ---------------------------------------------------------------- functions
@@ -143,7 +146,7 @@ class Writer:
             if failed and any(self._commits(k) for k in batch):
                 lines.append("  if (status) return status;")
                 failed = False
-            lines += step
+            lines += self._timed(step, batch) if self.timed else step
             failed = failed or any(k.fallible or k.form != "rows" for k in batch) or any(
                 "status = -1" in self.functions[k].text for k in batch if k in self.functions)
         used = " ".join(lines)
@@ -154,6 +157,12 @@ class Writer:
         return head + lines
 
     arena_slot = 0
+
+    def _timed(self, step: list[str], batch: list[Kernel]) -> list[str]:
+        """The step with its time added to a counter."""
+        self.steps.append(batch)
+        i = len(self.steps) - 1
+        return [f"  gcp_times[{i}] -= gcp_now();", *step, f"  gcp_times[{i}] += gcp_now();"]
 
     def _commits(self, k: Kernel) -> bool:
         f = self.functions.get(k)
