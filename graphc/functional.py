@@ -779,7 +779,8 @@ def vstack(tensors: Any, *, out: Any = None) -> Tensor:
 def flip(input: Tensor, dims: Any) -> Tensor:
     """input reversed along dims (a copy)."""
     ds = (dims,) if isinstance(dims, int) else tuple(dims)
-    return movement.flip(input, tuple(dim_index(d, input.ndim) for d in ds))
+    at = tuple(dim_index(d, input.ndim) for d in ds)
+    return movement.flip(input, at if input.ndim else ())
 
 
 def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:

@@ -45,6 +45,8 @@ def setitem(x: Tensor, key: Any, value: Any) -> None:
         mask = key.reshape((*key.shape, *(1,) * (x.ndim - key.ndim)))       # type: ignore[attr-defined]
         _store(x, pointwise.copy(x, pointwise.where(mask, value, x)))
         return
+    if x.ndim == 0 and isinstance(key, (int, np.integer)) and not isinstance(key, bool):
+        raise IndexError(f"index {key} is out of bounds for dimension 0 with size 0")
     view, places = _basic(x, key)
     src = value if isinstance(value, Tensor) else _value(value, view)
     if not places:
@@ -128,6 +130,8 @@ def _expand_key(x: Tensor, key: Any) -> list:
     dots = [i for i, k in enumerate(items) if k is Ellipsis]
     for i in dots[:0:-1]:       # further ones stand for nothing
         del items[i]
+    if used > x.ndim == 0 and isinstance(items[0], slice):
+        raise IndexError("slice() cannot be applied to a 0-dim tensor.")
     if used > x.ndim == 0:
         raise IndexError("invalid index of a 0-dim tensor. Use `tensor.item()` in Python or `tensor.item<T>()` in "
                          "C++ to convert a 0-dim tensor to a number")
@@ -237,7 +241,7 @@ def _tensor_index(x: Tensor, axis: int, k: Any, places: list) -> tuple[Tensor, i
         return x, axis + k.ndim
     if k.dtype.category != dtypes.INT:
         raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
-    if k.ndim == 0 and STATE.tracer is None and not places:
+    if k.ndim == 0 and STATE.tracer is None:
         return movement.select(x, axis, _in_range(k.item(), x.shape[axis], axis)), axis    # type: ignore
     places.append((axis, pointwise.cast(k, dtypes.int64)))
     return x, axis + 1
@@ -262,4 +266,7 @@ def _advanced(x: Tensor, places: list) -> tuple[Tensor, list, bool, int]:
 
 def _to_place(out: Tensor, k: int, first: int) -> Tensor:
     order = [*range(k, k + first), *range(k), *range(k + first, out.ndim)]
-    return movement.contiguous(movement.permute(out, tuple(order)))
+    out = movement.contiguous(movement.permute(out, tuple(order)))
+    if STATE.tracer is None:
+        out._base = None            # the result of a gather is nobody's view
+    return out

@@ -215,7 +215,13 @@ class _Methods:
 
     def unfold(self: Any, dimension: int, size: int, step: int) -> Any:
         d = dim_index(dimension, self.ndim)
+        if self.ndim == 0:
+            return self.unsqueeze(0).narrow(0, 0, size)
         meta = self.type_
+        if size > meta.shape[d]:
+            raise RuntimeError(f"maximum size for tensor at dimension {d} is {meta.shape[d]} but size is {size}")
+        if step <= 0:
+            raise RuntimeError(f"step is {step} but must be > 0")
         n = (meta.shape[d] - size) // step + 1
         shape = (*meta.shape[:d], n, *meta.shape[d + 1:], size)
         strides = (*meta.strides[:d], meta.strides[d] * step, *meta.strides[d + 1:], meta.strides[d])

@@ -263,8 +263,6 @@ def run(op: Op, inputs: tuple, attrs: tuple) -> Any:
         parent = inputs[0]
         if type(result) is tuple or type(result) is list:
             return tuple(view_of(parent, r) for r in result)
-        if result is None or not np.may_share_memory(result, parent._array):
-            return wrap(result, parent.dtype)       # reshape that had to copy
         return view_of(parent, result)
     if type(result) is tuple:
         return tuple([None if r is None else wrap(r) for r in result])

@@ -24,24 +24,22 @@ def strided(a: np.ndarray, shape: tuple, strides: tuple, offset: int = 0) -> np.
             return np.ndarray(shape, a.dtype, a, 0, strides)
         except (TypeError, ValueError):
             pass        # a dtype without buffer support, or a window beyond this array
-    first = np.lib.stride_tricks.as_strided(a.reshape(-1)[:1] if a.ndim == 0 else a[(slice(0, 1),) * a.ndim],
-                                            (1,), (a.itemsize,))
-    if offset:
-        raw = _root(a)
-        start = (a.__array_interface__["data"][0] - raw.__array_interface__["data"][0]) + offset
-        flat = raw.reshape(-1).view(np.uint8) if raw.flags.c_contiguous else None
-        if flat is not None:
-            first = flat[start:start + a.itemsize].view(a.dtype)
-    return np.lib.stride_tricks.as_strided(first, shape, strides)
+    view = dict(a.__array_interface__, shape=tuple(shape), strides=tuple(strides))
+    view["data"] = (view["data"][0] + offset, view["data"][1])
+    out = np.asarray(_Window(view, a))
+    if out.dtype != a.dtype:
+        out.dtype = a.dtype
+    return out
 
 
-def _root(a: np.ndarray) -> np.ndarray:
-    while isinstance(a.base, np.ndarray):
-        a = a.base
-    return a
+class _Window:
+    """What numpy makes a window of; keeps the memory alive."""
 
+    __slots__ = ("__array_interface__", "base")
 
-# ---------------------------------------------------------------- reshape
+    def __init__(self, interface: dict, base: np.ndarray):
+        self.__array_interface__, self.base = interface, base
+
 
 def _view_infer(input: TensorType, shape: tuple) -> TensorType:
     strides = view_strides(input.shape, input.strides, shape)
@@ -402,6 +400,16 @@ def overlaps(shape: tuple, strides: tuple) -> bool:
 
 
 def _as_strided_vjp(g: Tensor, input_type: TensorType, shape: tuple, strides: tuple, offset: Any) -> Tensor:
+    own = (tuple(input_type.shape), tuple(input_type.strides))
+    if overlaps(*own):
+        # the gradient of each place in memory, shared evenly by the input's elements that show it
+        extent = 1 + max(sum((n - 1) * s for n, s in zip(*own, strict=True)),
+                         offset + sum((n - 1) * s for n, s in zip(shape, strides, strict=True)))
+        memory = g.new_zeros((extent,))
+        accumulate = get("as_strided_accumulate")
+        count = accumulate(memory, g.new_ones(own[0]), *own, 0)
+        total = accumulate(memory, g, shape, strides, offset)
+        return as_strided(total, *own, 0) / as_strided(count, *own, 0)
     zeros = g.new_zeros(tuple(input_type.shape))
     if tuple(input_type.strides) != contiguous_strides(input_type.shape):
         zeros = clone(zeros, tuple(input_type.strides))
@@ -449,8 +457,7 @@ def reshape(x: Tensor, shape: tuple) -> Tensor:
         return view(x, shape)
     if view_strides(meta.shape, meta.strides, shape) is None:
         out = view(contiguous(x), shape)
-        if STATE.tracer is None:
-            out._base = None        # nobody else holds the copy: not a view of anything
+        out._base = None            # nobody else holds the copy: not a view of anything
         return out
     return view(x, shape)
 

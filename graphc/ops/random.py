@@ -44,9 +44,9 @@ def _spare_uniform(bits: np.ndarray, dtype: DType) -> np.ndarray:
 
 
 def _spare_normal(bits: np.ndarray, dtype: DType) -> np.ndarray:
-    u1 = ((bits[:, 0] >> np.uint64(11)).astype(np.float64) + 1) * 2.0 ** -53
-    u2 = (bits[:, 1] >> np.uint64(11)).astype(np.float64) * 2.0 ** -53
-    return (np.sqrt(-2 * np.log(u1)) * np.cos(2 * np.pi * u2)).astype(dtype.np)
+    u = 1.0 - _spare_uniform(bits[:, :1], dtype).astype(np.float64)
+    v = _spare_uniform(bits[:, 1:], dtype).astype(np.float64)
+    return (np.sqrt(-2 * np.log(u)) * np.cos(2 * np.pi * v)).astype(dtype.np)
 
 
 def _lower(name: str) -> Any:
