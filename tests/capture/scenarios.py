@@ -60,6 +60,18 @@ def describe(x, tensors):
     return (type(x).__name__, x)
 
 
+def ramp(*shape, start=1.0):
+    n = 1
+    for s in shape:
+        n *= s
+    return (graphc.arange(n).float() + start).view(*shape)
+
+
+def mlp():
+    graphc.manual_seed(1)
+    return nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+
+
 class Recorder:
     """What one run showed."""
 

@@ -15,8 +15,7 @@ from graphc import nn
 from graphc.base.errors import CaptureBreak
 
 sys.path.insert(0, str(Path(__file__).parent))
-from scenarios import CASES, case, check  # noqa: E402
-from test_footguns_state import ramp  # noqa: E402
+from scenarios import CASES, case, check, ramp  # noqa: E402
 
 FIRST = len(CASES)
 TOTAL = 0

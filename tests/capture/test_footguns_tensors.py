@@ -14,8 +14,7 @@ import graphc
 from graphc import nn
 
 sys.path.insert(0, str(Path(__file__).parent))
-from scenarios import CASES, case, check  # noqa: E402
-from test_footguns_state import ramp  # noqa: E402
+from scenarios import CASES, case, check, ramp  # noqa: E402
 
 FIRST = len(CASES)
 

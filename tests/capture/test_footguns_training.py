@@ -12,8 +12,7 @@ from graphc import nn
 from graphc.optim import SGD, Adam, AdamW
 
 sys.path.insert(0, str(Path(__file__).parent))
-from scenarios import CASES, case, check  # noqa: E402
-from test_footguns_state import mlp, ramp  # noqa: E402
+from scenarios import CASES, case, check, mlp, ramp  # noqa: E402
 
 FIRST = len(CASES)
 
