@@ -70,6 +70,16 @@ def test_train_step_updates_in_place_with_a_run_time_scalar():
     assert "updated in place: 2" in p.memory
 
 
+def test_epilogues_over_split_rows_and_batches():
+    b = Builder()
+    x, w, c, y = b.input((48, 30)), b.input((30, 20)), b.input((20,)), b.input((6, 8, 20))
+    q, k = b.input((12, 9, 16)), b.input((12, 16, 7))
+    h = b("add", b("view", b("mm", x, w), (6, 8, 20)), c)
+    p = b("view", b("bmm", q, k), (3, 4, 9, 7))
+    b.graph.outputs = [b("add", b("tanh", h), y), b("mul", p, 0.125), b("exp", b("view", p, (12, 9, 7)))]
+    check(b, [normal(48, 30), normal(30, 20), normal(20), normal(6, 8, 20), normal(12, 9, 16), normal(12, 16, 7)])
+
+
 def test_swapped_inputs():
     b = Builder()
     x, y = b.input((5,)), b.input((5,))

@@ -82,3 +82,12 @@ def test_rows_too_few_to_share_are_not_fused():
     b.graph.outputs = [b("sub", x, s)]
     names, plan = kernels(b)
     assert len(names) == 2 and "too few rows" in plan.refused[0].reason
+
+
+def test_an_epilogue_may_see_the_rows_split_into_axes():
+    b = Builder()
+    x, w, c, y = b.input((48, 30)), b.input((30, 20)), b.input((20,)), b.input((6, 8, 20))
+    h = b("add", b("view", b("mm", x, w), (6, 8, 20)), c)
+    b.graph.outputs = [b("add", b("tanh", h), y)]
+    names, plan = kernels(b)
+    assert names == [["mm", "add", "tanh", "add"]] and plan.groups[0].kind == "gemm"

@@ -15,7 +15,7 @@ from ...core import observe
 from ...core.modes import STATE
 from ...core.storage import Storage
 from ...core.tensor import Tensor, address
-from .guards import _FIXED, MISSING, unchanged
+from .guards import _FIXED, MISSING, freeze, unchanged
 from .lift import Source
 from .program import Captured, Made
 from .symbols import evaluator, same_number
@@ -94,8 +94,12 @@ class Entry:
             self.miss_if(f"a{i} is None or a{i}.shape != {self._tuple(meta.shape)} or "
                          f"a{i}.strides != {self._tuple(bytes_)} or x{i}.dtype is not {self.const(x.dtype)} or "
                          f"x{i}._needs is not {x._needs}{leaf}")
-        elif type(x) is float:
+        elif type(x) is float and any(k == "arg" and w == i for k, w, _ in self.c.scalar_leaves):
             self.miss_if(f"type(x{i}) is not float")
+        elif type(x) in (float, complex):
+            self.miss_if(f"not same(x{i}, {self.const(x)})")
+            for key, value in user_attributes(x):
+                self.miss_if(f"not unchanged(x{i}.__dict__.get({key!r}, MISSING), {self.const(freeze(value))})")
         elif type(x) in (int, bool, str, bytes, type(None)):
             self.miss_if(f"type(x{i}) is not {self.const(type(x))} or x{i} != {x!r}")
         else:
@@ -260,7 +264,7 @@ class Entry:
             self.miss_if(f"{x} is not {y} and address({x}._array) != address({y}._array)")
         for members in c.regions.values():
             merged = [s for s in c.sources if s.kind == "region"]
-            if merged and len(members) > 1:
+            if (merged or c.exclusive) and len(members) > 1 and any(s.kind in ("arg", "grad") for s, _ in members):
                 first, t0 = members[0]
                 for other, t in members[1:]:
                     delta = address(t._array) - address(t0._array)
@@ -356,6 +360,8 @@ class Entry:
         if isinstance(r, Made):
             return f"t{r.index}"
         kind, what = r
+        if kind == "container":
+            return what
         if kind == "real":
             return self.ref(what)
         if kind == "scalar":
@@ -389,6 +395,8 @@ class Entry:
         if m.parent is not None:
             parent = f"t{m.parent.index}" if isinstance(m.parent, Made) else self.ref(m.parent[1])
             self.add(f"{t}._base = {parent}; {t}._rebase_seen = {parent}._rebased")
+        if self.c.mode[1]:
+            self.add(f"{t}._inference = True")
         if m.entry is not None:
             entry, nr = m.entry
             self.add(f"{t}._needs = True; {t}._fn = {self.const(used_up(entry, m))}")
@@ -406,6 +414,15 @@ def used_up(name: str, m: Made) -> Any:
     e.seq, e.origin, e.metadata, e.pre_hooks, e.post_hooks = 0, None, None, None, None
     e.metas, e.out_types = (), ((m.type.shape, m.dtype),)
     return e
+
+
+_CLASS_FIELDS = frozenset(vars(Tensor))
+
+
+def user_attributes(t: Tensor) -> list[tuple[str, Any]]:
+    """What the user hung on a tensor, and its hooks."""
+    return [(k, v) for k, v in t.__dict__.items()
+            if k not in _CLASS_FIELDS or k in ("_hooks", "_post_accumulate_hooks")]
 
 
 def _flat_count(spec: Any) -> int:

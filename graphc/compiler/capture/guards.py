@@ -213,6 +213,9 @@ class ReadSet:
         names None: all of them."""
         if isinstance(x, Tensor):
             self.tensors[id(x)] = x
+            for name in names or ():
+                if name in x.__dict__ and name not in _TENSOR_FIELDS:
+                    self.binding(f"{what}.{name}", _item_reader(x.__dict__, name), names, x.__dict__, name)
             return
         if isinstance(x, (Sym, *_NUMBERS, str, bytes, type(None), DType, types.BuiltinFunctionType)):
             return
@@ -281,8 +284,11 @@ class ReadSet:
     def _object(self, x: Any, names: Any, what: str) -> None:
         """A plain object: of its fields those that are named, of its class what the fields do not hide."""
         cls = type(x)
-        fields = object.__getattribute__(x, "__dict__") if _in_classes(cls, "__dict__") is not MISSING else {}
+        fields: Any = object.__getattribute__(x, "__dict__") if _in_classes(cls, "__dict__") is not MISSING else {}
         fields = fields if isinstance(fields, dict) else {}
+        if "__wrapped__" in fields and not isinstance(x, types.FunctionType):
+            self.examine(fields["__wrapped__"], frozenset(), what)      # a compiled function, say
+            return
         if internal_class(cls) and not fields:
             return
         for name in list(fields) if names is None else names:
@@ -378,6 +384,10 @@ class ReadSet:
         for o in self.optimizers.values():
             name = type(o).__name__
             self._add(f"the state of {name}", lambda o=o: len(o.state))
+            for state in o.state.values():
+                for key, value in state.items() if isinstance(state, dict) else ():
+                    if isinstance(value, Tensor):
+                        self._add(f"{name} state {key!r}", _item_reader(state, key), state, key)
             for group in o.param_groups:
                 params = group["params"]
                 self._add("the number of parameters", lambda group=group: len(group["params"]))
@@ -404,6 +414,9 @@ class ReadSet:
 
 
 # ---------------------------------------------------------------- protocols and names
+
+_TENSOR_FIELDS = frozenset(vars(Tensor))
+
 
 def is_module(x: Any) -> bool:
     """By protocol: compiled code knows nothing of graphc.nn."""

@@ -59,6 +59,9 @@ class Joint:
         self.sources: list[Source] = []         # of the targets
         self.wanted: tuple[bool, ...] | None = None     # a pattern that calls asked for and this one is not
         self._program: Any = None
+        self.names = [type(t._fn).__name__ for t in roots]
+        self.checked_inputs: list[int] = []         # targets and results whose memory the backward reads
+        self.checked_results: list[int] = []
         self.saved_nodes: dict[int, Node] = {}
         self.old_inputs: list[Node] = []
         self.numbers: dict[int, int] = {}
@@ -154,6 +157,11 @@ class Joint:
     def renumber(self, numbers: dict[int, int]) -> None:
         self.numbers = numbers
         self.copied = {numbers[i] for i in self.copied}
+        read = {i for kind, i in self.inputs if kind == "slot"}
+        self.checked_inputs = [k for k, t in enumerate(self.targets)
+                               if self.tracer.lifter.views[id(t)][1].cell.slot in read]
+        saved = {i for kind, i in self.inputs if kind == "out"}
+        self.checked_results = [k for k, m in enumerate(self.made) if m.base[0] == "out" and m.base[1] in saved]
         self.inputs = [(kind, numbers[i]) if kind == "slot" else (kind, i) for kind, i in self.inputs]
 
     # ---- at a call
@@ -180,7 +188,9 @@ class Joint:
         e.seq = next(tape._COUNTER)
         e.pre_hooks = e.post_hooks = e.metadata = e.origin = None
         e.joint, e.inputs = self, inputs
-        versions = [(t, t._storage.version) for t in (*inputs, *tensors)]
+        versions = [(inputs[i], inputs[i]._storage.version, "") for i in self.checked_inputs]
+        versions += [(tensors[i], tensors[i]._storage.version, f", which is output {self.roots[i]._output_nr} of "
+                      f"{self.names[i]},") for i in self.checked_results]
         e.saved = (Call(outs, list(arrays), scalars, rng, versions),)
         for nr, t in enumerate(tensors):
             t._fn, t._needs = e, True
@@ -212,11 +222,11 @@ class Joint:
         return [None if r[0] == "none" else grads[r[1]] if r[0] == "g" else made[r[1]] for r in self.results]
 
     def _check_versions(self, call: Call) -> None:
-        for t, version in call.versions:
+        for t, version, what in call.versions:
             if t._storage.version != version:
                 raise RuntimeError(
                     "one of the variables needed for gradient computation has been modified by an inplace "
-                    f"operation: [torch.{t.dtype.title}Tensor {list(t.shape)}] is at version "
+                    f"operation: [torch.{t.dtype.title}Tensor {list(t.shape)}]{what} is at version "
                     f"{t._storage.version}; expected version {version} instead. Hint: enable anomaly detection "
                     "to find the operation that failed to compute its gradient, with "
                     "torch.autograd.set_detect_anomaly(True).")

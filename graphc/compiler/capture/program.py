@@ -14,7 +14,7 @@ from ...core.modes import STATE
 from ...core.tensor import Tensor
 from ...ir.graph import Graph, Node, rebuild
 from ...ir.types import TensorType
-from .guards import ReadSet
+from .guards import ReadSet, _item_reader
 from .lift import Cell, Restart, Source
 from .record import Recorder
 from .symbols import Sym
@@ -62,29 +62,46 @@ class Captured:
         self.joint: Any = None                  # history of the results, see capture.joint
 
 
-def capture(fn: Callable, leaves: list, spec: Any, reads: ReadSet, pattern: tuple | None = None) -> Captured:
+def capture(fn: Callable, leaves: list, spec: Any, reads: ReadSet, pattern: tuple | None = None,
+            original: tuple | None = None) -> Captured:
     """Runs fn once on the flattened arguments (args, kwargs). `pattern`: which results a backward will have
-    cotangents for. Raises CaptureBreak, or whatever fn raises."""
+    cotangents for; `original`: (args, kwargs) as they were passed. Raises CaptureBreak, or whatever fn raises."""
     merge: dict = {}
     for _ in range(64):
         tracer = Tracer(merge)
         try:
-            return _attempt(fn, leaves, spec, reads, tracer, pattern)
+            return _attempt(fn, leaves, spec, reads, tracer, pattern, original)
         except Restart:
             continue
     raise CaptureBreak("the aliasing of the tensors keeps changing while compiling")
 
 
+def _top_level(spec: Any) -> set[int]:
+    """Leaf numbers of the arguments that are no containers: their floats become run-time numbers."""
+    top, at = set(), 0
+    for group in spec.children:
+        for child in group.children:
+            if isinstance(child, pytree.Leaf):
+                top.add(at)
+            at += _count(child)
+    return top
+
+
+def _count(spec: Any) -> int:
+    return 1 if isinstance(spec, pytree.Leaf) else sum(map(_count, spec.children))
+
+
 def _attempt(fn: Callable, leaves: list, spec: Any, reads: ReadSet, tracer: Tracer,
-             pattern: tuple | None) -> Captured:
+             pattern: tuple | None, original: tuple | None) -> Captured:
     lifter = tracer.lifter
     mode = (STATE.grad, STATE.inference, dtypes._default)
     passed: list = []
+    top = _top_level(spec)
     for i, x in enumerate(leaves):
         if isinstance(x, Tensor):
             lifter.known.setdefault(id(x), Source("arg", i))
             passed.append(x)
-        elif type(x) is float:
+        elif type(x) is float and i in top:
             passed.append(tracer.leaf("arg", ("arg", i), i, x))
         else:
             passed.append(x)
@@ -96,12 +113,17 @@ def _attempt(fn: Callable, leaves: list, spec: Any, reads: ReadSet, tracer: Trac
                     raise CaptureBreak("a tensor made while another function was compiled is used here")
                 tracer.view(x)
         args, kwargs = pytree.unflatten(passed, spec)
+        if original is not None:        # containers go in as they are, so that they are the caller's own
+            args = tuple([a if isinstance(s, pytree.Leaf) else o for a, o, s in zip(
+                args, original[0], spec.children[0].children, strict=True)])
+            kwargs = {k: v if isinstance(s, pytree.Leaf) else original[1][k] for (k, v), s in zip(
+                kwargs.items(), spec.children[1].children, strict=True)}
         try:
             with Recorder(reads) as recorder:
                 result = fn(*args, **kwargs)
             if recorder.error is not None:
                 raise recorder.error
-            out = _finish(tracer, result, leaves, spec, reads, pattern)
+            out = _finish(tracer, result, leaves, spec, reads, pattern, original)
         finally:
             after = (STATE.grad, STATE.inference, dtypes._default)
             STATE.grad, STATE.inference = mode[:2]
@@ -177,23 +199,67 @@ class _Delivery:
 
 
 def _finish(tracer: Tracer, result: Any, leaves: list, spec: Any, reads: ReadSet,
-            pattern: tuple | None) -> Captured:
+            pattern: tuple | None, original: tuple | None) -> Captured:
     out = Captured()
     out.leaves, out.arg_spec, out.reads = leaves, spec, reads
     delivery = _Delivery(tracer, out)
-    result_leaves, out.result_spec = pytree.flatten(result)
+    known = _containers(*original) if original is not None else {}
+    result_leaves, out.result_spec = pytree.flatten(_marked(result, known))
     for x in result_leaves:
         if isinstance(x, Tensor):
             out.results.append(delivery.tensor(x))
+        elif isinstance(x, _Passed):
+            out.results.append(("container", x.path))
         elif type(x) is Sym:
             out.results.append(("scalar", x.text))
         else:
             out.results.append(("constant", x))
     _grads(tracer, delivery, out)
-    _histories(tracer, delivery, out, pattern)
+    with Recorder(reads):       # the backward of user-defined functions runs now
+        _histories(tracer, delivery, out, pattern)
     _check_fields(tracer)
     _close(tracer, delivery, out)
     return out
+
+
+class _Passed:
+    """Stands in a result for a container that is one of the arguments' own."""
+
+    def __init__(self, path: str):
+        self.path = path
+
+
+def _containers(args: Any, kwargs: dict) -> dict[int, str]:
+    """id -> Python expression of every list and dict among the arguments."""
+    found: dict[int, str] = {}
+
+    def walk(x: Any, path: str) -> None:
+        if type(x) is list or isinstance(x, dict):
+            found[id(x)] = path
+        if type(x) in (list, tuple):
+            for i, v in enumerate(x):
+                walk(v, f"{path}[{i}]")
+        elif isinstance(x, dict):
+            for k, v in x.items():
+                walk(v, f"{path}[{k!r}]")
+    for i, x in enumerate(args):
+        walk(x, f"args[{i}]")
+    for k, x in kwargs.items():
+        walk(x, f"kwargs[{k!r}]")
+    return found
+
+
+def _marked(x: Any, known: dict[int, str]) -> Any:
+    """A result with the arguments' own containers replaced by marks."""
+    if not known:
+        return x
+    if id(x) in known:
+        return _Passed(known[id(x)])
+    if type(x) in (list, tuple):
+        return type(x)([_marked(v, known) for v in x])
+    if type(x) is dict:
+        return {k: _marked(v, known) for k, v in x.items()}
+    return x
 
 
 def _grads(tracer: Tracer, delivery: _Delivery, out: Captured) -> None:
@@ -209,6 +275,11 @@ def _grads(tracer: Tracer, delivery: _Delivery, out: Captured) -> None:
             out.grads.append((delivery.source(t), None))
         else:
             out.grads.append((delivery.source(t), delivery.tensor(g)))
+    for t, _ in tracer.grads.values():
+        if t._array is not None and id(t) not in tracer.lifter.known:
+            for key in ("_hooks", "_post_accumulate_hooks"):
+                out.reads.binding(f"the hooks of a tensor {list(t.shape)}", _item_reader(t.__dict__, key),
+                                  frozenset(), t.__dict__, key)
     for t, flag in tracer.needs.values():
         out.needs.append((delivery.source(t), flag))
 

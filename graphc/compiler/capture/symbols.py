@@ -121,6 +121,12 @@ class Sym:
             return _ARITHMETIC[sign](other, self.known()) if swapped else _ARITHMETIC[sign](self.known(), other)
         return Sym(f"({a} {sign} {b})", result, self.tracer)
 
+    def __divmod__(self, other: Any) -> Any:
+        return self // other, self % other
+
+    def __rdivmod__(self, other: Any) -> Any:
+        return other // self, other % self
+
     def _compare(self, sign: str, other: Any) -> Any:
         if isinstance(other, Sym):
             text, value = other.text, other.value

@@ -10,7 +10,7 @@ from ...ir.graph import Node
 from ...ir.index import Index, Symbol, as_index
 from ...ir.loop import Buffer, Expr, For, Load, Stmt, Store
 from ...ir.types import numel
-from ..passes.fuse import Group, Unit, operand
+from ..passes.fuse import Group, Unit, by_name, operand, product_coords
 from .coords import counter, one_symbol, position, row_major
 from .kernel import Gemm, Kernel, Place
 from .nest import Scope, place
@@ -108,13 +108,16 @@ def _epilogue(low: Any, g: Group, kernel: Kernel, c: Buffer, reuse: Unit | None)
             places = places[1:]
         if not places:
             continue
-        e = stored(values.value(v.node, coords), v.node.dtype)
+        own = product_coords(v.node.shape, u.node.shape)
+        assert own is not None
+        at = tuple(by_name(c, {f"i{d}": x for d, x in enumerate(coords)}) for c in own)
+        e = stored(values.value(v.node, at), v.node.dtype)
         for p in places:
             roots.append(e)
             if v is reuse and p is places[0]:
                 targets.append((c, at_c))
             else:
-                targets.append((p.buffer, position(coords, p.strides)))
+                targets.append((p.buffer, position(at, p.strides)))
     for (buffer, index), e in zip(targets, place(inner, roots, low.pinned(g) | {c.name}),
                                   strict=True):
         inner.stmts.append(Store(buffer, index, e))

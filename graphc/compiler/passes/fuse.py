@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from ...base import dtypes
 from ...ir.graph import Graph, Node
-from ...ir.index import Index, as_index, loop
+from ...ir.index import Index, as_index, loop, unflatten
 from ...ir.loop import Checked, Const, Expr, IndexValue, Ref, Require
 from ...ir.types import numel
 from ..lower.values import INLINE, Values
@@ -451,16 +451,42 @@ def _join_gemm(g: Group, u: Unit) -> tuple[str, int]:
         return "a sum over the product's elements needs the finished product", 0
     if draws(u):
         return "random numbers are drawn in blocks, not in tiles of a product", 0
-    if not (len(u.node.shape) == len(product.shape) and _equal(u.node.shape, product.shape)):
+    mine = product_coords(u.node.shape, product.shape)
+    if mine is None:
         return "the consumer has another shape than the product", 0
     inside = _inside(g, u)
     if not inside:
         return "nothing of the product is read", 0
-    if any(not c.same(o) for _, coords in inside for c, o in zip(coords, u.coords, strict=True)):
-        return "the consumer reads the product at other coordinates", 0
+    for v, coords in inside:
+        own = product_coords(v.node.shape, product.shape)
+        assert own is not None
+        at = {f"i{d}": c for d, c in enumerate(mine)}
+        for c, want in zip(coords, own, strict=True):
+            if not by_name(c, at).same(want):
+                return "the consumer reads the product at other coordinates", 0
     if product.dtype not in (dtypes.float32, dtypes.float64):
         return "integer products have no epilogue", 0
     return "", g.rank
+
+
+def product_coords(shape: tuple, product: tuple) -> list[Index] | None:
+    """Where the element of a value of `shape` stands that belongs to element (i0, i1[, i2]) of a product:
+    at the same coordinates, or with the product's rows (or batch) split into several axes."""
+    at = loops_over(product)[0]
+    if len(shape) == len(product) and _equal(shape, product):
+        return list(at)
+    inner = len(product) - 1            # axes that have to agree
+    if len(shape) < inner or not _equal(shape[len(shape) - inner:], product[1:]):
+        return None
+    lead = shape[:len(shape) - inner]
+    if not _same_size(numel(lead), product[0]):
+        return None
+    return [*unflatten(at[0], lead), *at[1:]]
+
+
+def by_name(c: Index, values: dict[str, Index]) -> Index:
+    """c with loop symbols replaced by name."""
+    return c.substitute({s: values[s.name] for s in c.symbols() if s.kind == "loop" and s.name in values})
 
 
 def _equal(a: tuple, b: tuple) -> bool:

@@ -56,7 +56,8 @@ static void k0_mm_mul_threshold_backward(void *ctx, int64_t batch, int64_t i0, i
  *   gives f32[]; 10.4 kB moved, 10.2 kFLOP
  *   a0 = t1[2560], a1 = in2[40], a2 = out0[1] (written)
  */
-static void k1_mul_relu_div_body(const gcp_frame *f, int64_t begin, int64_t end, const float *restrict a0, const float *restrict a1, float *restrict a2) {
+static void k1_mul_relu_div_body(const gcp_frame *f, int64_t begin, int64_t end,
+    const float *restrict a0, const float *restrict a1, float *restrict a2) {
   (void)f;
   for (int64_t row = begin; row < end; row++) {
     float lanes0[8];
@@ -89,7 +90,8 @@ static void k1_mul_relu_div(void *ctx, int64_t begin, int64_t end, int thread) {
  *   gives f32[40]; 10.4 kB moved, 2.56 kFLOP
  *   a0 = t9[2560], a1 = t14[40] (written)
  */
-static void k3_sum_body(const gcp_frame *f, int64_t begin, int64_t end, const float *restrict a0, float *restrict a1) {
+static void k3_sum_body(const gcp_frame *f, int64_t begin, int64_t end,
+    const float *restrict a0, float *restrict a1) {
   (void)f;
   for (int64_t row = begin; row < end; row++) {
     float lanes0[320];
@@ -119,7 +121,8 @@ static void k3_sum(void *ctx, int64_t begin, int64_t end, int thread) {
  *   a0 = in1[2000] (written), a1 = t11[2000]
  *   one function for 2 such kernels, each with its own buffers
  */
-static void k4_mul_sub_body(const gcp_frame *f, int64_t begin, int64_t end, float *restrict a0, const float *restrict a1) {
+static void k4_mul_sub_body(const gcp_frame *f, int64_t begin, int64_t end,
+    float *restrict a0, const float *restrict a1) {
   (void)f;
   const float t1 = (float)f->scalars[0];
   for (int64_t row = begin; row < end; row++) {
