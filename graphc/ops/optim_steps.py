@@ -19,7 +19,7 @@ from ..base.dtypes import DType, from_numpy_dtype
 from ..core import inplace
 from ..core.tensor import Tensor
 from ..ir.op import Make, Op, Sample
-from ..native import library
+from ..native import cpu, library
 from .define import composite
 from .pointwise import cast, maximum
 
@@ -344,65 +344,67 @@ def _run_body(op: Op, inputs: tuple, attrs: tuple) -> tuple:
 # ---------------------------------------------------------------- many parameters, one native call
 
 class Rows:
-    """The table of pointers of a native list update: one row of `width` tensors per parameter.
+    """The table of pointers of a native list update: one row of `width` tensors per parameter, the
+    parameter first and its gradient second.
 
     Rows are filled anew only where an array was replaced, so a step over unchanged state costs
-    little. Invariant: every array whose address stands in the table is kept alive by it."""
+    little; gradients are looked up each time and not kept. Invariant: every other array whose
+    address stands in the table is kept alive by it."""
 
-    __slots__ = ("width", "arrays", "kept", "table", "counts", "dtype")
+    __slots__ = ("arrays", "copies", "counts", "dtype", "ids", "sizes", "storages", "table",
+                 "width")
 
     def __init__(self, width: int):
         self.width = width
         self.arrays: list = []
-        self.kept: list = []
+        self.ids: list[int] = []
+        self.storages: list = []        # of what a step writes
+        self.sizes: list[int] = []
+        self.copies: list = []
         self.table: Any = None
         self.counts: Any = None
         self.dtype: DType | None = None
 
     def fill(self, flat: list, dtype: DType) -> bool:
         """Points the table at the tensors of `flat` (None: null). False when one of them cannot be
-        written in place by a native kernel: not contiguous, or of another dtype; gradients are
-        copied instead."""
-        arrays = self.arrays
-        if len(arrays) != len(flat) or dtype is not self.dtype:
-            from ..native import cpu
-            self.arrays = arrays = [None] * len(flat)
-            self.kept = [None] * len(flat)
-            self.table = cpu.ffi().new("void *[]", len(flat))
-            self.counts = cpu.ffi().new("int64_t[]", len(flat) // self.width)
-            self.dtype = dtype
-        i = -1
-        for t in flat:
-            i += 1
-            a = None if t is None else t._array
-            if a is not arrays[i] and not self._point(i, a, dtype):
-                self.arrays = []
+        written in place by a native kernel: not contiguous, or of another dtype or size; gradients
+        that are not contiguous are copied instead."""
+        n, width = len(flat), self.width
+        arrays: list = [None if t is None else t._array for t in flat]
+        grads = arrays[1::width]
+        arrays[1::width] = [None] * len(grads)
+        ids = list(map(id, arrays))
+        if ids != self.ids or dtype is not self.dtype:
+            if not self._point(flat, arrays, ids, dtype):
+                self.ids = []
                 return False
+        table, want, pointer = self.table, dtype.np, cpu.ffi().from_buffer
+        for i, a, size in zip(range(1, n, width), grads, self.sizes, strict=True):
+            if a.size != size or a.dtype is not want and a.dtype != want:
+                return False
+            if not a.flags.c_contiguous:
+                a = np.ascontiguousarray(a)
+                self.copies.append(a)
+            table[i] = pointer(a)
         return True
 
-    def _point(self, i: int, a: Any, dtype: DType) -> bool:
-        row, column = divmod(i, self.width)
-        if a is None:
-            self.arrays[i], self.table[i] = None, library.null()
-            return True
-        if column == 0:         # another parameter: everything else of the row is looked at again
-            self.counts[row] = a.size
-            self.arrays[i + 1:i + self.width] = [None] * (self.width - 1)
-        if column == self.width - 1 and self.width > 3:
-            if a.dtype != np.float32 or a.ndim:         # the step count
+    def _point(self, flat: list, arrays: list, ids: list[int], dtype: DType) -> bool:
+        """Enters the parameters and their states; False when one of them does not suit."""
+        ffi, n, width = cpu.ffi(), len(flat), self.width
+        self.arrays, self.ids, self.dtype = arrays, ids, dtype
+        self.sizes = [a.size for a in arrays[::width]]
+        self.table, self.counts = ffi.new("void *[]", n), ffi.new("int64_t[]", self.sizes)
+        self.storages = [t._storage for i, t in enumerate(flat) if t is not None and i % width != 1]
+        for i, a in enumerate(arrays):
+            if a is None:
+                continue
+            if i % width == width - 1 and width > 3:        # the step count
+                if a.dtype != np.float32 or a.ndim:
+                    return False
+            elif a.dtype != dtype.np or a.size != self.sizes[i // width] or \
+                    not a.flags.c_contiguous:
                 return False
-        elif a.dtype != dtype.np or a.size != self.counts[row]:
-            return False
-        if a.flags.c_contiguous:
-            self.arrays[i] = a
-        elif (
-            column == 1
-        ):  # a copy of this moment: nothing is remembered, the next step copies again
-            self.kept[i] = a = np.ascontiguousarray(a)
-            self.arrays[i] = None
-        else:
-            return False
-        self.table[i] = library.pointer(a)
+            self.table[i] = ffi.from_buffer(a)
         return True
 
 
@@ -414,16 +416,17 @@ def update_rows(name: str, rows: Rows, flat: list, dtype: DType, numbers: list, 
     it and nothing was done. Bumps the version of everything written."""
     if dtype not in NATIVE or not library.available() or not rows.fill(flat, dtype):
         return False
-    from ..native import cpu
     library.fn(f"gc_optim_{name}_list_{dtype.code}", _SIGNATURE)(
-        len(flat) // rows.width, rows.counts, rows.table, cpu.scalars(numbers), flags)
-    width = rows.width
-    for i, t in enumerate(flat):
-        if t is not None and i % width != 1:
-            t._storage.version += 1
+        len(rows.sizes), rows.counts, rows.table, cpu.scalars(numbers), flags)
+    rows.copies.clear()
+    for storage in rows.storages:
+        storage.version += 1
     return True
 
 
 def plain(*numbers: Any) -> bool:
     """Whether all are Python numbers: what native updates take."""
-    return all(isinstance(x, (float, int)) for x in numbers)
+    for x in numbers:
+        if not isinstance(x, (float, int)):
+            return False
+    return True

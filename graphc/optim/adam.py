@@ -119,16 +119,19 @@ class Adam(Optimizer):
         flags = steps.MAXIMIZE if group["maximize"] else 0
         if numbers[4] != 0:
             flags |= steps.DECOUPLED if group["decoupled_weight_decay"] else steps.WEIGHT_DECAY
+        eager, states, dtype = STATE.tracer is None, self.state, None
         lists: dict = {}
         for p in group["params"]:
-            g = p.grad
+            g = p._grad if eager else p.grad
             if g is None:
                 continue
-            state = self.state[p] or self._state_of(p, amsgrad)
-            lists.setdefault(p.dtype, []).extend(
-                (p, g, state["exp_avg"], state["exp_avg_sq"],
+            state = states[p] or self._state_of(p, amsgrad)
+            if p.dtype is not dtype:
+                dtype = p.dtype
+                add = lists.setdefault(dtype, []).extend
+            add((p, g, state["exp_avg"], state["exp_avg_sq"],
                  state["max_exp_avg_sq"] if amsgrad else None, state["step"]))
-        native = STATE.tracer is None and not STATE.grad and steps.plain(*numbers)
+        native = eager and not STATE.grad and steps.plain(*numbers)
         for dtype, flat in lists.items():
             if native and steps.update_rows("adam", self._table(index, dtype, 6), flat, dtype,
                                             list(numbers), flags):

@@ -3,6 +3,7 @@ numbers."""
 
 import copy
 import pickle
+import weakref
 
 import numpy as np
 import pytest
@@ -212,6 +213,20 @@ def test_a_state_of_another_shape_is_an_error_not_a_crash():
     o.state[p]["exp_avg"] = graphc.zeros(3)
     with pytest.raises(RuntimeError, match="does not fit its parameter"):
         o.step()
+
+
+def test_gradients_are_let_go():
+    """A dropped gradient frees its memory, whatever tables the optimizer keeps."""
+    for name in ("SGD", "Adagrad", "Adam"):
+        p = graphc.ones(10, requires_grad=True)
+        o = getattr(graphc.optim, name)([p], lr=0.1)
+        for make in (lambda: graphc.ones(10), lambda: graphc.ones(20)[::2]):
+            p.grad = g = make()
+            gone = weakref.ref(g._array)
+            o.step()
+            del g
+            o.zero_grad()
+            assert gone() is None
 
 
 def test_versions_move_and_history_does_not():
