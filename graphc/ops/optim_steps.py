@@ -426,7 +426,4 @@ def update_rows(name: str, rows: Rows, flat: list, dtype: DType, numbers: list, 
 
 def plain(*numbers: Any) -> bool:
     """Whether all are Python numbers: what native updates take."""
-    for x in numbers:
-        if not isinstance(x, (float, int)):
-            return False
-    return True
+    return all([isinstance(x, (float, int)) for x in numbers])
