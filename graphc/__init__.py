@@ -28,7 +28,7 @@ from .core.modes import (enable_grad, inference_mode, is_grad_enabled, is_infere
                          set_grad_enabled)
 from .core.rng import Generator, default_generator, initial_seed, manual_seed, seed
 from .core.tensor import Size, Tensor
-from .creation import (arange, as_tensor, asarray, empty, empty_like, eye, from_numpy, full, full_like, linspace,
+from .creation import (arange, as_tensor, asarray, empty, empty_like, eye, from_numpy, frombuffer, full, full_like, linspace,
                        ones, ones_like, rand, rand_like, randint, randn, randn_like, randperm, tensor, zeros,
                        zeros_like)
 from .device import device
@@ -65,6 +65,8 @@ for _room in (_ordering, _algebra):
     for _name in _room.FUNCTIONS:
         globals()[_name] = getattr(_room, _name)
 globals().update(_legacy.TYPES)
+for _name in ("clamp_", "fill_", "zero_", "relu_", "exp_", "sigmoid_", "tanh_", "detach", "is_inference"):
+    globals()[_name] = getattr(Tensor, _name)
 subtract, divide, true_divide = _functional.sub, _functional.div, _functional.div
 
 # Heavier rooms load when they are first named.

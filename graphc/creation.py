@@ -156,6 +156,8 @@ def tensor(data: Any, *, dtype: DType | None = None, device: Any = None, require
     if isinstance(data, Tensor):
         out = data.detach().clone()     # type: ignore[attr-defined]
         return _finish(out if dtype is None else out.to(dtype), requires_grad)
+    if STATE.tracer is not None and hasattr(data, "number_type"):       # a run-time number
+        return _finish(STATE.tracer.full((), data, dtype or dtypes.of_number(data.number_type())), requires_grad)
     if STATE.tracer is not None and _has_tensor(data):
         from .ops.gather import cat
         flat = [tensor(x, dtype=dtype) for x in data]
@@ -167,7 +169,7 @@ def tensor(data: Any, *, dtype: DType | None = None, device: Any = None, require
 def _has_tensor(data: Any) -> bool:
     if isinstance(data, (list, tuple)):
         return any(_has_tensor(x) for x in data)
-    return isinstance(data, Tensor)
+    return isinstance(data, Tensor) or hasattr(data, "number_type")
 
 
 def from_numpy(ndarray: np.ndarray) -> Tensor:
@@ -186,6 +188,13 @@ def from_numpy(ndarray: np.ndarray) -> Tensor:
         raise ValueError("given numpy array has byte order different from the native byte order. Conversion "
                          "between byte orders is currently not supported.")
     return wrap(ndarray, from_numpy_dtype(ndarray.dtype))
+
+
+def frombuffer(buffer: Any, *, dtype: DType, count: int = -1, offset: int = 0,
+               requires_grad: bool = False) -> Tensor:
+    """A vector over the memory of a buffer (bytes, bytearray ...), `offset` bytes in."""
+    a = np.frombuffer(buffer, dtype.np, count, offset)
+    return _finish(wrap(a, dtype), requires_grad)
 
 
 def as_tensor(data: Any, dtype: DType | None = None, device: Any = None) -> Tensor:

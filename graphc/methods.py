@@ -292,6 +292,13 @@ class _Methods:
             raise TypeError("iteration over a 0-d tensor")
         return iter(functional.unbind(self, 0))
 
+    def __reversed__(self: Any) -> Any:
+        return self.flip(*range(self.ndim)) if self.ndim else self
+
+    def where(self: Any, condition: Any, other: Any) -> Any:
+        """self where condition, else other."""
+        return functional.where(condition, self, other)
+
     def __contains__(self: Any, value: Any) -> bool:
         return bool(functional.any(pointwise.eq(self, value)))
 
