@@ -8,7 +8,11 @@ from graphc.native import library
 
 from .test_optimizers import CASES, IDS
 
-pytestmark = pytest.mark.skipif(not library.available(), reason="needs a C compiler")
+
+@pytest.fixture(autouse=True)
+def _native():
+    if not library.available():
+        pytest.skip("needs a C compiler")
 
 
 def _run(name, options, compiled, steps=5, dtype="float32", schedule=None, change=None):
