@@ -7,6 +7,7 @@ methods, tape code never sees arrays.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -17,7 +18,7 @@ from ..base.dtypes import DType
 from ..base.errors import with_user_line
 from ..ir import op as op_module
 from ..ir.op import Op
-from ..ir.types import broadcast_shapes, pointwise_strides
+from ..ir.types import broadcast_shapes, overlaps, pointwise_strides
 from . import tape
 from .modes import STATE
 from .storage import INFERENCE, TRACKED
@@ -211,9 +212,8 @@ def _result_array(arrays: list, d: DType) -> np.ndarray:
     layouts = [(a.shape, tuple(s // a.itemsize for s in a.strides)) for a in arrays]
     shape = broadcast_shapes(*[s for s, _ in layouts])
     strides = pointwise_strides(shape, layouts)
-    order = sorted(range(len(shape)), key=lambda i: (-strides[i], i))
-    inverse = sorted(range(len(shape)), key=order.__getitem__)
-    return np.empty([shape[i] for i in order], d.np).transpose(inverse)
+    memory = np.empty(math.prod(shape) * d.np.itemsize, np.uint8)
+    return np.ndarray(shape, d.np, memory, 0, tuple([s * d.np.itemsize for s in strides]))
 
 
 def operand_array(x: Any, d: DType) -> Any:
@@ -304,5 +304,23 @@ def write(target: Tensor, value: Tensor) -> None:
         a = value._array
         if value.dtype is not target.dtype:
             a = cast_array(a, value.dtype, target.dtype)
-        np.copyto(target._array, a)
+        copy_into(target._array, a)
     target._storage.version += 1
+
+
+def copy_into(out: np.ndarray, a: np.ndarray) -> None:
+    """out = a; where out shows a place more than once, the last in logical order stays."""
+    if out.flags.c_contiguous or not itself_overlaps(out):
+        np.copyto(out, a)
+        return
+    size = out.itemsize
+    positions = np.zeros(out.shape, np.int64)
+    for ax, (n, s) in enumerate(zip(out.shape, out.strides, strict=True)):
+        positions += (np.arange(n) * (s // size)).reshape((-1,) + (1,) * (out.ndim - ax - 1))
+    memory = np.lib.stride_tricks.as_strided(out, (int(positions.max()) + 1,), (size,))
+    memory[positions.reshape(-1)] = np.broadcast_to(a, out.shape).reshape(-1)
+
+
+def itself_overlaps(a: np.ndarray) -> bool:
+    """Whether an array shows a place of its memory more than once."""
+    return a.size > 1 and overlaps(a.shape, tuple([s // a.itemsize for s in a.strides]))

@@ -88,6 +88,8 @@ def _direct(op: Op, inputs: tuple, attrs: tuple) -> None:
     a = target._array
     out = a if all(t is target or not isinstance(t, Tensor) or t._array.shape == a.shape
                    for t in inputs) else None
+    if not a.flags.c_contiguous and dispatch.itself_overlaps(a):
+        out = None
     value = dispatch.run_pointwise(op, inputs, attrs, out=out)
     if value._array is a:
         target._storage.version += 1

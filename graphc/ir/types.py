@@ -95,6 +95,17 @@ def is_dense(shape: Sequence[Size], strides: Sequence[Size]) -> bool:
     return True
 
 
+def overlaps(shape: tuple, strides: tuple) -> bool:
+    """True when a strided window may show one element twice."""
+    pairs = sorted((s, n) for s, n in zip(strides, shape, strict=True) if n > 1)
+    reach = 0
+    for s, n in pairs:
+        if s <= reach:
+            return True
+        reach += s * (n - 1)
+    return False
+
+
 def broadcast_shapes(*shapes: Sequence[Size]) -> tuple:
     """The common shape. Raises PyTorch's RuntimeError naming both sizes and the dimension."""
     first = shapes[0]

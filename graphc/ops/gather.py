@@ -65,17 +65,22 @@ def _extent(shape: tuple, strides: tuple) -> int:
 
 
 def _scatter_window(a: np.ndarray, src: np.ndarray, shape: tuple, strides: tuple, offset: int,
-                    accumulate: bool) -> np.ndarray:
+                    how: str) -> np.ndarray:
+    """a's memory with src in a window of it. how: "set" for windows that show each place once, else "put"
+    (the last in logical order stays) or "add"."""
     size = a.itemsize
     own = tuple(s // size for s in a.strides)
     memory = np.zeros(max(_extent(a.shape, own), offset + _extent(shape, strides)), a.dtype)
     out = strided(memory, a.shape, tuple(s * size for s in own))
     np.copyto(out, a)
-    if accumulate:
+    if how != "set":
         positions = np.full(shape, offset, np.int64)
         for ax, (n, s) in enumerate(zip(shape, strides, strict=True)):
             positions += (np.arange(n) * s).reshape((-1,) + (1,) * (len(shape) - ax - 1))
-        np.add.at(memory, positions.reshape(-1), src.reshape(-1))
+        if how == "add":
+            np.add.at(memory, positions.reshape(-1), src.reshape(-1))
+        else:
+            memory[positions.reshape(-1)] = src.reshape(-1)
     elif src.size:
         window = strided(memory[offset:], tuple(shape), tuple(s * size for s in strides))
         np.copyto(window, src)
@@ -124,7 +129,7 @@ def _scatter_vjp_src(g: Tensor, input_type: TensorType, shape: tuple, strides: t
 _WINDOWS = [((3, 4), (2, 3), (2, 3), (4, 1), 1), ((12,), (2, 2), (2, 2), (6, 2), 1), ((3, 4), (4, 3), (4, 3), (1, 4), 0)]
 
 as_strided_scatter = gather_op(
-    "as_strided_scatter", lambda a, src, shape, strides, offset: _scatter_window(a, src, shape, strides, offset, False),
+    "as_strided_scatter", lambda a, src, shape, strides, offset: _scatter_window(a, src, shape, strides, offset, "set"),
     _scatter_infer, inputs=("input", "src"), lower=_scatter_lower, windowed=True,
     vjp=[_scatter_vjp_input, _scatter_vjp_src],
     samples=lambda: [Sample((Make(a), Make(b)), {"shape": s, "strides": st, "offset": o})
@@ -146,9 +151,17 @@ def _accumulate_lower(ux: list, loads: list, types: list, shape: tuple, strides:
 
 as_strided_accumulate = scatter(
     "as_strided_accumulate",
-    lambda a, src, shape, strides, offset: _scatter_window(a, src, shape, strides, offset, True),
+    lambda a, src, shape, strides, offset: _scatter_window(a, src, shape, strides, offset, "add"),
     _scatter_infer, inputs=("input", "src"), lower=_accumulate_lower, combine="add", windowed=True,
     space=lambda types, shape, strides, offset: shape, vjp=[lambda g: g, _accumulate_vjp_src],
+    samples=lambda: [Sample((Make((12,)), Make((5, 3))), {"shape": (5, 3), "strides": (2, 1), "offset": 1})])
+
+# Writes into windows that show a place more than once: the last in logical order stays.
+as_strided_put = scatter(
+    "as_strided_put",
+    lambda a, src, shape, strides, offset: _scatter_window(a, src, shape, strides, offset, "put"),
+    _scatter_infer, inputs=("input", "src"), lower=_accumulate_lower, combine="set", windowed=True,
+    space=lambda types, shape, strides, offset: shape, vjp=None,
     samples=lambda: [Sample((Make((12,)), Make((5, 3))), {"shape": (5, 3), "strides": (2, 1), "offset": 1})])
 
 

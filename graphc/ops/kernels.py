@@ -6,6 +6,7 @@ contiguous memory only, so layouts are settled here.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -25,13 +26,10 @@ _BOOL = np.dtype(bool)
 
 
 def empty_strided(shape: tuple, strides: tuple, dt: np.dtype) -> np.ndarray:
-    """A dense array with the given axis order (strides in elements)."""
-    order = sorted(range(len(shape)), key=lambda i: (-strides[i], i))
-    a = library.empty(tuple(shape[i] for i in order), dt)
-    inverse = [0] * len(order)
-    for at, ax in enumerate(order):
-        inverse[ax] = at
-    return a.transpose(inverse)
+    """A dense array with exactly these strides (in elements)."""
+    size = dt.itemsize
+    memory = library.empty((math.prod(shape) * size,), np.dtype(np.uint8))
+    return np.ndarray(shape, dt, memory, 0, tuple([s * size for s in strides]))
 
 
 def native(family: str, name: str, dt: Any, signature: str) -> Any:

@@ -11,8 +11,8 @@ import numpy as np
 from ..core.modes import STATE
 from ..core.tensor import Tensor
 from ..ir.op import Make, Sample, get
-from ..ir.types import (TensorType, contiguous_strides, dim_index, is_dense, numel, pointwise_strides,
-                        view_strides)
+from ..ir.types import (TensorType, contiguous_strides, dim_index, is_dense, numel, overlaps,
+                        pointwise_strides, view_strides)
 from .define import movement
 from .kernels import empty_strided
 
@@ -386,17 +386,6 @@ def _as_strided_lower(ix: list, input: TensorType, shape: tuple, strides: tuple,
     for i, s in zip(ix, strides, strict=True):
         flat = flat + i * s
     return memory_coordinates(flat, input.shape, input.strides)
-
-
-def overlaps(shape: tuple, strides: tuple) -> bool:
-    """True when a strided window may show one element twice."""
-    pairs = sorted((s, n) for s, n in zip(strides, shape, strict=True) if n > 1)
-    reach = 0
-    for s, n in pairs:
-        if s <= reach:
-            return True
-        reach += s * (n - 1)
-    return False
 
 
 def _as_strided_vjp(g: Tensor, input_type: TensorType, shape: tuple, strides: tuple, offset: Any) -> Tensor:
