@@ -1,4 +1,4 @@
-"""Compiled steps with optimizers: eager's bits, schedules without new programs, guards on options."""
+"""Compiled steps with optimizers: eager's bits, schedules without new programs, guards."""
 
 import numpy as np
 import pytest
@@ -59,7 +59,9 @@ def test_a_schedule_needs_no_new_program(name, options, kind):
         pytest.skip("has no momentum to cycle")
 
     def schedule(o):
-        return S.ExponentialLR(o, 0.9) if kind == "exponential" else S.OneCycleLR(o, 0.1, total_steps=9)
+        if kind == "exponential":
+            return S.ExponentialLR(o, 0.9)
+        return S.OneCycleLR(o, 0.1, total_steps=9)
     a = _run(name, options, False, schedule=schedule, steps=7)
     b = _run(name, options, True, schedule=schedule, steps=7)
     assert a[:2] == b[:2] and len(b[2].specialisations) == 1
