@@ -14,6 +14,8 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from .base import pytree
 from .base.config import config
 from .base.errors import CaptureBreak, Origin, user_origin
@@ -92,6 +94,8 @@ def _difference(was: Any, now: Any) -> str:
         return ""
     if type(was) is not type(now):
         return f"was {type(was).__name__}, now {type(now).__name__}"
+    if isinstance(was, np.ndarray):
+        return "" if was is now else "is another array"
     if type(was) is not float and was is not now and was != now:
         return f"was {was!r}, now {now!r}"
     return ""
@@ -133,7 +137,7 @@ class CompiledFunction:
         if key in self._breaks:
             return self.fn(*args, **kwargs)
         try:
-            made = self._specialise(leaves, spec)
+            made = self._specialise(leaves, spec, None, (args, kwargs))
         except CaptureBreak as e:
             if self.settings["fullgraph"]:
                 raise
@@ -151,16 +155,20 @@ class CompiledFunction:
                                made.mismatch(leaves, spec))
         return result
 
-    def _specialise(self, leaves: list, spec: Any, pattern: tuple | None = None) -> Specialisation:
+    def _specialise(self, leaves: list, spec: Any, pattern: tuple | None = None,
+                    original: tuple | None = None) -> Specialisation:
         reasons = [s.mismatch(leaves, spec) for s in self.specialisations[:1]]
         reads = ReadSet()
         reads.function(self.fn, getattr(self.fn, "__name__", "the function"))
-        for x in leaves:
+        for x in (*leaves, *(original or ())):
             if not isinstance(x, Tensor):
                 reads.examine(x, frozenset(), "an argument")
         try:
-            captured = capture(self.fn, leaves, spec, reads, pattern)
+            captured = capture(self.fn, leaves, spec, reads, pattern, original)
             late = {(id(m), k) for kind, what, _ in captured.scalar_leaves if kind == "item" for m, k in [what]}
+            # a pair of numbers (an optimizer's betas) is read through an object that names its owner
+            late |= {(id(what[0].group), what[0].name) for kind, what, _ in captured.scalar_leaves
+                     if kind == "item" and hasattr(what[0], "group")}
             reads.settle(late)
             changed = reads.changed()
             if changed:

@@ -63,13 +63,14 @@ def test_layouts(layout, backend):
 
 # ---- mutation
 
+ADDEND = floats(4, 3, seed=3)
 MUTATIONS = {
     "whole": lambda x: x.add_(1),
     "twice": lambda x: x.add_(1).mul_(x),
     "row": lambda x: x[1].mul_(3),
     "column": lambda x: x[:, 2].zero_(),
     "setitem": lambda x: x.__setitem__((slice(1, None), slice(None, None, 2)), 5.0),
-    "transposed": lambda x: x.t().add_(floats(4, 3, seed=3)),
+    "transposed": lambda x: x.t().add_(ADDEND),
     "view then base": lambda x: (x.view(-1)[3:9].add_(1), x * 2)[1],
     "base then view": lambda x: (lambda v: (x.add_(1), v * 2))(x[1:]),
     "chain": lambda x: x[1:].t()[::2].unsqueeze(0).mul_(2.0),

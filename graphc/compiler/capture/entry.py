@@ -13,7 +13,7 @@ import numpy as np
 from ...base import dtypes, pytree
 from ...core import observe
 from ...core.modes import STATE
-from ...core.storage import Storage
+from ...core.storage import INFERENCE, Storage
 from ...core.tensor import Tensor, address
 from .guards import _FIXED, MISSING, freeze, unchanged
 from .lift import Source
@@ -94,12 +94,12 @@ class Entry:
             self.miss_if(f"a{i} is None or a{i}.shape != {self._tuple(meta.shape)} or "
                          f"a{i}.strides != {self._tuple(bytes_)} or x{i}.dtype is not {self.const(x.dtype)} or "
                          f"x{i}._needs is not {x._needs}{leaf}")
+            for key, value in user_attributes(x):
+                self.miss_if(f"not unchanged(x{i}.__dict__.get({key!r}, MISSING), {self.const(freeze(value))})")
         elif type(x) is float and any(k == "arg" and w == i for k, w, _ in self.c.scalar_leaves):
             self.miss_if(f"type(x{i}) is not float")
         elif type(x) in (float, complex):
             self.miss_if(f"not same(x{i}, {self.const(x)})")
-            for key, value in user_attributes(x):
-                self.miss_if(f"not unchanged(x{i}.__dict__.get({key!r}, MISSING), {self.const(freeze(value))})")
         elif type(x) in (int, bool, str, bytes, type(None)):
             self.miss_if(f"type(x{i}) is not {self.const(type(x))} or x{i} != {x!r}")
         else:
@@ -395,8 +395,8 @@ class Entry:
         if m.parent is not None:
             parent = f"t{m.parent.index}" if isinstance(m.parent, Made) else self.ref(m.parent[1])
             self.add(f"{t}._base = {parent}; {t}._rebase_seen = {parent}._rebased")
-        if self.c.mode[1]:
-            self.add(f"{t}._inference = True")
+        if self.c.mode[1] and base == "out":
+            self.add(f"{t}._storage.flags |= {INFERENCE}")
         if m.entry is not None:
             entry, nr = m.entry
             self.add(f"{t}._needs = True; {t}._fn = {self.const(used_up(entry, m))}")

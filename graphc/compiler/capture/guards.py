@@ -9,6 +9,7 @@ when the epoch moved; everything else on every call. Invariant: reading changes 
 from __future__ import annotations
 
 import functools
+import os
 import types
 from collections.abc import Callable, Iterator
 from operator import is_
@@ -248,7 +249,7 @@ class ReadSet:
             if type(x) is not dict:
                 self._object(x, names, what)
         elif isinstance(x, types.ModuleType):
-            for name in names or ():
+            for name in names or () if not _python_module(x) else ():
                 if name in x.__dict__ and x.__name__ != "builtins":
                     if _library_function(x.__dict__[name]) and (id(x.__dict__), name) not in self._done:
                         self._add(f"{x.__name__}.{name}", _item_reader(x.__dict__, name), x.__dict__, name)
@@ -478,6 +479,15 @@ _FIXED_ROOTS = frozenset((__name__.partition(".")[0], "builtins", "numpy", "type
 def _library_function(x: Any) -> bool:
     return isinstance(x, types.BuiltinFunctionType) or (
         isinstance(x, types.FunctionType) and internal(x.__code__.co_filename))
+
+
+def _python_module(m: types.ModuleType) -> bool:
+    """Modules of Python itself: taken as fixed."""
+    file = getattr(m, "__file__", None)
+    return file is None or (file.startswith(_STDLIB) and "site-packages" not in file)
+
+
+_STDLIB = os.path.dirname(os.__file__) + os.sep
 
 
 def _in_classes(cls: type, name: str) -> Any:

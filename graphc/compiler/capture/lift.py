@@ -117,7 +117,7 @@ class Lifter:
         self.regions: dict[int, Region] = {}
         self.views: dict[int, tuple] = {}           # id(tensor) -> (tensor, View)
         self.saved: dict[int, Saved] = {}
-        self.versions: dict[int, tuple] = {}        # id(storage) -> (storage, version on entry)
+        self.versions: dict[int, tuple] = {}        # id(storage) -> (storage, version, flags on entry)
         self.known: dict[int, Source] = {}          # id(tensor) -> source, for arguments and entry gradients
 
     def save(self, t: Tensor) -> None:
@@ -126,15 +126,15 @@ class Lifter:
             self.saved[id(t)] = Saved(t)
             s = t._storage
             if id(s) not in self.versions:
-                self.versions[id(s)] = (s, s.version)
+                self.versions[id(s)] = (s, s.version, s.flags)
             if t._base is not None:
                 self.save(t._base)
 
     def restore(self) -> None:
         for s in self.saved.values():
             s.restore()
-        for storage, version in self.versions.values():
-            storage.version = version
+        for storage, version, flags in self.versions.values():
+            storage.version, storage.flags = version, flags
 
     def lift(self, t: Tensor) -> View:
         """The view of a slot that real tensor t is."""

@@ -15,6 +15,7 @@ from ...core.tensor import Tensor
 from ...ir.graph import Graph, Node, rebuild
 from ...ir.types import TensorType
 from .guards import ReadSet, _item_reader
+from .joint import join
 from .lift import Cell, Restart, Source
 from .record import Recorder
 from .symbols import Sym
@@ -293,7 +294,6 @@ def _histories(tracer: Tracer, delivery: _Delivery, out: Captured, pattern: tupl
     for _, made in alive:
         made.entry = None
     if alive:
-        from .joint import join
         out.joint = join(tracer, delivery, out, alive, pattern)
 
 
@@ -361,7 +361,7 @@ def _close(tracer: Tracer, delivery: _Delivery, out: Captured) -> None:
     by_storage: dict[int, Tensor] = {}
     for t, _ in lifter.views.values():
         by_storage.setdefault(id(t._storage), t)
-    for storage, version in lifter.versions.values():
+    for storage, version, _ in lifter.versions.values():
         if storage.version != version:
             out.versions.append((delivery.source(by_storage[id(storage)]), storage.version - version))
     _aliasing(lifter, out, keep, numbers)

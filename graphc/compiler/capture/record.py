@@ -79,7 +79,7 @@ class Recorder:
             self.refuse(frame.f_back, f"reads {_MODULES[module]}")
         if module == "os" and "Environ" in getattr(frame.f_code, "co_qualname", frame.f_code.co_name):
             self.refuse(frame.f_back, "reads the environment")
-        return not (name.startswith(_STDLIB) or name.startswith("<frozen"))
+        return not (name.startswith(("<frozen", _STDLIB)) and "site-packages" not in name or _importing(frame))
 
     def _effect(self, f: Any) -> str:
         """What a C function does that cannot be done again on every call; empty when nothing."""
@@ -120,6 +120,17 @@ class Recorder:
         self.error = CaptureBreak(f"compiled code {what}, which would happen once and not on every call", _FIX,
                                   origin)
         raise self.error
+
+
+def _importing(frame: Any) -> bool:
+    """Whether the frame runs because something is being imported for the first time."""
+    for _ in range(8):
+        frame = frame.f_back
+        if frame is None:
+            return False
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+    return False
 
 
 def _stdlib() -> str:

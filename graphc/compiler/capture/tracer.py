@@ -22,7 +22,7 @@ from ...ir import op as op_module
 from ...ir.graph import Draw, Graph, Node, Scalar
 from ...ir.index import Index, lower_int
 from ...ir.op import Op
-from ...ir.types import TensorType, broadcast_shapes, is_dense, pointwise_strides
+from ...ir.types import TensorType, broadcast_shapes, is_dense, overlaps, pointwise_strides
 from .lift import Cell, Lifter, Source, View, window_op
 from .symbols import Sym, known
 
@@ -325,7 +325,7 @@ class Tracer:
             span = tuple(s * own.dtype.itemsize for s in own.strides)
             self.lifter.unite(cell.region, (at, own.shape, span, own.dtype))
         root = self._laid_out(cell.node, own, origin)
-        op = op_module.get("as_strided_scatter")
+        op = op_module.get("as_strided_put" if overlaps(meta.shape, meta.strides) else "as_strided_scatter")
         return self.graph.add(op, (root, node), (meta.shape, meta.strides, start), own, origin)
 
     def _rearranged(self, own: TensorType, meta: TensorType, node: Node, origin: Any) -> Node:
