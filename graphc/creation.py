@@ -276,7 +276,7 @@ def _like(fn: Any) -> Any:
              requires_grad: bool = False, memory_format: Any = None, pin_memory: bool = False) -> Tensor:
         t = fn(tuple(input.shape), *args, dtype=dtype or input.dtype, device=device)
         st = input.type_
-        if STATE.tracer is None and not st.is_contiguous and memory_format is None:
+        if not st.is_contiguous and memory_format is None:
             from .ops.movement import clone
             t = clone(t, None if st.is_contiguous else _dense(st))
         return _finish(t, requires_grad)

@@ -752,7 +752,7 @@ def tensor_hooks_on_parameters(compile, see):
     see(m)
 
 
-@case
+@case(refused="changes a list")
 def backward_hooks_of_modules(compile, see):
     if not hasattr(nn.Module, "register_full_backward_hook"):
         pytest.skip("no module backward hooks")
@@ -943,7 +943,7 @@ def buffers_written_in_forward(compile, see):
     see(f(ramp(2, 1)), m)
 
 
-@case
+@case(refused="the content of M._buffers changed")
 def buffer_replaced_in_forward(compile, see):
     class M(nn.Module):
         def __init__(self):
@@ -1086,6 +1086,11 @@ def float_in_tuple_global_changes_shape(compile, see):
     see(f(ramp(6)))
 
 
-@pytest.mark.parametrize("name", list(CASES)[FIRST:])
+KNOWN = {"module_attribute___dict__": "writing into a module's __dict__ by hand passes every setter"}
+
+
+@pytest.mark.parametrize("name", [
+    pytest.param(n, marks=pytest.mark.xfail(strict=True, reason=KNOWN[n])) if n in KNOWN else n
+    for n in list(CASES)[FIRST:]])
 def test_state(name):
     check(name)

@@ -108,7 +108,8 @@ def contiguous_that_returns_itself(compile, see):
 
 @case
 def delivered_strides(compile, see):
-    f = compile(lambda x, y: (x + y, x.t() * 2, (x + 1).t(), graphc.zeros_like(x), x.clone(), x.expand(2, 4, 3)))
+    f = compile(lambda x, y: (x + y, x.t() * 2, (x + 1).t(), graphc.zeros_like(x), x.clone(), x.expand(2, 4, 3),
+                              graphc.rand_like(x), graphc.full_like(x, 2.0), x[:, :1] * 2, x.unsqueeze(1) // 2))
     see(f(ramp(4, 3), ramp(3, 4).t()), f(ramp(3, 4).t(), ramp(3, 4).t()))
 
 
@@ -248,7 +249,8 @@ def write_to_an_expanded_tensor(compile, see):
     see.error(lambda: f(ramp(4)))
     x = ramp(1, 4)
     see.error(lambda: f(x))
-    see(x)
+    x = ramp(3, 4)
+    see(f(x), x)
 
 
 @case
