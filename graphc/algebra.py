@@ -1,6 +1,6 @@
-"""Sums of products by name and other compositions of the top-level namespace: einsum, tensordot, cdist,
-diagonals, stacks, index grids. Everything here is written in ops, so it differentiates and is captured.
-Source: https://pytorch.org/docs/stable/torch.html"""
+"""Sums of products by name and other compositions of the top-level namespace: einsum, tensordot,
+cdist, diagonals, stacks, index grids. Everything here is written in ops, so it differentiates and
+is captured. Source: https://pytorch.org/docs/stable/torch.html"""
 
 from __future__ import annotations
 
@@ -11,17 +11,19 @@ from .base import dtypes
 from .base.dtypes import DType
 from .core.tensor import Size, Tensor
 from .creation import arange, full, linspace, zeros
-from .functional import cat, diag, diagonal, into, norm, nonzero, stack
+from .functional import cat, diag, diagonal, into, nonzero, norm, stack
 from .ir.types import broadcast_shapes as _broadcast
 from .ir.types import dim_index, numel
-from .ops import contract, gather as gather_ops, movement, pointwise, reduce
-
+from .ops import contract, movement, pointwise, reduce
+from .ops import gather as gather_ops
 
 # ---------------------------------------------------------------- einsum
 
+
 def einsum(equation: Any, *operands: Any) -> Tensor:
-    """Sums of products in Einstein's notation, with ellipsis and repeated letters; operands may also come
-    as tensor, letters (numbers), tensor, letters ... RuntimeError for equations that do not fit."""
+    """Sums of products in Einstein's notation, with ellipsis and repeated letters; operands may
+    also come as tensor, letters (numbers), tensor, letters ... RuntimeError for equations that do
+    not fit."""
     if not isinstance(equation, str):
         equation, operands = _from_sublists((equation, *operands))
     elif len(operands) == 1 and isinstance(operands[0], (list, tuple)):
@@ -29,18 +31,22 @@ def einsum(equation: Any, *operands: Any) -> Tensor:
     left, arrow, right = equation.replace(" ", "").partition("->")
     terms = left.split(",")
     if len(terms) != len(operands):
-        raise RuntimeError(f"einsum(): {'fewer' if len(operands) < len(terms) else 'more'} operands were provided "
-                           "than specified in the equation")
+        raise RuntimeError(
+            f"einsum(): {'fewer' if len(operands) < len(terms) else 'more'} operands were provided "
+            "than specified in the equation"
+        )
     width = max(_dots(t, x) for t, x in zip(terms, operands, strict=True))
-    dots = [chr(0x1000 + i) for i in range(width)]      # letters of the ellipsis' axes
-    labels = []
+    dots = [chr(0x1000 + i) for i in range(width)]  # letters of the ellipsis' axes
+    labels: list[list[str]] = []
     for t, x in zip(terms, operands, strict=True):
         k = _dots(t, x)
-        names = list(t.replace("...", "".join(dots[width - k:])))
+        names = list(t.replace("...", "".join(dots[width - k :])))
         if len(names) != x.ndim:
-            raise RuntimeError(f"einsum(): the number of subscripts in the equation ({len(names)}) does not match "
-                               f"the number of dimensions ({x.ndim}) for operand {len(labels)} and no ellipsis "
-                               "was given")
+            raise RuntimeError(
+                f"einsum(): the number of subscripts in the equation ({len(names)}) does not match "
+                f"the number of dimensions ({x.ndim}) for operand {len(labels)} and no ellipsis "
+                "was given"
+            )
         labels.append(names)
     if arrow:
         out = list(right.replace("...", "".join(dots)))
@@ -52,8 +58,12 @@ def einsum(equation: Any, *operands: Any) -> Tensor:
 
 def _from_sublists(args: tuple) -> tuple[str, tuple]:
     def letters(ns: Any) -> str:
-        return "".join("..." if n is Ellipsis else chr(ord("a") + n) if n < 26 else chr(ord("A") + n - 26) for n in ns)
-    operands = args[:len(args) - len(args) % 2:2]
+        return "".join(
+            "..." if n is Ellipsis else chr(ord("a") + n) if n < 26 else chr(ord("A") + n - 26)
+            for n in ns
+        )
+
+    operands = args[: len(args) - len(args) % 2 : 2]
     text = ",".join(letters(ns) for ns in args[1::2])
     return (text + "->" + letters(args[-1]) if len(args) % 2 else text), operands
 
@@ -67,17 +77,21 @@ def _contract(operands: Any, labels: list, out: list) -> Tensor:
     for x, names in zip(operands, labels, strict=True):
         for n, c in zip(x.shape, names, strict=True):
             if sizes.get(c, 1) not in (1, n) and n != 1:
-                raise RuntimeError(f"einsum(): operands do not broadcast with remapped shapes: subscript {c} has "
-                                   f"size {n} which does not broadcast with previously seen size {sizes[c]}")
+                raise RuntimeError(
+                    f"einsum(): operands do not broadcast with remapped shapes: subscript {c} has "
+                    f"size {n} which does not broadcast with previously seen size {sizes[c]}"
+                )
             sizes[c] = max(n, sizes.get(c, 1))
     missing = [c for c in out if c not in sizes]
     if missing:
-        raise RuntimeError(f"einsum(): output subscript {missing[0]} does not appear in the equation for any input "
-                           "operand")
+        raise RuntimeError(
+            f"einsum(): output subscript {missing[0]} does not appear in the equation for any "
+            "input operand"
+        )
     work = [_diagonals(x, list(names)) for x, names in zip(operands, labels, strict=True)]
     a, an = work[0]
     for i, (b, bn) in enumerate(work[1:], 1):
-        later = set(out).union(*[set(ns) for _, ns in work[i + 1:]])
+        later = set(out).union(*[set(ns) for _, ns in work[i + 1 :]])
         a, an = _pair(a, an, b, bn, later, sizes)
     gone = [i for i, c in enumerate(an) if c not in out]
     if gone:
@@ -99,9 +113,15 @@ def _diagonals(x: Tensor, names: list) -> tuple[Tensor, list]:
 
 def _pair(a: Tensor, an: list, b: Tensor, bn: list, later: set, sizes: dict) -> tuple[Tensor, list]:
     """One product of two operands, as a batched matrix product."""
+
     def alone(x: Tensor, names: list, other: list) -> tuple[Tensor, list]:
         gone = tuple(i for i, c in enumerate(names) if c not in other and c not in later)
-        return (reduce.sum(x, gone, False), [c for i, c in enumerate(names) if i not in gone]) if gone else (x, names)
+        return (
+            (reduce.sum(x, gone, False), [c for i, c in enumerate(names) if i not in gone])
+            if gone
+            else (x, names)
+        )
+
     a, an = alone(a, an, bn)
     b, bn = alone(b, bn, an)
     shared = [c for c in an if c in bn]
@@ -117,9 +137,10 @@ def _pair(a: Tensor, an: list, b: Tensor, bn: list, later: set, sizes: dict) -> 
         want = tuple(sizes[c] if c in shared else x.shape[names.index(c)] for c in names)
         x = movement.expand(x, want) if tuple(x.shape) != want else x
         return movement.reshape(movement.permute(x, tuple(names.index(c) for c in order)), shape)
+
     x = arrange(a, an, batch + rows + inner, (size(batch), size(rows), size(inner)))
     y = arrange(b, bn, batch + inner + cols, (size(batch), size(inner), size(cols)))
-    p = contract.bmm(x, y) if batch else contract.mm(x.squeeze(0), y.squeeze(0))     # type: ignore[attr-defined]
+    p = contract.bmm(x, y) if batch else contract.mm(x.squeeze(0), y.squeeze(0))  # type: ignore[attr-defined]
     names = batch + rows + cols
     return movement.reshape(p, tuple(sizes[c] for c in names)), names
 
@@ -129,11 +150,15 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2, out: Any = None) -> Tensor:
     if isinstance(dims, int):
         da, db = list(range(a.ndim - dims, a.ndim)), list(range(dims))
     else:
-        da, db = [[dim_index(d, x.ndim) for d in (ds if isinstance(ds, (list, tuple)) else [ds])]
-                  for ds, x in zip(dims, (a, b), strict=True)]
+        da, db = [
+            [dim_index(d, x.ndim) for d in (ds if isinstance(ds, (list, tuple)) else [ds])]
+            for ds, x in zip(dims, (a, b), strict=True)
+        ]
     names = [chr(97 + i) for i in range(a.ndim)]
     others = [names[da[db.index(i)]] if i in db else chr(97 + a.ndim + i) for i in range(b.ndim)]
-    keep = [c for i, c in enumerate(names) if i not in da] + [c for i, c in enumerate(others) if i not in db]
+    keep = [c for i, c in enumerate(names) if i not in da] + [
+        c for i, c in enumerate(others) if i not in db
+    ]
     return into(out, _contract((a, b), [names, others], keep))
 
 
@@ -151,28 +176,37 @@ def kron(input: Tensor, other: Tensor, *, out: Any = None) -> Tensor:
     b = movement.reshape(other, (1,) * (n - other.ndim) + tuple(other.shape))
     x = movement.reshape(a, tuple(s for m in a.shape for s in (m, 1)))
     y = movement.reshape(b, tuple(s for m in b.shape for s in (1, m)))
-    return into(out, movement.reshape(x * y, tuple(p * q for p, q in zip(a.shape, b.shape, strict=True))))
+    return into(
+        out, movement.reshape(x * y, tuple(p * q for p, q in zip(a.shape, b.shape, strict=True)))
+    )
 
 
 def cross(input: Tensor, other: Tensor, dim: Any = None, *, out: Any = None) -> Tensor:
     """Cross product of 3-vectors along dim (by default the first axis of size 3)."""
     shape = _broadcast(tuple(input.shape), tuple(other.shape))
     a, b = movement.expand(input, shape), movement.expand(other, shape)
-    d = dim_index(dim, a.ndim) if dim is not None else next((i for i, n in enumerate(shape) if n == 3), -1)
+    d = (
+        dim_index(dim, a.ndim)
+        if dim is not None
+        else next((i for i, n in enumerate(shape) if n == 3), -1)
+    )
     if d < 0 or shape[d] != 3:
-        raise RuntimeError(f"linalg.cross: inputs dimension {dim if dim is not None else -1} must have length 3. Got "
-                           f"{input.shape[d]} and {other.shape[d]}")
-    x, y, z = [a.select(d, i) for i in range(3)]        # type: ignore[attr-defined]
-    u, v, w = [b.select(d, i) for i in range(3)]        # type: ignore[attr-defined]
+        raise RuntimeError(
+            f"linalg.cross: inputs dimension {dim if dim is not None else -1} must have length 3. "
+            f"Got {input.shape[d]} and {other.shape[d]}"
+        )
+    x, y, z = [a.select(d, i) for i in range(3)]  # type: ignore[attr-defined]
+    u, v, w = [b.select(d, i) for i in range(3)]  # type: ignore[attr-defined]
     return into(out, stack([y * w - z * v, z * u - x * w, x * v - y * u], d))
 
 
 def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: Any = None) -> Tensor:
     """p-norm distances between the rows of x1 [..., P, M] and x2 [..., R, M]: [..., P, R]."""
     if x1.shape[-1] != x2.shape[-1]:
-        raise RuntimeError("X1 and X2 must have the same number of columns. X1: "
-                           f"{x1.shape[-1]} X2: {x2.shape[-1]}")
-    return norm(x1.unsqueeze(-2) - x2.unsqueeze(-3), p, -1)      # type: ignore[attr-defined]
+        raise RuntimeError(
+            f"X1 and X2 must have the same number of columns. X1: {x1.shape[-1]} X2: {x2.shape[-1]}"
+        )
+    return norm(x1.unsqueeze(-2) - x2.unsqueeze(-3), p, -1)  # type: ignore[attr-defined]
 
 
 def dist(input: Tensor, other: Tensor, p: float = 2) -> Tensor:
@@ -187,19 +221,24 @@ def trace(input: Tensor) -> Tensor:
     return reduce.sum(diagonal(input), (0,), False)
 
 
-def addmv(input: Tensor, mat: Tensor, vec: Tensor, *, beta: Any = 1, alpha: Any = 1, out: Any = None) -> Tensor:
+def addmv(
+    input: Tensor, mat: Tensor, vec: Tensor, *, beta: Any = 1, alpha: Any = 1, out: Any = None
+) -> Tensor:
     """beta * input + alpha * (mat @ vec)."""
     p = contract.matmul(mat, vec)
     return into(out, input * beta + p * alpha if beta else p * alpha)
 
 
-def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: Any = 1, alpha: Any = 1, out: Any = None) -> Tensor:
+def addr(
+    input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: Any = 1, alpha: Any = 1, out: Any = None
+) -> Tensor:
     """beta * input + alpha * outer(vec1, vec2)."""
-    p = vec1.unsqueeze(1) * vec2.unsqueeze(0)           # type: ignore[attr-defined]
+    p = vec1.unsqueeze(1) * vec2.unsqueeze(0)  # type: ignore[attr-defined]
     return into(out, input * beta + p * alpha if beta else p * alpha)
 
 
 # ---------------------------------------------------------------- diagonals, grids, stacks
+
 
 def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
     """Matrices over axes dim1, dim2 with the last axis of input on a diagonal."""
@@ -211,11 +250,13 @@ def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -
     shape = list(input.shape[:-1])
     for at in sorted((a, b)):
         shape.insert(at, size)
-    z = input.new_zeros(tuple(shape))                   # type: ignore[attr-defined]
+    z = input.new_zeros(tuple(shape))  # type: ignore[attr-defined]
     st = z.stride()
     keep = [i for i in range(n) if i not in (a, b)]
-    start = (-offset * st[a] if offset < 0 else offset * st[b])
-    return gather_ops.as_strided_scatter(z, input, tuple(input.shape), (*(st[i] for i in keep), st[a] + st[b]), start)
+    start = -offset * st[a] if offset < 0 else offset * st[b]
+    return gather_ops.as_strided_scatter(
+        z, input, tuple(input.shape), (*(st[i] for i in keep), st[a] + st[b]), start
+    )
 
 
 def diagflat(input: Tensor, offset: int = 0) -> Tensor:
@@ -224,13 +265,23 @@ def diagflat(input: Tensor, offset: int = 0) -> Tensor:
 
 
 def _indices(name: str, low: bool) -> Any:
-    def fn(row: int, col: int, offset: int = 0, *, dtype: DType | None = None, device: Any = None,
-           layout: Any = None) -> Tensor:
-        ahead = arange(col).unsqueeze(0) - arange(row).unsqueeze(1)      # type: ignore[attr-defined]
+    def fn(
+        row: int,
+        col: int,
+        offset: int = 0,
+        *,
+        dtype: DType | None = None,
+        device: Any = None,
+        layout: Any = None,
+    ) -> Tensor:
+        ahead = arange(col).unsqueeze(0) - arange(row).unsqueeze(1)  # type: ignore[attr-defined]
         at = nonzero(ahead <= offset if low else ahead >= offset)
-        return movement.contiguous(at.t()).to(dtype or dtypes.int64)     # type: ignore[attr-defined]
+        return movement.contiguous(at.t()).to(dtype or dtypes.int64)  # type: ignore[attr-defined]
+
     fn.__name__ = name
-    fn.__doc__ = f"[2, N]: row and column of the elements of the {'lower' if low else 'upper'} triangle."
+    fn.__doc__ = (
+        f"[2, N]: row and column of the elements of the {'lower' if low else 'upper'} triangle."
+    )
     return fn
 
 
@@ -249,7 +300,7 @@ def broadcast_shapes(*shapes: Any) -> Size:
 
 def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int | None = None) -> Tensor:
     """A view of input's memory with the given geometry."""
-    return input.as_strided(size, stride, storage_offset)       # type: ignore[attr-defined]
+    return input.as_strided(size, stride, storage_offset)  # type: ignore[attr-defined]
 
 
 def _at_least(n: int) -> Any:
@@ -267,6 +318,7 @@ def _at_least(n: int) -> Any:
         if len(tensors) == 1 and isinstance(tensors[0], Tensor):
             return one(tensors[0])
         return tuple(one(x) for x in (tensors[0] if len(tensors) == 1 else tensors))
+
     fn.__name__ = f"atleast_{n}d"
     fn.__doc__ = f"Tensors with at least {n} axes."
     return fn
@@ -287,12 +339,12 @@ def column_stack(tensors: Any, *, out: Any = None) -> Tensor:
 
 def fliplr(input: Tensor) -> Tensor:
     """input with the second axis reversed."""
-    return input.flip(1)            # type: ignore[attr-defined]
+    return input.flip(1)  # type: ignore[attr-defined]
 
 
 def flipud(input: Tensor) -> Tensor:
     """input with the first axis reversed."""
-    return input.flip(0)            # type: ignore[attr-defined]
+    return input.flip(0)  # type: ignore[attr-defined]
 
 
 def rot90(input: Tensor, k: int = 1, dims: Any = (0, 1)) -> Tensor:
@@ -300,10 +352,10 @@ def rot90(input: Tensor, k: int = 1, dims: Any = (0, 1)) -> Tensor:
     a, b = dims
     k %= 4
     if k == 2:
-        return input.flip(a, b)                                         # type: ignore[attr-defined]
+        return input.flip(a, b)  # type: ignore[attr-defined]
     if k == 0:
-        return input.clone()                                            # type: ignore[attr-defined]
-    return input.flip(b).transpose(a, b).clone() if k == 1 else input.transpose(a, b).flip(b)   # type: ignore
+        return input.clone()  # type: ignore[attr-defined]
+    return input.flip(b).transpose(a, b).clone() if k == 1 else input.transpose(a, b).flip(b)  # type: ignore
 
 
 def cartesian_prod(*tensors: Tensor) -> Tensor:
@@ -311,24 +363,41 @@ def cartesian_prod(*tensors: Tensor) -> Tensor:
     if len(tensors) == 1:
         return tensors[0]
     shape = tuple(x.shape[0] for x in tensors)
-    grids = [movement.reshape(movement.expand(movement.reshape(
-        x, tuple(-1 if i == k else 1 for k in range(len(shape)))), shape), (-1,)) for i, x in enumerate(tensors)]
+    grids = [
+        movement.reshape(
+            movement.expand(
+                movement.reshape(x, tuple(-1 if i == k else 1 for k in range(len(shape)))), shape
+            ),
+            (-1,),
+        )
+        for i, x in enumerate(tensors)
+    ]
     return stack(grids, 1)
 
 
-def logspace(start: float, end: float, steps: int, base: float = 10.0, *, out: Any = None, dtype: Any = None,
-             layout: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def logspace(
+    start: float,
+    end: float,
+    steps: int,
+    base: float = 10.0,
+    *,
+    out: Any = None,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """base ** (steps numbers from start to end)."""
     d = dtype or dtypes.get_default_dtype()
-    y = pointwise.pow(base, linspace(start, end, steps, dtype=dtypes.float64)).to(d)     # type: ignore
+    y = pointwise.pow(base, linspace(start, end, steps, dtype=dtypes.float64)).to(d)  # type: ignore
     return into(out, y.requires_grad_() if requires_grad else y)
 
 
 def vander(x: Tensor, N: int | None = None, increasing: bool = False) -> Tensor:
     """Columns of powers of x."""
     n = x.shape[0] if N is None else N
-    powers = arange(n) if increasing else arange(n).flip(0)     # type: ignore[attr-defined]
-    return x.unsqueeze(1) ** powers                     # type: ignore[attr-defined]
+    powers = arange(n) if increasing else arange(n).flip(0)  # type: ignore[attr-defined]
+    return x.unsqueeze(1) ** powers  # type: ignore[attr-defined]
 
 
 def block_diag(*tensors: Tensor) -> Tensor:
@@ -338,27 +407,34 @@ def block_diag(*tensors: Tensor) -> Tensor:
     at, rows = 0, []
     for x in xs:
         r, c = x.shape
-        rows.append(cat([zeros(r, at, dtype=x.dtype), x, zeros(r, width - at - c, dtype=x.dtype)], 1))
+        rows.append(
+            cat([zeros(r, at, dtype=x.dtype), x, zeros(r, width - at - c, dtype=x.dtype)], 1)
+        )
         at += c
     return cat(rows, 0)
 
 
 # ---------------------------------------------------------------- elementwise compositions
 
-def nan_to_num(input: Tensor, nan: Any = 0.0, posinf: Any = None, neginf: Any = None, *, out: Any = None) -> Tensor:
+
+def nan_to_num(
+    input: Tensor, nan: Any = 0.0, posinf: Any = None, neginf: Any = None, *, out: Any = None
+) -> Tensor:
     """input with nan, inf and -inf replaced (by 0 and the largest finite numbers)."""
     if not input.dtype.is_floating_point:
-        return into(out, input.clone())                 # type: ignore[attr-defined]
+        return into(out, input.clone())  # type: ignore[attr-defined]
     limit = dtypes.finfo(input.dtype)
     y = pointwise.where(pointwise.isnan(input), 0.0 if nan is None else nan, input)
     y = pointwise.where(input == math.inf, limit.max if posinf is None else posinf, y)
-    return into(out, pointwise.where(input == -math.inf, limit.min if neginf is None else neginf, y))
+    return into(
+        out, pointwise.where(input == -math.inf, limit.min if neginf is None else neginf, y)
+    )
 
 
 def logaddexp(input: Tensor, other: Tensor, *, out: Any = None) -> Tensor:
     """log(exp(input) + exp(other)), computed stably."""
     top = pointwise.maximum(input, other)
-    same = input == other       # also both inf: their difference would be nan
+    same = input == other  # also both inf: their difference would be nan
     gap = pointwise.where(same, 0.0, pointwise.abs(input - other))
     return into(out, top + pointwise.log1p(pointwise.exp(-gap)))
 
@@ -395,8 +471,11 @@ def signbit(input: Tensor, *, out: Any = None) -> Tensor:
 
 def heaviside(input: Tensor, values: Tensor, *, out: Any = None) -> Tensor:
     """0 below 0, values at 0, 1 above."""
-    step = (input > 0).to(input.dtype)                  # type: ignore[attr-defined]
-    return into(out, pointwise.where(pointwise.isnan(input), input, pointwise.where(input == 0, values, step)))
+    step = (input > 0).to(input.dtype)  # type: ignore[attr-defined]
+    return into(
+        out,
+        pointwise.where(pointwise.isnan(input), input, pointwise.where(input == 0, values, step)),
+    )
 
 
 def deg2rad(input: Tensor, *, out: Any = None) -> Tensor:
@@ -416,12 +495,80 @@ def positive(input: Tensor) -> Tensor:
     return input
 
 
-FUNCTIONS = ("einsum", "tensordot", "inner", "kron", "cross", "cdist", "dist", "trace", "addmv", "addr", "diag_embed",
-             "diagflat", "tril_indices", "triu_indices", "argwhere", "broadcast_shapes", "as_strided", "atleast_1d",
-             "atleast_2d", "atleast_3d", "dstack", "column_stack", "fliplr", "flipud", "rot90", "cartesian_prod",
-             "logspace", "vander", "block_diag", "nan_to_num", "logaddexp", "xlogy", "logit", "hypot", "signbit",
-             "heaviside", "deg2rad", "rad2deg", "positive")
-METHODS = ("inner", "kron", "cross", "dist", "trace", "addmv", "addr", "diag_embed", "diagflat", "argwhere", "fliplr",
-           "flipud", "rot90", "nan_to_num", "logaddexp", "xlogy", "logit", "hypot", "signbit", "heaviside", "deg2rad",
-           "rad2deg", "positive")
-INPLACE = ("addmv", "addr", "nan_to_num", "xlogy", "logit", "hypot", "heaviside", "deg2rad", "rad2deg")
+FUNCTIONS = (
+    "einsum",
+    "tensordot",
+    "inner",
+    "kron",
+    "cross",
+    "cdist",
+    "dist",
+    "trace",
+    "addmv",
+    "addr",
+    "diag_embed",
+    "diagflat",
+    "tril_indices",
+    "triu_indices",
+    "argwhere",
+    "broadcast_shapes",
+    "as_strided",
+    "atleast_1d",
+    "atleast_2d",
+    "atleast_3d",
+    "dstack",
+    "column_stack",
+    "fliplr",
+    "flipud",
+    "rot90",
+    "cartesian_prod",
+    "logspace",
+    "vander",
+    "block_diag",
+    "nan_to_num",
+    "logaddexp",
+    "xlogy",
+    "logit",
+    "hypot",
+    "signbit",
+    "heaviside",
+    "deg2rad",
+    "rad2deg",
+    "positive",
+)
+METHODS = (
+    "inner",
+    "kron",
+    "cross",
+    "dist",
+    "trace",
+    "addmv",
+    "addr",
+    "diag_embed",
+    "diagflat",
+    "argwhere",
+    "fliplr",
+    "flipud",
+    "rot90",
+    "nan_to_num",
+    "logaddexp",
+    "xlogy",
+    "logit",
+    "hypot",
+    "signbit",
+    "heaviside",
+    "deg2rad",
+    "rad2deg",
+    "positive",
+)
+INPLACE = (
+    "addmv",
+    "addr",
+    "nan_to_num",
+    "xlogy",
+    "logit",
+    "hypot",
+    "heaviside",
+    "deg2rad",
+    "rad2deg",
+)

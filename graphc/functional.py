@@ -15,7 +15,8 @@ from .core.tape import entry_class
 from .core.tensor import Tensor
 from .creation import as_tensor
 from .ir.types import broadcast_shapes, dim_index
-from .ops import composite, contract, gather as gather_ops, movement, pointwise, reduce
+from .ops import composite, contract, movement, pointwise, reduce
+from .ops import gather as gather_ops
 from .ops.pointwise import cast
 
 
@@ -148,7 +149,7 @@ def pow(input: Any, exponent: Any, *, out: Any = None) -> Tensor:
             and isinstance(input, Tensor) and input.dtype.category <= dtypes.INT:
         raise RuntimeError("Integers to negative integer powers are not allowed.")
     if isinstance(exponent, (int, float)) and exponent == 2 and isinstance(input, Tensor) \
-            and (input.dtype.category > dtypes.INT or isinstance(exponent, int)) and not input.dtype is dtypes.bool_:
+            and (input.dtype.category > dtypes.INT or isinstance(exponent, int)) and input.dtype is not dtypes.bool_:
         return into(out, pointwise.square(input))
     return into(out, pointwise.pow(input, exponent))
 

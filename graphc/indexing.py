@@ -109,9 +109,7 @@ def _store(x: Tensor, value: Tensor) -> None:
 # ---------------------------------------------------------------- parsing
 
 def _expand_key(x: Tensor, key: Any) -> list:
-    if isinstance(key, tuple):
-        items = list(key)
-    elif isinstance(key, list) and len(key) < 32 and any(
+    if isinstance(key, tuple) or isinstance(key, list) and len(key) < 32 and any(
             isinstance(k, (slice, type(None), type(Ellipsis), Tensor, list, tuple, np.ndarray)) for k in key):
         items = list(key)
     else:

@@ -1,5 +1,5 @@
-"""Tensor types by their old names (torch.FloatTensor ...): constructors that isinstance() understands.
-Source: https://pytorch.org/docs/stable/tensors.html#data-types"""
+"""Tensor types by their old names (torch.FloatTensor ...): constructors that isinstance()
+understands. Source: https://pytorch.org/docs/stable/tensors.html#data-types"""
 
 from __future__ import annotations
 
@@ -19,7 +19,11 @@ class _TensorType(type):
     dtype: DType
 
     def __call__(cls, *args: Any) -> Tensor:
-        if len(args) == 1 and not isinstance(args[0], (int, np.integer)) and type(args[0]).__name__ != "Size":
+        if (
+            len(args) == 1
+            and not isinstance(args[0], (int, np.integer))
+            and type(args[0]).__name__ != "Size"
+        ):
             return creation.tensor(args[0], dtype=cls.dtype)
         return creation.empty(*(args or (0,)), dtype=cls.dtype)
 
@@ -28,7 +32,9 @@ class _TensorType(type):
 
 
 def _make(d: DType) -> Any:
-    return _TensorType(d.title + "Tensor", (), {"dtype": d, "__module__": "torch", "__doc__": f"Tensors of {d!r}."})
+    return _TensorType(
+        d.title + "Tensor", (), {"dtype": d, "__module__": "torch", "__doc__": f"Tensors of {d!r}."}
+    )
 
 
 TYPES: dict[str, Any] = {d.title + "Tensor": _make(d) for d in dtypes.REAL}

@@ -19,8 +19,10 @@ from .core.storage import Storage
 from .core.tensor import Tensor, address, alias, link_view, wrap
 from .creation import size_of
 from .device import CPU, check_device
+from .ir.op import Op
 from .ir.types import dim_index, is_dense
-from .ops import movement, pointwise, random as random_ops, reduce
+from .ops import movement, pointwise, reduce
+from .ops import random as random_ops
 
 METHODS = (
     *functional.UNARY, *functional.BINARY, "add", "sub", "div", "pow", "float_power", "clamp", "clip",
@@ -69,7 +71,24 @@ def _operand(x: Any) -> bool:
         hasattr(x, "number_type")
 
 
+_PLAIN = (int, float)
+
+
 def _operator(fn: Callable, swap: bool = False) -> Callable:
+    if isinstance(fn, Op):          # straight to the funnel: these are the hottest calls of all
+        apply = dispatch.apply
+        if swap:
+            def fast(self: Tensor, other: Any) -> Any:
+                if type(other) in _PLAIN or _operand(other):
+                    return apply(fn, (other, self))
+                return NotImplemented
+            return fast
+
+        def fast(self: Tensor, other: Any) -> Any:
+            if isinstance(other, Tensor) or type(other) in _PLAIN or _operand(other):
+                return apply(fn, (self, other))
+            return fn(self, creation.as_tensor(other)) if isinstance(other, np.ndarray) else NotImplemented
+        return fast
     if swap:
         def method(self: Tensor, other: Any) -> Any:
             return fn(other, self) if _operand(other) else NotImplemented
@@ -99,7 +118,7 @@ def _equality(fn: Callable, default: bool) -> Callable:
     return method
 
 
-_OPERATORS = {"add": functional.add, "sub": functional.sub, "mul": pointwise.mul, "truediv": pointwise.div,
+_OPERATORS = {"add": pointwise.add, "sub": pointwise.sub, "mul": pointwise.mul, "truediv": pointwise.div,
               "floordiv": functional.floor_divide, "mod": functional.remainder, "pow": functional.pow,
               "matmul": functional.matmul, "and": pointwise.bitwise_and, "or": pointwise.bitwise_or,
               "xor": pointwise.bitwise_xor, "lshift": pointwise.bitwise_left_shift,
@@ -382,7 +401,9 @@ class _Methods:
     @data.setter
     def data(self: Any, value: Any) -> None:
         if STATE.tracer is not None:
-            STATE.tracer.refuse("assigning .data while compiling", "use copy_() under no_grad")
+            if not STATE.tracer.same_place(self, value):        # x.data -= y assigns what is there already
+                STATE.tracer.refuse("assigning .data while compiling", "use copy_() under no_grad")
+            return
         self._array, self.dtype, self._storage = value._array, value.dtype, value._storage
         from .core import observe
         observe.changed(self, "data")
@@ -415,7 +436,7 @@ class _Methods:
         def keep(g: Any) -> None:
             old = self._grad
             self._grad = g if old is None else old + g
-        keep.last = True        # type: ignore[attr-defined]  (after the hooks that change the gradient)
+        setattr(keep, "last", True)         # noqa: B010  (after the hooks that change the gradient)
         tape.register_tensor_hook(self, keep)
 
     @property

@@ -1,6 +1,6 @@
-"""Functions of order and count in the top-level namespace: sort, topk, median, quantile, unique, scans,
-histograms. Thin over `ops/sort.py` and `ops/scan.py`.
-Source: https://pytorch.org/docs/stable/torch.html#comparison-ops"""
+"""Functions of order and count in the top-level namespace: sort, topk, median, quantile, unique,
+scans, histograms. Thin over `ops/sort.py` and `ops/scan.py`. Source:
+https://pytorch.org/docs/stable/torch.html#comparison-ops"""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ return_cummax = _return_type("cummax", "values", "indices")
 return_cummin = _return_type("cummin", "values", "indices")
 
 
-def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False, *, out: Any = None) -> Any:
+def sort(
+    input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False, *, out: Any = None
+) -> Any:
     """(values, indices) in order along dim; always stable, nan last."""
     return return_sort(*sort_ops.sort(input, dim_index(dim, input.ndim), bool(descending)))
 
@@ -43,7 +45,15 @@ def msort(input: Tensor) -> Tensor:
     return sort(input, 0).values
 
 
-def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True, *, out: Any = None) -> Any:
+def topk(
+    input: Tensor,
+    k: int,
+    dim: int = -1,
+    largest: bool = True,
+    sorted: bool = True,
+    *,
+    out: Any = None,
+) -> Any:
     """The k largest (smallest) elements along dim, in order. RuntimeError when there are fewer."""
     d = dim_index(dim, input.ndim)
     if not 0 <= k <= (input.shape[d] if input.ndim else 1):
@@ -51,7 +61,9 @@ def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: boo
     return return_topk(*sort_ops.topk(input, int(k), d, bool(largest)))
 
 
-def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False, *, out: Any = None) -> Any:
+def kthvalue(
+    input: Tensor, k: int, dim: int = -1, keepdim: bool = False, *, out: Any = None
+) -> Any:
     """The k-th smallest element along dim."""
     d = dim_index(dim, input.ndim)
     n = input.shape[d] if input.ndim else 1
@@ -86,13 +98,19 @@ def _median(name: str, kind: Any, skip_nan: bool) -> Any:
             good = n - reduce.sum(pointwise.isnan(x), (d,), True)
             if skip_nan:
                 at = pointwise.clamp_min(good - 1, 0).div(2, rounding_mode="floor")
-            else:       # the first nan, when there is one
+            else:  # the first nan, when there is one
                 at = pointwise.where(good < n, good, at)
         values, indices = _pick(ordered, d, at, keepdim)
-        return called(values, "MedianBackward0") if dim is None else \
-            kind(called(values, "MedianBackward1"), indices)
+        return (
+            called(values, "MedianBackward0")
+            if dim is None
+            else kind(called(values, "MedianBackward1"), indices)
+        )
+
     fn.__name__ = name
-    fn.__doc__ = "The lower middle element, of all or along dim" + (", nan left out." if skip_nan else "; nan wins.")
+    fn.__doc__ = "The lower middle element, of all or along dim" + (
+        ", nan left out." if skip_nan else "; nan wins."
+    )
     return fn
 
 
@@ -107,10 +125,17 @@ def mode(input: Tensor, dim: int = -1, keepdim: bool = False, *, out: Any = None
     return return_mode(values.unsqueeze(d), at.unsqueeze(d)) if keepdim else return_mode(values, at)
 
 
-def quantile(input: Tensor, q: Any, dim: Any = None, keepdim: bool = False, *, interpolation: str = "linear",
-             out: Any = None) -> Tensor:
-    """The q-quantiles along dim (all elements by default), between neighbours as interpolation says.
-    RuntimeError for q outside of [0, 1]."""
+def quantile(
+    input: Tensor,
+    q: Any,
+    dim: Any = None,
+    keepdim: bool = False,
+    *,
+    interpolation: str = "linear",
+    out: Any = None,
+) -> Tensor:
+    """The q-quantiles along dim (all elements by default), between neighbours as interpolation
+    says. RuntimeError for q outside of [0, 1]."""
     if not input.dtype.is_floating_point or input.dtype.is_half:
         raise RuntimeError("quantile() input tensor must be either float or double dtype")
     if isinstance(q, Tensor):
@@ -119,8 +144,11 @@ def quantile(input: Tensor, q: Any, dim: Any = None, keepdim: bool = False, *, i
         many, qs = False, [float(q)]
     if any(not 0 <= v <= 1 for v in qs):
         raise RuntimeError("quantile() q must be in the range [0, 1] but got " + str(qs[0]))
-    kept = tuple(1 for _ in input.shape) if dim is None else \
-        tuple(1 if i == dim_index(dim, input.ndim) else n for i, n in enumerate(input.shape))
+    kept = (
+        tuple(1 for _ in input.shape)
+        if dim is None
+        else tuple(1 if i == dim_index(dim, input.ndim) else n for i, n in enumerate(input.shape))
+    )
     x = input.reshape((-1,)) if dim is None or input.ndim == 0 else movement.swap(input, dim, -1)
     ordered = sort(x, -1).values
     n = ordered.shape[-1]
@@ -144,17 +172,24 @@ def quantile(input: Tensor, q: Any, dim: Any = None, keepdim: bool = False, *, i
 
 def nanquantile(input: Tensor, q: Any) -> Tensor:
     """quantile of all elements that are not nan."""
-    return quantile(input[~pointwise.isnan(input)], q)      # type: ignore[index]
+    return quantile(input[~pointwise.isnan(input)], q)  # type: ignore[index]
 
 
-def unique(input: Tensor, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False,
-           dim: Any = None) -> Any:
-    """The distinct elements (slices along dim) in order; optionally where each went and how often."""
+def unique(
+    input: Tensor,
+    sorted: bool = True,
+    return_inverse: bool = False,
+    return_counts: bool = False,
+    dim: Any = None,
+) -> Any:
+    """The distinct elements (slices along dim) in order; optionally where each went and how
+    often."""
     return _unique(input, return_inverse, return_counts, dim, False)
 
 
-def unique_consecutive(input: Tensor, return_inverse: bool = False, return_counts: bool = False,
-                       dim: Any = None) -> Any:
+def unique_consecutive(
+    input: Tensor, return_inverse: bool = False, return_counts: bool = False, dim: Any = None
+) -> Any:
     """The first of every run of equal elements."""
     return _unique(input, return_inverse, return_counts, dim, True)
 
@@ -166,18 +201,31 @@ def _unique(x: Tensor, inverse: bool, counts: bool, dim: Any, consecutive: bool)
     return out if len(out) > 1 else found
 
 
-def searchsorted(sorted_sequence: Tensor, input: Any, *, out_int32: bool = False, right: bool = False,
-                 side: str | None = None, sorter: Any = None, out: Any = None) -> Tensor:
+def searchsorted(
+    sorted_sequence: Tensor,
+    input: Any,
+    *,
+    out_int32: bool = False,
+    right: bool = False,
+    side: str | None = None,
+    sorter: Any = None,
+    out: Any = None,
+) -> Tensor:
     """Where values would be inserted into sorted rows to keep them sorted."""
     values = input if isinstance(input, Tensor) else as_tensor(input)
     rows = sorted_sequence if sorter is None else gather_ops.gather(sorted_sequence, sorter, -1)
-    common = dtypes.promote_types(rows.dtype, values.dtype) if isinstance(input, Tensor) else rows.dtype
-    at = sort_ops.searchsorted(cast(rows, common), cast(values, common), side == "right" if side else bool(right))
+    common = (
+        dtypes.promote_types(rows.dtype, values.dtype) if isinstance(input, Tensor) else rows.dtype
+    )
+    at = sort_ops.searchsorted(
+        cast(rows, common), cast(values, common), side == "right" if side else bool(right)
+    )
     return into(out, cast(at, dtypes.int32) if out_int32 else at)
 
 
-def bucketize(input: Any, boundaries: Tensor, *, out_int32: bool = False, right: bool = False,
-              out: Any = None) -> Tensor:
+def bucketize(
+    input: Any, boundaries: Tensor, *, out_int32: bool = False, right: bool = False, out: Any = None
+) -> Tensor:
     """Indices of the buckets, between sorted boundaries, that the values fall into."""
     return searchsorted(boundaries, input, out_int32=out_int32, right=right, out=out)
 
@@ -192,7 +240,9 @@ def histc(input: Tensor, bins: int = 100, min: Any = 0, max: Any = 0, *, out: An
     return into(out, sort_ops.histc(input, bins, float(min), float(max)))
 
 
-def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, invert: bool = False) -> Tensor:
+def isin(
+    elements: Any, test_elements: Any, *, assume_unique: bool = False, invert: bool = False
+) -> Tensor:
     """Whether each element is among test_elements."""
     a, b = [x if isinstance(x, Tensor) else as_tensor(x) for x in (elements, test_elements)]
     found = sort_ops.isin(a, b)
@@ -221,8 +271,15 @@ def cummin(input: Tensor, dim: int, *, out: Any = None) -> Any:
     return return_cummin(*scan.cummin(input, dim_index(dim, input.ndim)))
 
 
-def diff(input: Tensor, n: int = 1, dim: int = -1, prepend: Any = None, append: Any = None, *,
-         out: Any = None) -> Tensor:
+def diff(
+    input: Tensor,
+    n: int = 1,
+    dim: int = -1,
+    prepend: Any = None,
+    append: Any = None,
+    *,
+    out: Any = None,
+) -> Tensor:
     """Differences of neighbours along dim, n times."""
     x = gather_ops.cat([t for t in (prepend, input, append) if t is not None], dim)
     for _ in range(n):
@@ -232,8 +289,14 @@ def diff(input: Tensor, n: int = 1, dim: int = -1, prepend: Any = None, append: 
     return into(out, x)
 
 
-def nanmean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None,
-            out: Any = None) -> Tensor:
+def nanmean(
+    input: Tensor,
+    dim: Any = None,
+    keepdim: bool = False,
+    *,
+    dtype: DType | None = None,
+    out: Any = None,
+) -> Tensor:
     """Mean of the elements that are not nan."""
     x = input if dtype is None else cast(input, dtype)
     dims = reduce.dims_of(x, dim)
@@ -244,20 +307,23 @@ def nanmean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DTy
 
 # ---------------------------------------------------------------- by index
 
-def repeat_interleave(input: Tensor, repeats: Any = None, dim: Any = None, *, output_size: Any = None) -> Tensor:
+
+def repeat_interleave(
+    input: Tensor, repeats: Any = None, dim: Any = None, *, output_size: Any = None
+) -> Tensor:
     """Each element (slice along dim) repeated; repeats is a number or one number per slice."""
-    if repeats is None:         # repeat_interleave(counts): the index of each count, that often
-        return _repeated(arange(input.numel()), input, 0)       # type: ignore[attr-defined]
+    if repeats is None:  # repeat_interleave(counts): the index of each count, that often
+        return _repeated(arange(input.numel()), input, 0)  # type: ignore[attr-defined]
     x = input.reshape((-1,)) if dim is None else input
     d = dim_index(0 if dim is None else dim, x.ndim)
-    if isinstance(repeats, Tensor) and repeats.numel() != 1:    # type: ignore[attr-defined]
+    if isinstance(repeats, Tensor) and repeats.numel() != 1:  # type: ignore[attr-defined]
         return _repeated(x, repeats, d)
-    r = repeats.item() if isinstance(repeats, Tensor) else repeats     # type: ignore[attr-defined]
+    r = repeats.item() if isinstance(repeats, Tensor) else repeats  # type: ignore[attr-defined]
     if r < 0:
         raise RuntimeError("Repeats must be non-negative")
     shape = tuple(x.type_.shape)
-    y = movement.expand(movement.unsqueeze(x, d + 1), (*shape[:d + 1], r, *shape[d + 1:]))
-    out = movement.reshape(y, (*shape[:d], shape[d] * r, *shape[d + 1:]))
+    y = movement.expand(movement.unsqueeze(x, d + 1), (*shape[: d + 1], r, *shape[d + 1 :]))
+    out = movement.reshape(y, (*shape[:d], shape[d] * r, *shape[d + 1 :]))
     return out if out._storage is not x._storage else movement.clone(out, None)
 
 
@@ -265,56 +331,79 @@ def _repeated(x: Tensor, counts: Tensor, d: int) -> Tensor:
     import numpy as np
 
     from .core.tensor import wrap
+
     n = counts.concrete("repeat_interleave() with a tensor of counts")
     if n.ndim != 1 or n.size != x.shape[d]:
-        raise RuntimeError("repeats must have the same size as input along dim, but got repeats.size(0) = "
-                           f"{n.size} and input.size({d}) = {x.shape[d]}")
+        raise RuntimeError(
+            "repeats must have the same size as input along dim, but got repeats.size(0) = "
+            f"{n.size} and input.size({d}) = {x.shape[d]}"
+        )
     return gather_ops.index_select(x, d, wrap(np.repeat(np.arange(n.size), n)))
 
 
 def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
     """input with the elements where mask is true taken from source, in order."""
     if mask.dtype is not dtypes.bool_:
-        raise RuntimeError("masked_scatter_ only supports boolean masks, but got mask with dtype "
-                           f"{dtypes.c_name(mask.dtype)}")
-    mask = mask.expand(tuple(input.shape))              # type: ignore[attr-defined]
-    at = scan.cumsum(mask.reshape((-1,)), 0) - 1        # type: ignore[attr-defined]
+        raise RuntimeError(
+            "masked_scatter_ only supports boolean masks, but got mask with dtype "
+            f"{dtypes.c_name(mask.dtype)}"
+        )
+    mask = mask.expand(tuple(input.shape))  # type: ignore[attr-defined]
+    at = scan.cumsum(mask.reshape((-1,)), 0) - 1  # type: ignore[attr-defined]
     at = pointwise.clamp_min(at, 0).reshape(tuple(input.shape))
-    return pointwise.where(mask, gather_ops.index((source.reshape((-1,)), at)), input)      # type: ignore
+    return pointwise.where(mask, gather_ops.index((source.reshape((-1,)), at)), input)  # type: ignore
 
 
 def take(input: Tensor, index: Tensor) -> Tensor:
     """Elements of input, seen as a vector."""
-    return gather_ops.index((input.reshape((-1,)), index))      # type: ignore[attr-defined]
+    return gather_ops.index((input.reshape((-1,)), index))  # type: ignore[attr-defined]
 
 
 def _copied(name: str) -> Any:
     def fn(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        return getattr(input.clone(), name + "_")(*args, **kwargs)      # type: ignore[attr-defined]
+        return getattr(input.clone(), name + "_")(*args, **kwargs)  # type: ignore[attr-defined]
+
     fn.__name__ = name
     fn.__doc__ = f"A copy of input after {name}_()."
     return fn
 
 
-index_fill, index_copy, index_put = _copied("index_fill"), _copied("index_copy"), _copied("index_put")
+index_fill, index_copy, index_put = (
+    _copied("index_fill"),
+    _copied("index_copy"),
+    _copied("index_put"),
+)
 
 
-def scatter_reduce(input: Tensor, dim: int, index: Tensor, src: Tensor, reduce: str, *,
-                   include_self: bool = True, out: Any = None) -> Tensor:
-    """src combined into a copy of input at index along dim: "sum", "prod", "mean", "amax" or "amin"."""
+def scatter_reduce(
+    input: Tensor,
+    dim: int,
+    index: Tensor,
+    src: Tensor,
+    reduce: str,
+    *,
+    include_self: bool = True,
+    out: Any = None,
+) -> Tensor:
+    """src combined into a copy of input at index along dim: "sum", "prod", "mean", "amax" or
+    "amin"."""
     d = dim_index(dim, input.ndim)
     if reduce in ("amax", "amin"):
         op = sort_ops.scatter_amax if reduce == "amax" else sort_ops.scatter_amin
         return into(out, op(input, index, src, d, include_self))
     if reduce == "prod":
         if src._needs or input._needs:
-            raise RuntimeError("scatter_reduce(): the gradient of reduce='prod' is not available; write the product "
-                               "as the exponential of a sum of logarithms")
+            raise RuntimeError(
+                "scatter_reduce(): the gradient of reduce='prod' is not available; write the "
+                "product as the exponential of a sum of logarithms"
+            )
         return into(out, sort_ops.scatter_prod(input, index, src, d, include_self))
     if reduce not in ("sum", "mean"):
-        raise RuntimeError("reduce argument must be either sum, prod, mean, amax or amin, got " + reduce + ".")
-    ones = src.new_ones(tuple(src.shape))               # type: ignore[attr-defined]
-    count = gather_ops.scatter_add(input.new_zeros(tuple(input.shape)), index, ones, d)     # type: ignore
+        raise RuntimeError(
+            "reduce argument must be either sum, prod, mean, amax or amin, got " + reduce + "."
+        )
+    ones = src.new_ones(tuple(src.shape))  # type: ignore[attr-defined]
+    count = gather_ops.scatter_add(input.new_zeros(tuple(input.shape)), index, ones, d)  # type: ignore
     start = input if include_self else pointwise.where(count > 0, 0, input)
     total = gather_ops.scatter_add(start, index, src, d)
     if reduce == "sum":
@@ -323,20 +412,57 @@ def scatter_reduce(input: Tensor, dim: int, index: Tensor, src: Tensor, reduce: 
     return into(out, total / n if input.dtype.is_floating_point else total // n)
 
 
-def scatter(input: Tensor, dim: int, index: Tensor, src: Any = None, *, value: Any = None,
-            reduce: str | None = None, out: Any = None) -> Tensor:
-    """A copy of input with src (or value) written at index along dim, or combined with what is there when
-    reduce is "add" or "multiply"."""
+def scatter(
+    input: Tensor,
+    dim: int,
+    index: Tensor,
+    src: Any = None,
+    *,
+    value: Any = None,
+    reduce: str | None = None,
+    out: Any = None,
+) -> Tensor:
+    """A copy of input with src (or value) written at index along dim, or combined with what is
+    there when reduce is "add" or "multiply"."""
     src = value if src is None else src
     if reduce is None:
         return into(out, _scatter(input, dim, index, src))
-    src = src if isinstance(src, Tensor) else input.new_full(tuple(index.shape), src)     # type: ignore
+    src = src if isinstance(src, Tensor) else input.new_full(tuple(index.shape), src)  # type: ignore
     return scatter_reduce(input, dim, index, src, {"add": "sum", "multiply": "prod"}[reduce])
 
 
-FUNCTIONS = ("sort", "argsort", "msort", "topk", "kthvalue", "median", "nanmedian", "mode", "quantile", "nanquantile",
-             "unique", "unique_consecutive", "searchsorted", "bucketize", "bincount", "histc", "isin", "cumsum",
-             "cumprod", "cummax", "cummin", "diff", "nanmean", "repeat_interleave", "masked_scatter", "take",
-             "index_fill", "index_copy", "index_put", "scatter", "scatter_reduce")
+FUNCTIONS = (
+    "sort",
+    "argsort",
+    "msort",
+    "topk",
+    "kthvalue",
+    "median",
+    "nanmedian",
+    "mode",
+    "quantile",
+    "nanquantile",
+    "unique",
+    "unique_consecutive",
+    "searchsorted",
+    "bucketize",
+    "bincount",
+    "histc",
+    "isin",
+    "cumsum",
+    "cumprod",
+    "cummax",
+    "cummin",
+    "diff",
+    "nanmean",
+    "repeat_interleave",
+    "masked_scatter",
+    "take",
+    "index_fill",
+    "index_copy",
+    "index_put",
+    "scatter",
+    "scatter_reduce",
+)
 METHODS = tuple(n for n in FUNCTIONS if n not in ("searchsorted", "bucketize", "isin"))
 INPLACE = ("cumsum", "cumprod", "masked_scatter", "scatter", "scatter_reduce")

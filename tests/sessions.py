@@ -1,9 +1,9 @@
-"""Recorded interpreter sessions: takes a text file of `>>>` lines with the results that PyTorch printed,
-runs them with `torch` bound to graphc, and compares the text.
+"""Recorded interpreter sessions: takes a text file of `>>>` lines with the results that PyTorch
+printed, runs them with `torch` bound to graphc, and compares the text.
 
-`python tests/sessions.py FILE...`, with PyTorch installed, records the results again. A block ends at a
-blank line and starts with a fresh namespace; an exception shows as `Type: text`; an empty line of a result
-is written as a single dot.
+`python tests/sessions.py FILE...`, with PyTorch installed, records the results again. A block ends
+at a blank line and starts with a fresh namespace; an exception shows as `Type: text`; an empty line
+of a result is written as a single dot.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def run(source: str, names: dict) -> str:
             value = eval(compile(ast.Expression(last.value), "<session>", "eval"), names)
             if value is not None:
                 printed.append(repr(value))
-    except Exception as e:      # the text of any error is part of the session
+    except Exception as e:  # the text of any error is part of the session
         printed.append(f"{type(e).__name__}: {str(e).rstrip()}")
     return "\n".join(line.rstrip() for line in "\n".join(printed).split("\n"))
 
@@ -57,6 +57,7 @@ def run(source: str, names: dict) -> str:
 def replay(block: list, torch: Any) -> list[tuple[str, str, str]]:
     """[(source, expected, got)] of the statements whose text differs."""
     import numpy as np
+
     names = {"torch": torch, "np": np}
     differs = []
     with warnings.catch_warnings():
@@ -71,21 +72,28 @@ def replay(block: list, torch: Any) -> list[tuple[str, str, str]]:
 def parameters(folder: Path) -> list:
     """pytest parameters (file stem, line, block) of all session files in a folder."""
     import pytest
-    return [pytest.param(block, id=f"{f.stem}:{line}")
-            for f in sorted(folder.glob("*.txt")) for line, block in blocks(f)]
+
+    return [
+        pytest.param(block, id=f"{f.stem}:{line}")
+        for f in sorted(folder.glob("*.txt"))
+        for line, block in blocks(f)
+    ]
 
 
 def check(block: list, torch: Any) -> None:
     """Fails with every statement of the block whose text differs."""
     differs = replay(block, torch)
     if differs:
-        raise AssertionError("\n".join(f"\n>>> {s}\nexpected: {e}\ngot:      {g}" for s, e, g in differs))
+        raise AssertionError(
+            "\n".join(f"\n>>> {s}\nexpected: {e}\ngot:      {g}" for s, e, g in differs)
+        )
 
 
 def record(path: Path) -> None:
     """Rewrites the results in a file with those of the installed PyTorch."""
     import numpy as np
     import torch
+
     lines: list[str] = []
     pending: list[str] = []
     names: dict = {}
@@ -94,8 +102,9 @@ def record(path: Path) -> None:
         if pending:
             torch.set_default_dtype(torch.float32)
             result = run("\n".join(pending), names)
-            lines.extend(("." if not x else x) for x in result.split("\n") if result)
+            lines.extend((x if x else ".") for x in result.split("\n") if result)
             pending.clear()
+
     fresh = True
     for line in [*path.read_text(encoding="utf-8").splitlines(), ""]:
         if line.startswith(">>> "):

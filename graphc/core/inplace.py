@@ -18,7 +18,6 @@ from .modes import STATE
 from .storage import TRACKED
 from .tensor import Tensor, alias, wrap
 
-
 _MULTIPLE = ("This view is the output of a function that returns multiple views. Such functions do not allow the "
              "output views to be modified inplace. You should replace the inplace operation by an out-of-place "
              "one.")
@@ -46,6 +45,8 @@ def check_inplace(t: Tensor) -> None:
         raise RuntimeError("Inplace update to inference tensor outside InferenceMode is not allowed.You can "
                            "make a clone to get a normal tensor before doing inplace update.See "
                            "https://github.com/pytorch/rfcs/pull/17 for more details.")
+    if t._array is not None and 0 not in t._array.strides:
+        return
     meta = t.type_
     for n, s in zip(meta.shape, meta.strides, strict=True):
         if s == 0 and n > 1 and 0 not in meta.shape:

@@ -207,6 +207,12 @@ _CLASSES: dict[str, type] = {}
 saved_hooks: list[tuple] = []       # saved_tensors_hooks: (pack, unpack), innermost last
 
 
+def shape_of(t: Tensor) -> tuple:
+    """t's shape as a plain tuple, without the cost of a Size."""
+    a = t._array
+    return a.shape if a is not None else t._meta.shape
+
+
 def edge_of(t: Any) -> Any:
     """Where the gradient of t goes: (entry, output number), (leaf, 0), or None."""
     if not isinstance(t, Tensor) or not (t._needs or t._storage.flags & TRACKED and t.requires_grad):
@@ -229,9 +235,9 @@ def record(op: Op, inputs: tuple, attrs: tuple, out: Any, class_name: str = "",
     entry.pre_hooks = entry.post_hooks = entry.metadata = None
     tracer = STATE.tracer
     entry.origin = (tracer.origin() if tracer is not None else user_origin(2) if anomaly[0] else None)
-    entry.metas = tuple([None if e is None else (t.shape, t.dtype)
+    entry.metas = tuple([None if e is None else (shape_of(t), t.dtype)
                          for e, t in zip(edges, inputs, strict=True)])
-    entry.out_types = tuple([(t.shape, t.dtype) for t in outs])
+    entry.out_types = tuple([(shape_of(t), t.dtype) for t in outs])
     entry.saved, entry.types = _save(op, entry, inputs, outs, types)
     auxiliary = op.extra.get("auxiliary", ())       # outputs that no gradient flows through
     for j, t in enumerate(outs):
@@ -490,7 +496,7 @@ def _send(entry: TapeEntry, results: Sequence, grads: list, sink: _Sink, buffers
 def _fit(g: Tensor, meta: tuple, entry: TapeEntry) -> Tensor:
     """Undoes broadcasting and promotion: the gradient takes the input's shape and dtype."""
     shape, dtype = meta
-    if g.shape != shape:
+    if shape_of(g) != shape:
         if entry.op.kind != "pointwise" and not entry.op.extra.get("broadcasts"):
             raise RuntimeError(f"Function {entry.name()} returned an invalid gradient at index 0 - got "
                                f"{list(g.shape)} but expected shape compatible with {list(shape)}")

@@ -139,13 +139,13 @@ class Tensor:
             self._regenerate()
         return self._needs
 
-    @property
-    def _inference(self) -> bool:
-        return self._storage.flags & INFERENCE != 0
-
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
         self.requires_grad_(value)
+
+    @property
+    def _inference(self) -> bool:
+        return self._storage.flags & INFERENCE != 0
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         """Marks a leaf as requiring gradients. RuntimeError for non-leaves and integer dtypes."""

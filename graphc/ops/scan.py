@@ -1,4 +1,5 @@
-"""Scans: running combinations along one axis, in plain order, as `gc_scan_*` of the native library does.
+"""Scans: running combinations along one axis, in plain order, as `gc_scan_*` of the native library
+does.
 
 Invariant: element r is the combination of elements 0..r, in sequence; integers accumulate in int64.
 Source of semantics: https://pytorch.org/docs/stable/generated/torch.cumsum.html"""
@@ -37,9 +38,14 @@ def _kernel(name: str, spare: Any) -> Any:
         out = library.empty(a.shape, _wide(d).np)
         if out.size:
             library.fn(f"gc_scan_{name}_{d.code}", _SIGNATURE)(
-                numel(a.shape[:dim]), a.shape[dim], numel(a.shape[dim + 1:]), library.pointer(a),
-                library.pointer(out))
+                numel(a.shape[:dim]),
+                a.shape[dim],
+                numel(a.shape[dim + 1 :]),
+                library.pointer(a),
+                library.pointer(out),
+            )
         return out
+
     return run
 
 
@@ -49,12 +55,20 @@ def _infer(input: TensorType, dim: int) -> TensorType:
 
 def _samples(lo: float = -2.0, hi: float = 2.0, empty: bool = True) -> Any:
     def samples() -> list[Sample]:
-        out = [Sample((Make(shape, d, lo, hi),), {"dim": dim}, grad=d.startswith("float"))
-               for d in ("float32", "float64", "int64") for shape, dim in (((3, 5), 1), ((3, 5), 0),
-                                                                           ((2, 4, 3), 1), ((6,), 0))]
-        out += [Sample((Make((6, 4), lo=lo, hi=hi, layout=k),), {"dim": 1}) for k in ("T", "strided")]
-        out += [Sample((Make((5,), d, lo, hi),), {"dim": 0}, grad=False) for d in ("float16", "int32", "bool")]
+        out = [
+            Sample((Make(shape, d, lo, hi),), {"dim": dim}, grad=d.startswith("float"))
+            for d in ("float32", "float64", "int64")
+            for shape, dim in (((3, 5), 1), ((3, 5), 0), ((2, 4, 3), 1), ((6,), 0))
+        ]
+        out += [
+            Sample((Make((6, 4), lo=lo, hi=hi, layout=k),), {"dim": 1}) for k in ("T", "strided")
+        ]
+        out += [
+            Sample((Make((5,), d, lo, hi),), {"dim": 0}, grad=False)
+            for d in ("float16", "int32", "bool")
+        ]
         return out + ([Sample((Make((0, 3)),), {"dim": 0}, grad=False)] if empty else [])
+
     return samples
 
 
@@ -65,7 +79,8 @@ def _cumsum_vjp(g: Tensor, input_type: TensorType, dim: int) -> Tensor:
 
 
 def _cumprod_vjp(g: Tensor, input: Tensor, dim: int) -> Tensor:
-    # s[k] = g[k] + x[k+1] s[k+1]; the gradient is s[k] times the product before k: right at zeros too
+    # s[k] = g[k] + x[k+1] s[k+1]; the gradient is s[k] times the product before k: right at zeros
+    # too
     if input.ndim == 0:
         return g
     n = int(input.shape[dim])
@@ -77,12 +92,21 @@ def _cumprod_vjp(g: Tensor, input: Tensor, dim: int) -> Tensor:
     return cat(after[::-1], dim) * cat(before, dim)
 
 
-cumsum = scan("cumsum", _kernel("sum", np.cumsum), _infer, lower="sum", vjp=[_cumsum_vjp], samples=_samples())
-cumprod = scan("cumprod", _kernel("prod", np.cumprod), _infer, lower="prod", vjp=[_cumprod_vjp],
-               samples=_samples(0.5, 2.0))
+cumsum = scan(
+    "cumsum", _kernel("sum", np.cumsum), _infer, lower="sum", vjp=[_cumsum_vjp], samples=_samples()
+)
+cumprod = scan(
+    "cumprod",
+    _kernel("prod", np.cumprod),
+    _infer,
+    lower="prod",
+    vjp=[_cumprod_vjp],
+    samples=_samples(0.5, 2.0),
+)
 
 
 # ---------------------------------------------------------------- running extrema
+
 
 def _extremum_kernel(best: Any) -> Any:
     def run(a: np.ndarray, dim: int) -> tuple:
@@ -94,7 +118,8 @@ def _extremum_kernel(best: Any) -> Any:
             here |= np.isnan(a)
         at = np.arange(a.shape[dim]).reshape([-1 if d == dim else 1 for d in range(a.ndim)])
         at = np.ascontiguousarray(np.maximum.accumulate(np.where(here, at, 0), axis=dim))
-        return np.ascontiguousarray(np.take_along_axis(a, at, dim)), at     # keeps the sign of zeros
+        return np.ascontiguousarray(np.take_along_axis(a, at, dim)), at  # keeps the sign of zeros
+
     return run
 
 
@@ -106,7 +131,17 @@ def _extremum_vjp(g: Tensor, input_type: TensorType, indices: Tensor, dim: int) 
     return scatter_add(g.new_zeros(tuple(input_type.shape)), indices, g, dim)
 
 
-cummax, cummin = [opaque(
-    name, _extremum_kernel(best), _extremum_infer, inputs=("input",), outputs=("values", "indices"),
-    auxiliary=(1,), half="float32", vjp=[_extremum_vjp], samples=_samples(empty=False))
-    for name, best in (("cummax", np.maximum), ("cummin", np.minimum))]
+cummax, cummin = [
+    opaque(
+        name,
+        _extremum_kernel(best),
+        _extremum_infer,
+        inputs=("input",),
+        outputs=("values", "indices"),
+        auxiliary=(1,),
+        half="float32",
+        vjp=[_extremum_vjp],
+        samples=_samples(empty=False),
+    )
+    for name, best in (("cummax", np.maximum), ("cummin", np.minimum))
+]

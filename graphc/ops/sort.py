@@ -1,4 +1,5 @@
-"""Sorting and what rests on it: opaque ops over numpy's stable sort. nan counts as the largest value.
+"""Sorting and what rests on it: opaque ops over numpy's stable sort. nan counts as the largest
+value.
 
 Invariant: equal elements keep their order, ascending or descending, so results are unique.
 Source of semantics: https://pytorch.org/docs/stable/generated/torch.sort.html"""
@@ -41,19 +42,33 @@ def _back(g: Tensor, input_type: TensorType, indices: Tensor, dim: int) -> Tenso
 
 def _samples(**attrs: Any) -> Any:
     def samples() -> list[Sample]:
-        out = [Sample((Make(shape, d, -50, 50),), {"dim": dim, **attrs}, grad=d.startswith("float"))
-               for d in ("float32", "float64", "int64") for shape, dim in (((3, 5), 1), ((4, 3), 0), ((2, 4, 3), 1))]
-        out += [Sample((Make((6, 4), layout="T"),), {"dim": 1, **attrs}),
-                Sample((Make((5, 6), values="special"),), {"dim": 1, **attrs}, grad=False),
-                Sample((Make((9,), "int64", 0, 3),), {"dim": 0, **attrs}, grad=False),
-                Sample((Make((5,), "bfloat16", -50, 50),), {"dim": 0, **attrs}, grad=False)]
+        out = [
+            Sample((Make(shape, d, -50, 50),), {"dim": dim, **attrs}, grad=d.startswith("float"))
+            for d in ("float32", "float64", "int64")
+            for shape, dim in (((3, 5), 1), ((4, 3), 0), ((2, 4, 3), 1))
+        ]
+        out += [
+            Sample((Make((6, 4), layout="T"),), {"dim": 1, **attrs}),
+            Sample((Make((5, 6), values="special"),), {"dim": 1, **attrs}, grad=False),
+            Sample((Make((9,), "int64", 0, 3),), {"dim": 0, **attrs}, grad=False),
+            Sample((Make((5,), "bfloat16", -50, 50),), {"dim": 0, **attrs}, grad=False),
+        ]
         return out
+
     return samples
 
 
-sort = opaque("sort", _sort_kernel, _sort_infer, inputs=("input",), outputs=("values", "indices"), auxiliary=(1,),
-              half="float32", vjp=[_back],
-              samples=lambda: [*_samples(descending=False)(), *_samples(descending=True)()])
+sort = opaque(
+    "sort",
+    _sort_kernel,
+    _sort_infer,
+    inputs=("input",),
+    outputs=("values", "indices"),
+    auxiliary=(1,),
+    half="float32",
+    vjp=[_back],
+    samples=lambda: [*_samples(descending=False)(), *_samples(descending=True)()],
+)
 
 
 def _topk_kernel(a: np.ndarray, k: int, dim: int, largest: bool) -> tuple:
@@ -65,15 +80,28 @@ def _topk_kernel(a: np.ndarray, k: int, dim: int, largest: bool) -> tuple:
 
 
 def _topk_infer(input: TensorType, k: int, dim: int, largest: bool = True) -> tuple:
-    shape = (*input.shape[:dim], k, *input.shape[dim + 1:]) if input.shape else ()
+    shape = (*input.shape[:dim], k, *input.shape[dim + 1 :]) if input.shape else ()
     return input.with_shape(shape), input.with_shape(shape, dtypes.int64)
 
 
-topk = opaque("topk", _topk_kernel, _topk_infer, inputs=("input",), outputs=("values", "indices"), auxiliary=(1,),
-              half="float32", vjp=[_back],
-              samples=lambda: [Sample((Make((3, 7)),), {"k": k, "dim": 1, "largest": large})
-                               for k in (1, 3, 7) for large in (True, False)] +
-              [Sample((Make((4, 3), "float64"),), {"k": 2, "dim": 0, "largest": True})])
+topk = opaque(
+    "topk",
+    _topk_kernel,
+    _topk_infer,
+    inputs=("input",),
+    outputs=("values", "indices"),
+    auxiliary=(1,),
+    half="float32",
+    vjp=[_back],
+    samples=lambda: (
+        [
+            Sample((Make((3, 7)),), {"k": k, "dim": 1, "largest": large})
+            for k in (1, 3, 7)
+            for large in (True, False)
+        ]
+        + [Sample((Make((4, 3), "float64"),), {"k": 2, "dim": 0, "largest": True})]
+    ),
+)
 
 
 def _mode_kernel(a: np.ndarray, dim: int) -> tuple:
@@ -81,15 +109,15 @@ def _mode_kernel(a: np.ndarray, dim: int) -> tuple:
     values, at = np.empty(rows.shape[:-1], a.dtype), np.empty(rows.shape[:-1], np.int64)
     for i in np.ndindex(rows.shape[:-1]):
         found, counts = np.unique(rows[i], return_counts=True)
-        values[i] = found[np.argmax(counts)]        # the smallest of the most frequent, at its last place
+        values[i] = found[np.argmax(counts)]  # the smallest of the most frequent, at its last place
         same = np.flatnonzero(rows[i] == values[i])
-        at[i] = same[-1] if same.size else len(rows[i]) - 1         # nan is never equal
+        at[i] = same[-1] if same.size else len(rows[i]) - 1  # nan is never equal
         values[i] = rows[i][at[i]]
     return values, at
 
 
 def _mode_infer(input: TensorType, dim: int) -> tuple:
-    shape = input.shape[:dim] + input.shape[dim + 1:]
+    shape = input.shape[:dim] + input.shape[dim + 1 :]
     return input.with_shape(shape), input.with_shape(shape, dtypes.int64)
 
 
@@ -97,13 +125,24 @@ def _mode_vjp(g: Tensor, input_type: TensorType, indices: Tensor, dim: int) -> T
     return _back(g.unsqueeze(dim), input_type, indices.unsqueeze(dim), dim)
 
 
-mode = opaque("mode", _mode_kernel, _mode_infer, inputs=("input",), outputs=("values", "indices"), auxiliary=(1,),
-              half="float32", vjp=[_mode_vjp],
-              samples=lambda: [Sample((Make((4, 9), "int64", 0, 4),), {"dim": 1}, grad=False),
-                               Sample((Make((6, 2), values=[1.0, 2.0, 2.0, 5.0, 5.0]),), {"dim": 0}, grad=False)])
+mode = opaque(
+    "mode",
+    _mode_kernel,
+    _mode_infer,
+    inputs=("input",),
+    outputs=("values", "indices"),
+    auxiliary=(1,),
+    half="float32",
+    vjp=[_mode_vjp],
+    samples=lambda: [
+        Sample((Make((4, 9), "int64", 0, 4),), {"dim": 1}, grad=False),
+        Sample((Make((6, 2), values=[1.0, 2.0, 2.0, 5.0, 5.0]),), {"dim": 0}, grad=False),
+    ],
+)
 
 
 # ---------------------------------------------------------------- places in sorted sequences
+
 
 def _search_kernel(sequence: np.ndarray, values: np.ndarray, right: bool) -> np.ndarray:
     side: Any = "right" if right else "left"
@@ -116,20 +155,49 @@ def _search_kernel(sequence: np.ndarray, values: np.ndarray, right: bool) -> np.
 
 
 searchsorted = opaque(
-    "searchsorted", _search_kernel, lambda sequence, values, right=False: values.with_shape(values.shape, dtypes.int64),
-    inputs=("sequence", "values"), half="float32",
-    samples=lambda: [Sample((Make((5,), "int64", values=[1, 3, 3, 5, 9]), Make((2, 6), "int64", 0, 11)), {"right": r},
-                            grad=False) for r in (False, True)] +
-    [Sample((Make((2, 3), values=[0.0, 1.0, 2.0, -1.0, 0.5, 3.0]), Make((2, 4))), {"right": False}, grad=False)])
+    "searchsorted",
+    _search_kernel,
+    lambda sequence, values, right=False: values.with_shape(values.shape, dtypes.int64),
+    inputs=("sequence", "values"),
+    half="float32",
+    samples=lambda: (
+        [
+            Sample(
+                (Make((5,), "int64", values=[1, 3, 3, 5, 9]), Make((2, 6), "int64", 0, 11)),
+                {"right": r},
+                grad=False,
+            )
+            for r in (False, True)
+        ]
+        + [
+            Sample(
+                (Make((2, 3), values=[0.0, 1.0, 2.0, -1.0, 0.5, 3.0]), Make((2, 4))),
+                {"right": False},
+                grad=False,
+            )
+        ]
+    ),
+)
 
 
 # ---------------------------------------------------------------- sets and counts
 
+
 def _unique_kernel(a: np.ndarray, dim: int | None, consecutive: bool) -> tuple:
     if consecutive:
-        return _runs(a.reshape(-1) if dim is None else np.moveaxis(a, dim, 0), a.shape if dim is None else None, dim)
-    found, inverse, counts = np.unique(a, return_inverse=True, return_counts=True, axis=dim, equal_nan=False)
-    return found, np.asarray(inverse).reshape(a.shape if dim is None else -1).astype(np.int64), counts.astype(np.int64)
+        return _runs(
+            a.reshape(-1) if dim is None else np.moveaxis(a, dim, 0),
+            a.shape if dim is None else None,
+            dim,
+        )
+    found, inverse, counts = np.unique(
+        a, return_inverse=True, return_counts=True, axis=dim, equal_nan=False
+    )
+    return (
+        found,
+        np.asarray(inverse).reshape(a.shape if dim is None else -1).astype(np.int64),
+        counts.astype(np.int64),
+    )
 
 
 def _runs(rows: np.ndarray, shape: Any, dim: int | None) -> tuple:
@@ -144,10 +212,20 @@ def _runs(rows: np.ndarray, shape: Any, dim: int | None) -> tuple:
     return found, inverse if shape is None else inverse.reshape(shape), counts
 
 
-unique = opaque("unique", _unique_kernel, lambda input, dim=None, consecutive=False: _no_static_shape(input),
-                inputs=("input",), outputs=("values", "inverse", "counts"), data_shape=True, half="float32",
-                samples=lambda: [Sample((Make((3, 4), "int64", 0, 5),), {"dim": d, "consecutive": c}, grad=False)
-                                 for d in (None, 0) for c in (False, True)])
+unique = opaque(
+    "unique",
+    _unique_kernel,
+    lambda input, dim=None, consecutive=False: _no_static_shape(input),
+    inputs=("input",),
+    outputs=("values", "inverse", "counts"),
+    data_shape=True,
+    half="float32",
+    samples=lambda: [
+        Sample((Make((3, 4), "int64", 0, 5),), {"dim": d, "consecutive": c}, grad=False)
+        for d in (None, 0)
+        for c in (False, True)
+    ],
+)
 
 
 def _bincount_kernel(a: np.ndarray, weights: Any, minlength: int) -> np.ndarray:
@@ -159,11 +237,21 @@ def _bincount_kernel(a: np.ndarray, weights: Any, minlength: int) -> np.ndarray:
     return out.astype(np.float32 if weights.dtype == np.float32 else np.float64)
 
 
-bincount = opaque("bincount", _bincount_kernel, lambda input, weights, minlength=0: _no_static_shape(input),
-                  inputs=("input", "weights"), data_shape=True,
-                  samples=lambda: [Sample((Make((20,), "int64", 0, 6), None), {"minlength": m}, grad=False)
-                                   for m in (0, 9)] +
-                  [Sample((Make((4,), "int64", values=[0, 1, 1, 3]), Make((4,))), {"minlength": 0}, grad=False)])
+bincount = opaque(
+    "bincount",
+    _bincount_kernel,
+    lambda input, weights, minlength=0: _no_static_shape(input),
+    inputs=("input", "weights"),
+    data_shape=True,
+    samples=lambda: (
+        [Sample((Make((20,), "int64", 0, 6), None), {"minlength": m}, grad=False) for m in (0, 9)]
+        + [
+            Sample(
+                (Make((4,), "int64", values=[0, 1, 1, 3]), Make((4,))), {"minlength": 0}, grad=False
+            )
+        ]
+    ),
+)
 
 
 def _histc_kernel(a: np.ndarray, bins: int, low: float, high: float) -> np.ndarray:
@@ -176,22 +264,36 @@ def _histc_kernel(a: np.ndarray, bins: int, low: float, high: float) -> np.ndarr
     return np.bincount(at, minlength=bins).astype(a.dtype)
 
 
-histc = opaque("histc", _histc_kernel, lambda input, bins=100, low=0, high=0: input.with_shape((bins,)),
-               inputs=("input",), half="float32",
-               samples=lambda: [Sample((Make((50,)),), {"bins": 8, "low": lo, "high": hi}, grad=False)
-                                for lo, hi in ((-1.0, 1.5), (0, 0))])
+histc = opaque(
+    "histc",
+    _histc_kernel,
+    lambda input, bins=100, low=0, high=0: input.with_shape((bins,)),
+    inputs=("input",),
+    half="float32",
+    samples=lambda: [
+        Sample((Make((50,)),), {"bins": 8, "low": lo, "high": hi}, grad=False)
+        for lo, hi in ((-1.0, 1.5), (0, 0))
+    ],
+)
 
-isin = opaque("isin", lambda a, b: np.isin(a, b),
-              lambda elements, test_elements: elements.with_shape(elements.shape, dtypes.bool_),
-              inputs=("elements", "test_elements"),
-              samples=lambda: [Sample((Make((3, 4), "int64", 0, 6), Make((3,), "int64", 0, 6)), grad=False)])
+isin = opaque(
+    "isin",
+    lambda a, b: np.isin(a, b),
+    lambda elements, test_elements: elements.with_shape(elements.shape, dtypes.bool_),
+    inputs=("elements", "test_elements"),
+    samples=lambda: [Sample((Make((3, 4), "int64", 0, 6), Make((3,), "int64", 0, 6)), grad=False)],
+)
 
 
 # ---------------------------------------------------------------- scatters that keep one value
 
+
 def _reduce_kernel(op: Any) -> Any:
-    def run(a: np.ndarray, index: np.ndarray, src: np.ndarray, dim: int, include_self: bool) -> np.ndarray:
+    def run(
+        a: np.ndarray, index: np.ndarray, src: np.ndarray, dim: int, include_self: bool
+    ) -> np.ndarray:
         from .gather import _along, _check_index
+
         out = np.array(a, order="C")
         _check_index(index, out.shape[dim], dim, error=RuntimeError)
         src = src[tuple(slice(0, n) for n in index.shape)]
@@ -204,34 +306,58 @@ def _reduce_kernel(op: Any) -> Any:
             out[places] = worst
         op.at(out, places, src)
         return out
+
     return run
 
 
-def _reduce_infer(input: TensorType, index: TensorType, src: TensorType, dim: int,
-                  include_self: bool = True) -> TensorType:
+def _reduce_infer(
+    input: TensorType, index: TensorType, src: TensorType, dim: int, include_self: bool = True
+) -> TensorType:
     return input.with_shape(input.shape)
 
 
-def _reduce_vjp(g: Tensor, input: Tensor, index: Tensor, src: Tensor, out: Tensor, dim: int,
-                include_self: bool) -> tuple:
+def _reduce_vjp(
+    g: Tensor, input: Tensor, index: Tensor, src: Tensor, out: Tensor, dim: int, include_self: bool
+) -> tuple:
     """Shares the gradient evenly among all that equal the result."""
     from .gather import gather
+
     mine = (input == out).to(g.dtype)
     taken = (src == gather(out, index, dim)).to(g.dtype)
     if not include_self:
-        mine = mine * scatter_add(g.new_zeros(tuple(g.shape)), index, taken * 0 + 1, dim).eq(0).to(g.dtype)
+        mine = mine * scatter_add(g.new_zeros(tuple(g.shape)), index, taken * 0 + 1, dim).eq(0).to(
+            g.dtype
+        )
     share = g / scatter_add(mine, index, taken, dim).clamp_min(1)
     return share * mine, None, gather(share, index, dim) * taken
 
 
 def _reduce_samples() -> list[Sample]:
     at = Make((4, 3), "int64", values=[0, 1, 2, 0, 0, 1, 1, 2, 0, 3, 3, 3])
-    return [Sample((Make((4, 3)), at, Make((4, 3))), {"dim": 0, "include_self": s}) for s in (True, False)]
+    return [
+        Sample((Make((4, 3)), at, Make((4, 3))), {"dim": 0, "include_self": s})
+        for s in (True, False)
+    ]
 
 
-scatter_amax, scatter_amin = [opaque(
-    name, _reduce_kernel(op), _reduce_infer, inputs=("input", "index", "src"), vjp=_reduce_vjp, half="float32",
-    samples=_reduce_samples, backward_name="ScatterReduceBackward0")
-    for name, op in (("scatter_amax", np.maximum), ("scatter_amin", np.minimum))]
-scatter_prod = opaque("scatter_prod", _reduce_kernel(np.multiply), _reduce_infer, inputs=("input", "index", "src"),
-                      half="float32", samples=lambda: [Sample(s.inputs, s.attrs, grad=False) for s in _reduce_samples()])
+scatter_amax, scatter_amin = [
+    opaque(
+        name,
+        _reduce_kernel(op),
+        _reduce_infer,
+        inputs=("input", "index", "src"),
+        vjp=_reduce_vjp,
+        half="float32",
+        samples=_reduce_samples,
+        backward_name="ScatterReduceBackward0",
+    )
+    for name, op in (("scatter_amax", np.maximum), ("scatter_amin", np.minimum))
+]
+scatter_prod = opaque(
+    "scatter_prod",
+    _reduce_kernel(np.multiply),
+    _reduce_infer,
+    inputs=("input", "index", "src"),
+    half="float32",
+    samples=lambda: [Sample(s.inputs, s.attrs, grad=False) for s in _reduce_samples()],
+)

@@ -1,4 +1,5 @@
-"""Long chains and memory: backward is iterative, graphs are freed without the help of the collector."""
+"""Long chains and memory: backward is iterative, graphs are freed without the help of the
+collector."""
 
 from __future__ import annotations
 
@@ -55,7 +56,8 @@ def test_no_garbage_is_left_for_the_collector():
         y = ((x * 2).exp().reshape(3, 1) @ torch.ones(1, 3)).softmax(1) * 1
         y[0] = 0.0
         y.sum().backward()
-        torch.autograd.grad((x ** 3).sum(), x)
+        torch.autograd.grad((x**3).sum(), x)
+
     step()
     gc.collect()
     gc.disable()

@@ -1,5 +1,5 @@
-"""Autograd semantics (backward, grad, hooks, modes, in-place writes, Function) word for word as PyTorch 2.13
-prints them; the sessions were recorded there (see tests/sessions.py)."""
+"""Autograd semantics (backward, grad, hooks, modes, in-place writes, Function) word for word as
+PyTorch 2.13 prints them; the sessions were recorded there (see tests/sessions.py)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import pytest
 
 import graphc as torch
 
-_spec = importlib.util.spec_from_file_location("sessions", Path(__file__).parents[1] / "sessions.py")
+_spec = importlib.util.spec_from_file_location(
+    "sessions", Path(__file__).parents[1] / "sessions.py"
+)
 sessions = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(sessions)
 

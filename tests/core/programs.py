@@ -1,6 +1,7 @@
-"""Random programs that run in graphc and in PyTorch alike: index expressions, and chains of views and
-in-place writes with gradients. A program is a list of statements over named tensors; running it gives a log
-of values, strides, offsets and error types, so that two libraries can be compared line by line."""
+"""Random programs that run in graphc and in PyTorch alike: index expressions, and chains of views
+and in-place writes with gradients. A program is a list of statements over named tensors; running it
+gives a log of values, strides, offsets and error types, so that two libraries can be compared line
+by line."""
 
 from __future__ import annotations
 
@@ -18,12 +19,30 @@ def key_of(rng: random.Random, shape: tuple, torch: Any) -> tuple[Any, str]:
     dots = False
     while axis < len(shape) and rng.random() < 0.85:
         n = shape[axis]
-        kind = rng.choice(["int", "slice", "slice", "step", "none", "list", "tensor", "mask", "mask2", "dots", "zero"])
+        kind = rng.choice(
+            [
+                "int",
+                "slice",
+                "slice",
+                "step",
+                "none",
+                "list",
+                "tensor",
+                "mask",
+                "mask2",
+                "dots",
+                "zero",
+            ]
+        )
         if kind == "int" and n:
             parts.append(str(rng.randrange(-n, n)))
         elif kind == "slice":
             a, b = sorted((rng.randrange(-n - 1, n + 2), rng.randrange(-n - 1, n + 2)))
-            parts.append(rng.choice([f"slice({a}, {b})", "slice(None)", f"slice({a}, None)", f"slice(None, {b})"]))
+            parts.append(
+                rng.choice(
+                    [f"slice({a}, {b})", "slice(None)", f"slice({a}, None)", f"slice(None, {b})"]
+                )
+            )
         elif kind == "step":
             parts.append(f"slice({rng.randrange(0, n + 1)}, None, {rng.randrange(1, 3)})")
         elif kind == "none":
@@ -38,8 +57,10 @@ def key_of(rng: random.Random, shape: tuple, torch: Any) -> tuple[Any, str]:
             parts.append(f"torch.tensor({[rng.random() < 0.6 for _ in range(n)]})")
         elif kind == "mask2" and axis + 1 < len(shape):
             m = shape[axis + 1]
-            parts.append(f"torch.tensor({[[rng.random() < 0.5 for _ in range(m)] for _ in range(n)]})"
-                         ".reshape({}, {})".format(n, m))
+            parts.append(
+                f"torch.tensor({[[rng.random() < 0.5 for _ in range(m)] for _ in range(n)]})"
+                ".reshape({}, {})".format(n, m)
+            )
             axis += 1
         elif kind == "dots" and not dots:
             dots = True
@@ -56,29 +77,83 @@ def key_of(rng: random.Random, shape: tuple, torch: Any) -> tuple[Any, str]:
 
 
 VIEWS = (
-    "{x}.view(-1)", "{x}.t() if {x}.ndim == 2 else {x}.unsqueeze(0)", "{x}[{i}]", "{x}[{i}:]", "{x}[..., ::2]",
-    "{x}.unsqueeze({d})", "{x}.squeeze()", "{x}.transpose(0, -1)", "{x}.reshape(-1)", "{x}.narrow(0, 0, 1)",
-    "{x}.diagonal() if {x}.ndim == 2 else {x}[None]", "{x}.flatten()", "{x}.detach()", "{x}.expand(2, *{x}.shape)",
-    "{x}.view({x}.shape)", "{x}.permute(tuple(reversed(range({x}.ndim))))", "{x}.unfold(0, 1, 1)", "{x}.movedim(0, -1)")
+    "{x}.view(-1)",
+    "{x}.t() if {x}.ndim == 2 else {x}.unsqueeze(0)",
+    "{x}[{i}]",
+    "{x}[{i}:]",
+    "{x}[..., ::2]",
+    "{x}.unsqueeze({d})",
+    "{x}.squeeze()",
+    "{x}.transpose(0, -1)",
+    "{x}.reshape(-1)",
+    "{x}.narrow(0, 0, 1)",
+    "{x}.diagonal() if {x}.ndim == 2 else {x}[None]",
+    "{x}.flatten()",
+    "{x}.detach()",
+    "{x}.expand(2, *{x}.shape)",
+    "{x}.view({x}.shape)",
+    "{x}.permute(tuple(reversed(range({x}.ndim))))",
+    "{x}.unfold(0, 1, 1)",
+    "{x}.movedim(0, -1)",
+)
 WRITES = (
-    "{x}.mul_(2.0)", "{x}.add_({y}.sum())", "{x}.zero_()", "{x}[{i}] = 1.5", "{x}.copy_({y}.mean())", "{x}.exp_()",
-    "{x}.sub_({x}.detach())", "{x}[{i}:] = {y}.sum() * 0.5", "{x}.fill_(0.25)", "{x}.masked_fill_({x} > 0.7, 0.3)",
-    "{x}.neg_()", "{x}.mul_({y}.max())", "{x}.sigmoid_()", "{x}[{x} > 0.5] = 0.125", "{x}.div_(1.5)", "{x} *= 0.5",
-    "{x}.clamp_(-1, 1)", "{x}.pow_(2)", "{x}.tanh_()")
-PURE = ("{x} * {s}", "({x} * {y}.sum()).tanh()", "{x}.exp().clamp(max=3.0)", "{x} + 1", "{x}.clone()", "{x}.sigmoid()",
-        "{x} * 1", "{x}.relu()", "{x}.contiguous()", "{x}.cumsum(0)", "{x}.flip(0)", "torch.stack([{x}, {x}])")
+    "{x}.mul_(2.0)",
+    "{x}.add_({y}.sum())",
+    "{x}.zero_()",
+    "{x}[{i}] = 1.5",
+    "{x}.copy_({y}.mean())",
+    "{x}.exp_()",
+    "{x}.sub_({x}.detach())",
+    "{x}[{i}:] = {y}.sum() * 0.5",
+    "{x}.fill_(0.25)",
+    "{x}.masked_fill_({x} > 0.7, 0.3)",
+    "{x}.neg_()",
+    "{x}.mul_({y}.max())",
+    "{x}.sigmoid_()",
+    "{x}[{x} > 0.5] = 0.125",
+    "{x}.div_(1.5)",
+    "{x} *= 0.5",
+    "{x}.clamp_(-1, 1)",
+    "{x}.pow_(2)",
+    "{x}.tanh_()",
+)
+PURE = (
+    "{x} * {s}",
+    "({x} * {y}.sum()).tanh()",
+    "{x}.exp().clamp(max=3.0)",
+    "{x} + 1",
+    "{x}.clone()",
+    "{x}.sigmoid()",
+    "{x} * 1",
+    "{x}.relu()",
+    "{x}.contiguous()",
+    "{x}.cumsum(0)",
+    "{x}.flip(0)",
+    "torch.stack([{x}, {x}])",
+)
 
 
 def program(seed: int) -> list[str]:
-    """A random program: leaves `a` and `b`, then views, writes and pure functions of what there is."""
+    """A random program: leaves `a` and `b`, then views, writes and pure functions of what there
+    is."""
     rng = random.Random(seed)
     shape = rng.choice([(4,), (2, 3), (3, 3), (2, 2, 3), (1, 4)])
-    lines = [f"a = make({shape}, 1, {rng.random() < 0.8})", f"b = make({shape[-1:]}, 2, True)", "c = a * 1.0",
-             "z = torch.zeros(3, 2, dtype=torch.float64)"]
+    lines = [
+        f"a = make({shape}, 1, {rng.random() < 0.8})",
+        f"b = make({shape[-1:]}, 2, True)",
+        "c = a * 1.0",
+        "z = torch.zeros(3, 2, dtype=torch.float64)",
+    ]
     names = ["a", "b", "c", "c", "z"]
     for k in range(rng.randrange(3, 9)):
         x, y = rng.choice(names), rng.choice(names)
-        fill = {"x": x, "y": y, "i": rng.randrange(2), "d": rng.randrange(2), "s": rng.choice([0.5, 2.0, -1.0])}
+        fill = {
+            "x": x,
+            "y": y,
+            "i": rng.randrange(2),
+            "d": rng.randrange(2),
+            "s": rng.choice([0.5, 2.0, -1.0]),
+        }
         roll = rng.random()
         if roll < 0.4:
             lines.append(f"v{k} = " + rng.choice(VIEWS).format(**fill))
@@ -96,9 +171,11 @@ def program(seed: int) -> list[str]:
 
 def run(lines: list[str], torch: Any) -> tuple[list[tuple], list[np.ndarray]]:
     """(facts, numbers) of a program: facts are compared exactly, numbers closely."""
+
     def make(shape: tuple, seed: int, needs: bool) -> Any:
         a = np.random.default_rng(seed).uniform(-1, 1, shape)
         return torch.tensor(a, dtype=torch.float64).requires_grad_(needs)
+
     names: dict = {"torch": torch, "make": make}
     facts: list[tuple] = []
     numbers: list[np.ndarray] = []
@@ -113,8 +190,17 @@ def run(lines: list[str], torch: Any) -> tuple[list[tuple], list[np.ndarray]]:
         numbers.append(v.detach().numpy().copy())
         strides = tuple(s for s, n in zip(v.stride(), v.shape) if n != 1) if v.numel() else ()
         try:
-            facts.append((k, tuple(v.shape), strides, v.storage_offset() if v.numel() else 0, bool(v.requires_grad),
-                          v._version, v.is_leaf))
+            facts.append(
+                (
+                    k,
+                    tuple(v.shape),
+                    strides,
+                    v.storage_offset() if v.numel() else 0,
+                    bool(v.requires_grad),
+                    v._version,
+                    v.is_leaf,
+                )
+            )
         except RuntimeError as e:
             facts.append((k, type(e).__name__))
     loss = None

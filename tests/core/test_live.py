@@ -1,4 +1,5 @@
-"""Random index expressions and random programs of views and in-place writes, against PyTorch itself."""
+"""Random index expressions and random programs of views and in-place writes, against PyTorch
+itself."""
 
 from __future__ import annotations
 
@@ -23,9 +24,14 @@ def _compare(seed: int, torch) -> None:
     lines = programs.program(seed)
     want, numbers = programs.run(lines, torch)
     got, ours = programs.run(lines, graphc)
-    # PyTorch refuses some backward passes that graphc, which saves values and not memory, can do; and it
+    # PyTorch refuses some backward passes that graphc, which saves values and not memory, can do;
+    # and it
     # still allows some (deprecated) writes to expanded tensors
-    if want[-1][0] == "backward" and any(r in want[-1][1] for r in REFUSED) and got[-1][0] != "backward":
+    if (
+        want[-1][0] == "backward"
+        and any(r in want[-1][1] for r in REFUSED)
+        and got[-1][0] != "backward"
+    ):
         return
     if any(g[1:] != w[1:] and len(g) == 3 and REFUSED[1] in str(g[2]) for w, g in zip(want, got)):
         return
@@ -34,7 +40,9 @@ def _compare(seed: int, torch) -> None:
         assert g == w, f"seed {seed}\n{text}\nexpected {w}\ngot      {g}"
     assert len(got) == len(want), f"seed {seed}\n{text}"
     for x, y in zip(numbers, ours):
-        assert x.shape == y.shape and np.allclose(x, y, rtol=1e-9, atol=1e-9, equal_nan=True), f"seed {seed}\n{text}"
+        assert x.shape == y.shape and np.allclose(x, y, rtol=1e-9, atol=1e-9, equal_nan=True), (
+            f"seed {seed}\n{text}"
+        )
 
 
 @pytest.mark.parametrize("part", range(8))
@@ -72,7 +80,9 @@ def _indexing(seed: int, torch) -> None:
         x = t.tensor(a).requires_grad_()
         y = x[make(t)]
         (y * y).sum().backward()
-        strides = tuple(s for s, n in zip(y.stride(), y.shape) if n != 1) if y._base is not None else ()
+        strides = (
+            tuple(s for s, n in zip(y.stride(), y.shape) if n != 1) if y._base is not None else ()
+        )
         return y.detach().numpy(), x.grad.numpy(), y._base is None, strides if y.numel() else ()
 
     def write(t, value):
@@ -82,14 +92,21 @@ def _indexing(seed: int, torch) -> None:
         z[make(t)] = v
         (z * z).sum().backward()
         return z.detach().numpy(), x.grad.numpy(), v.grad.numpy()
+
     where = f"seed {seed}: x{list(shape)}[{text}]"
     want, got = _result(read, torch), _result(read, graphc)
     _same(want, got, where)
     if isinstance(want, tuple) and len(set(map(str, make(torch)))):
         places = np.zeros(want[0].shape)
         if _distinct(a.shape, make):
-            value = np.random.default_rng(seed + 1).uniform(-1, 1, places.shape[-1:] if seed % 2 else places.shape)
-            _same(_result(lambda t: write(t, value), torch), _result(lambda t: write(t, value), graphc), where + " = v")
+            value = np.random.default_rng(seed + 1).uniform(
+                -1, 1, places.shape[-1:] if seed % 2 else places.shape
+            )
+            _same(
+                _result(lambda t: write(t, value), torch),
+                _result(lambda t: write(t, value), graphc),
+                where + " = v",
+            )
 
 
 def _distinct(shape, make) -> bool:

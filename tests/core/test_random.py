@@ -23,7 +23,8 @@ def philox(counter: list[int], key: list[int]) -> list[int]:
 
 
 def words(seed: int, offset: int, n: int) -> list[int]:
-    """n words of the stream, from a block offset; counters start at 1 more than numpy's `counter`."""
+    """n words of the stream, from a block offset; counters start at 1 more than numpy's
+    `counter`."""
     out: list[int] = []
     block = offset
     while len(out) < n:
@@ -37,15 +38,18 @@ def test_the_stream_is_numpys_philox():
     assert words(5, 3, 10) == want
 
 
-@pytest.mark.parametrize("seed", [0, 1, 123456789, 2 ** 63 + 5])
+@pytest.mark.parametrize("seed", [0, 1, 123456789, 2**63 + 5])
 def test_uniform(seed):
     torch.manual_seed(seed)
     got = torch.rand(2, 5)
     then = torch.rand(3, dtype=torch.float64)
     w = words(seed, 0, 10)
-    assert got.tolist() == np.array([(x >> 40) * 2.0 ** -24 for x in w], np.float32).reshape(2, 5).tolist()
+    assert (
+        got.tolist()
+        == np.array([(x >> 40) * 2.0**-24 for x in w], np.float32).reshape(2, 5).tolist()
+    )
     # the first draw took ceil(10 / 4) blocks
-    assert then.tolist() == [(x >> 11) * 2.0 ** -53 for x in words(seed, 3, 3)]
+    assert then.tolist() == [(x >> 11) * 2.0**-53 for x in words(seed, 3, 3)]
 
 
 def test_randint():
@@ -59,7 +63,7 @@ def test_normal():
     got = torch.randn(6, dtype=torch.float64).tolist()
     w = words(7, 0, 12)
     for i, x in enumerate(got):
-        u, v = 1.0 - (w[2 * i] >> 11) * 2.0 ** -53, (w[2 * i + 1] >> 11) * 2.0 ** -53
+        u, v = 1.0 - (w[2 * i] >> 11) * 2.0**-53, (w[2 * i + 1] >> 11) * 2.0**-53
         want = math.sqrt(-2 * math.log(u)) * math.cos(2 * math.pi * v)
         # three functions of at most 1 ULP each, on values up to 8.6
         assert abs(x - want) <= 1e-14 * max(1.0, abs(want))
@@ -90,6 +94,6 @@ def test_in_place_and_shaped():
     assert -1 <= float(x.min()) and float(x.max()) < 1
     assert torch.empty(1000).bernoulli_(0.25).mean() < 0.35
     assert torch.bernoulli(torch.tensor([0.0, 1.0])).tolist() == [0.0, 1.0]
-    assert abs(float(torch.empty(4000).normal_(3, 0.5).mean()) - 3) < 0.05      # 6 standard errors
+    assert abs(float(torch.empty(4000).normal_(3, 0.5).mean()) - 3) < 0.05  # 6 standard errors
     assert set(torch.multinomial(torch.tensor([0.0, 1.0, 1.0]), 2).tolist()) == {1, 2}
     assert torch.rand_like(x).shape == x.shape and torch.randn_like(x).dtype is x.dtype
