@@ -20,8 +20,9 @@ def train(compiled):
     images, labels = torch.datasets.digits("train")
     # batches of one size: another size would be another program
     loader = DataLoader(TensorDataset(images, labels), batch_size=32, shuffle=True, drop_last=True)
-    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 128), nn.ReLU(), nn.Dropout(0.1),
-                          nn.Linear(128, 10))
+    model = nn.Sequential(
+        nn.Flatten(), nn.Linear(64, 128), nn.ReLU(), nn.Dropout(0.1), nn.Linear(128, 10)
+    )
     optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
 
     def step(x, y):
@@ -41,8 +42,10 @@ def train(compiled):
             times.append(time.perf_counter() - start)
             losses.append(loss.item())
     name = "compiled" if compiled else "eager"
-    print(f"{name:8}: last loss {losses[-1]:.6f}, first step {1e3 * times[0]:.1f} ms, "
-          f"median step {1e6 * sorted(times)[len(times) // 2]:.0f} us")
+    print(
+        f"{name:8}: last loss {losses[-1]:.6f}, first step {1e3 * times[0]:.1f} ms, "
+        f"median step {1e6 * sorted(times)[len(times) // 2]:.0f} us"
+    )
     return losses
 
 

@@ -13,13 +13,14 @@ from graphc.utils.data import DataLoader, TensorDataset
 EPOCHS = 3 if "--quick" in sys.argv else 20
 
 torch.manual_seed(0)
-images, labels = torch.datasets.digits("train")       # (1442, 8, 8) in 0..1, (1442,)
+images, labels = torch.datasets.digits("train")  # (1442, 8, 8) in 0..1, (1442,)
 test_images, test_labels = torch.datasets.digits("test")
 loader = DataLoader(TensorDataset(images, labels), batch_size=32, shuffle=True)
 
 model = nn.Sequential(
     nn.Flatten(),
-    nn.Linear(64, 128), nn.GELU(),
+    nn.Linear(64, 128),
+    nn.GELU(),
     nn.LayerNorm(128),
     nn.Linear(128, 10),
 )
@@ -37,5 +38,7 @@ for epoch in range(EPOCHS):
         total += loss.item() * len(x)
     with torch.no_grad():
         right = (model(test_images).argmax(1) == test_labels).float().mean().item()
-    print(f"epoch {epoch + 1:2}: training loss {total / len(labels):.4f}, "
-          f"test accuracy {100 * right:.1f} %, {time.perf_counter() - start:.2f} s")
+    print(
+        f"epoch {epoch + 1:2}: training loss {total / len(labels):.4f}, "
+        f"test accuracy {100 * right:.1f} %, {time.perf_counter() - start:.2f} s"
+    )

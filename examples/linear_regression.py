@@ -45,7 +45,11 @@ for epoch in range(EPOCHS):
 with torch.no_grad():
     final = loss_fn(model(data.x), data.y).item()
 print(f"final loss {final:.2e}")
-print("learned weights:", [[round(w, 4) for w in row] for row in model.weight.tolist()],
-      "bias:", [round(b, 4) for b in model.bias.tolist()])
+print(
+    "learned weights:",
+    [[round(w, 4) for w in row] for row in model.weight.tolist()],
+    "bias:",
+    [round(b, 4) for b in model.bias.tolist()],
+)
 if EPOCHS == 1000 and final >= 1e-3:
     sys.exit("the fit failed: the final loss should be below 1e-3")

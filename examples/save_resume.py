@@ -1,4 +1,5 @@
-"""Saves a training run half-way and resumes it: the rest has the same bits as a run never interrupted.
+"""Saves a training run half-way and resumes it: the rest has the same bits as a run never
+interrupted.
 
 python examples/save_resume.py [--quick]
 """
@@ -19,10 +20,12 @@ class Run:
 
     def __init__(self):
         torch.manual_seed(0)
-        self.loader = DataLoader(TensorDataset(*torch.datasets.digits("train")), batch_size=64,
-                                 shuffle=True)
-        self.model = nn.Sequential(nn.Flatten(), nn.Linear(64, 64), nn.ReLU(), nn.Dropout(0.2),
-                                   nn.Linear(64, 10))
+        self.loader = DataLoader(
+            TensorDataset(*torch.datasets.digits("train")), batch_size=64, shuffle=True
+        )
+        self.model = nn.Sequential(
+            nn.Flatten(), nn.Linear(64, 64), nn.ReLU(), nn.Dropout(0.2), nn.Linear(64, 10)
+        )
         self.optimizer = torch.optim.SGD(self.model.parameters(), lr=0.1, momentum=0.9)
         self.schedule = torch.optim.lr_scheduler.CosineAnnealingLR(self.optimizer, T_max=EPOCHS)
         self.epoch, self.losses = 0, []
@@ -41,9 +44,17 @@ class Run:
         return self
 
     def save(self, path):
-        torch.save({"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(),
-                    "schedule": self.schedule.state_dict(), "random": torch.get_rng_state(),
-                    "epoch": self.epoch, "losses": self.losses}, path)
+        torch.save(
+            {
+                "model": self.model.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "schedule": self.schedule.state_dict(),
+                "random": torch.get_rng_state(),
+                "epoch": self.epoch,
+                "losses": self.losses,
+            },
+            path,
+        )
 
     def load(self, path):
         state = torch.load(path)
@@ -66,7 +77,8 @@ with tempfile.TemporaryDirectory() as folder:
 print(f"resumed:       {EPOCHS} epochs, last loss {resumed.losses[-1]!r}")
 
 same = whole.losses == resumed.losses and all(
-    torch.equal(a, b) for a, b in zip(whole.model.parameters(), resumed.model.parameters()))
+    torch.equal(a, b) for a, b in zip(whole.model.parameters(), resumed.model.parameters())
+)
 print("every loss and every parameter has the same bits:", same)
 if not same:
     sys.exit(1)

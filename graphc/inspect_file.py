@@ -1,4 +1,5 @@
-"""`python -m graphc inspect FILE.py:NAME`: runs the file, then shows what the named compiled function became."""
+"""`python -m graphc inspect FILE.py:NAME`: runs the file, then shows what the named compiled
+function became."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ VIEWS = ("explain", "graph", "fused", "kernels", "memory", "source")
 def load(target: str) -> Any:
     """The compiled function that FILE.py:NAME means, called at least once.
 
-    A plain function is compiled and called when it takes no arguments. Raises ValueError otherwise."""
+    A plain function is compiled, and called when it takes no arguments. Raises ValueError
+    otherwise."""
     file, _, name = target.rpartition(":")
     if not file or not name:
         raise ValueError(f"expected FILE.py:NAME, got {target!r}")
@@ -26,8 +28,10 @@ def load(target: str) -> Any:
     names = runpy.run_path(file, run_name="__inspect__")
     if name not in names:
         known = [k for k, v in names.items() if isinstance(v, CompiledFunction)]
-        raise ValueError(f"{file} defines no {name}"
-                         + (f"; its compiled functions: {', '.join(known)}" if known else ""))
+        raise ValueError(
+            f"{file} defines no {name}"
+            + (f"; its compiled functions: {', '.join(known)}" if known else "")
+        )
     found = names[name]
     if not callable(found):
         raise ValueError(f"{name} is a {type(found).__name__}, neither a function nor a Module")
@@ -40,8 +44,8 @@ def load(target: str) -> Any:
 
 def _call(found: Any, file: str, name: str) -> None:
     """Calls it without arguments; ValueError when that does not compile anything."""
-    for e in found.refused:
-        raise ValueError(f"{name} was called, but could not be compiled:\n{e}")
+    if found.refused:
+        raise ValueError(f"{name} was called, but could not be compiled:\n{found.refused[0]}")
     try:
         found()
     except CaptureBreak as e:
@@ -49,18 +53,21 @@ def _call(found: Any, file: str, name: str) -> None:
     except TypeError as e:
         raise ValueError(
             f"{name} has not been called by {file}, and calling it without arguments failed: {e}\n"
-            "Call it in the file, outside of `if __name__ == \"__main__\"`.") from None
-    for e in found.refused:
-        raise ValueError(f"{name} could not be compiled:\n{e}")
+            'Call it in the file, outside of `if __name__ == "__main__"`.'
+        ) from None
+    if found.refused:
+        raise ValueError(f"{name} could not be compiled:\n{found.refused[0]}")
 
 
 def show(compiled: Any, what: str) -> str:
-    """The chosen view as text, or all but the whole source: what was compiled and why, the graph before and
-    after fusion, the kernels, the memory plan with the refused fusions, the C source."""
+    """The chosen view as text, or all but the whole source: what was compiled and why, the graph
+    before and after fusion with the refused fusions, the kernels, the memory plan, the C source."""
     parts = {
         "explain": lambda: compiled.explain(),
         "graph": lambda: str(compiled.graph),
-        "fused": lambda: f"{compiled.graph_after}\n\nnot fused:\n{compiled.why_not_fused or 'nothing'}",
+        "fused": lambda: (
+            f"{compiled.graph_after}\n\nnot fused:\n{compiled.why_not_fused or 'nothing'}"
+        ),
         "kernels": lambda: "\n\n".join(f"{k}\n\n{k.source}".rstrip() for k in compiled.kernels),
         "memory": lambda: str(compiled.memory),
         "source": lambda: compiled.source,

@@ -39,8 +39,8 @@ class Config:
 
     debug: int = _variable(
         "GRAPHC_DEBUG", 0, _integer(0, 6),
-        "what to print: 1 captures and recompiles with the reason, 2 kernels with lines, bytes and "
-        "FLOPs, 3 the graph after each pass, 4 loop text, 5 source, 6 compiler command lines",
+        "what to print: 1 captures and recompiles with the reason, 2 kernels, and at exit their "
+        "times, 3 the graph after each pass, 4 loop text, 5 source, 6 compiler command lines",
     )  # fmt: skip
     check: bool = _variable(
         "GRAPHC_CHECK", False, _boolean,

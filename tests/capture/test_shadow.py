@@ -1,4 +1,10 @@
-"""Shadow mode compares every compiled call with the eager kernels: equal bits pass, one wrong bit is named."""
+"""Shadow mode compares every compiled call with the eager kernels: equal bits pass, one wrong bit
+is named."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +14,12 @@ from graphc.base.config import config
 from graphc.compile import compile
 from graphc.compiler.interpret.shadow import Difference, Shadow, differing
 
+ROOT = Path(__file__).resolve().parents[2]
+DEBUGGED = """
+import graphc as torch
+torch.compile(lambda x: torch.exp(x) + 1)(torch.ones(3))
+"""
+
 
 @pytest.fixture
 def checked(monkeypatch):
@@ -16,7 +28,9 @@ def checked(monkeypatch):
 
 def train(steps=4):
     torch.manual_seed(1)
-    model = torch.nn.Sequential(torch.nn.Linear(5, 7), torch.nn.ReLU(), torch.nn.Dropout(0.5), torch.nn.Linear(7, 3))
+    model = torch.nn.Sequential(
+        torch.nn.Linear(5, 7), torch.nn.ReLU(), torch.nn.Dropout(0.5), torch.nn.Linear(7, 3)
+    )
     optimizer = torch.optim.Adam(model.parameters(), lr=0.1)
 
     @compile(fullgraph=True)
@@ -26,6 +40,7 @@ def train(steps=4):
         loss.backward()
         optimizer.step()
         return loss
+
     x, y = torch.randn(6, 5), torch.randint(0, 3, (6,))
     return [step(x, y).item() for _ in range(steps)], step
 
@@ -63,6 +78,7 @@ def test_one_wrong_bit_is_named(checked, where, text):
     def add_one(x):
         x += 1
         return x * 2
+
     f = compile(add_one, fullgraph=True)
     f(torch.zeros(4))
     shadow = f.program
@@ -90,12 +106,23 @@ def test_what_counts_as_different():
     assert not differing(np.zeros((0, 3)), np.zeros((0, 3))).any()
 
 
-@pytest.mark.parametrize("level, shown, hidden", [(0, [], ["graphc: compiled"]),
-                                                  (1, ["graphc: compiled", "first call"], ["FLOP"]),
-                                                  (2, ["graphc: compiled", "FLOP", "test_shadow.py"], [])])
-def test_debug_levels(monkeypatch, capsys, level, shown, hidden):
-    monkeypatch.setattr(config, "debug", level)
-    compile(lambda x: torch.exp(x) + 1)(torch.ones(3))
-    printed = capsys.readouterr()
-    assert printed.out == ""
-    assert all(text in printed.err for text in shown) and not any(text in printed.err for text in hidden)
+@pytest.mark.parametrize(
+    "level, shown, hidden",
+    [
+        ("0", [], ["graphc: compiled"]),
+        ("1", ["graphc: compiled", "first call"], ["FLOP"]),
+        ("2", ["graphc: compiled", "FLOP", "<string>:3", " us "], []),
+    ],
+)
+def test_debug_levels(level, shown, hidden):
+    """In a process of its own, since level 2 reports the times of the kernels at exit."""
+    done = subprocess.run(
+        [sys.executable, "-c", DEBUGGED],
+        env={**os.environ, "GRAPHC_DEBUG": level, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == ""
+    assert all(text in done.stderr for text in shown), done.stderr
+    assert not any(text in done.stderr for text in hidden)

@@ -1,4 +1,5 @@
-"""The command line as a user meets it: each command in a process of its own, from an empty folder."""
+"""The command line as a user meets it: each command in a process of its own, from an empty
+folder."""
 
 import os
 import subprocess
@@ -43,10 +44,16 @@ def graphc(tmp_path):
     (tmp_path / "prog.py").write_text(PROGRAM)
 
     def run(*args, **env):
-        done = subprocess.run([sys.executable, "-m", "graphc", *args], cwd=tmp_path, capture_output=True,
-                              text=True, timeout=300,
-                              env={**os.environ, "PYTHONPATH": str(ROOT), **env})
+        done = subprocess.run(
+            [sys.executable, "-m", "graphc", *args],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            env={**os.environ, "PYTHONPATH": str(ROOT), **env},
+        )
         return done.returncode, done.stdout, done.stderr
+
     return run
 
 
@@ -54,8 +61,14 @@ def test_info(graphc):
     status, out, _ = graphc("info", GRAPHC_NUM_THREADS="1")
     assert status == 0
     assert out.startswith("graphc ")
-    for text in ("C compiler:", "native kernels:", "bitwise contract:", "threads: 1\n", "GRAPHC_CACHE_DIR",
-                 "GRAPHC_NUM_THREADS=1 (default: 0)"):
+    for text in (
+        "C compiler:",
+        "native kernels:",
+        "bitwise contract:",
+        "threads: 1\n",
+        "GRAPHC_CACHE_DIR",
+        "GRAPHC_NUM_THREADS=1 (default: 0)",
+    ):
         assert text in out
 
 
@@ -77,8 +90,16 @@ def test_cache_info_and_clear(graphc, tmp_path):
 def test_inspect_shows_all(graphc):
     status, out, _ = graphc("inspect", "prog.py:scaled")
     assert status == 0
-    for text in ("=== explain ===", "scaled: 1 program(s)", "=== graph ===", "relu(in0)", "=== fused ===",
-                 "=== kernels ===", "prog.py:6: return torch.relu(x) * 2 + 1", "=== memory ==="):
+    for text in (
+        "=== explain ===",
+        "scaled: 1 program(s)",
+        "=== graph ===",
+        "relu(in0)",
+        "=== fused ===",
+        "=== kernels ===",
+        "prog.py:6: return torch.relu(x) * 2 + 1",
+        "=== memory ===",
+    ):
         assert text in out
     assert "for (int64_t" in out
 
@@ -96,14 +117,17 @@ def test_inspect_calls_a_function_without_arguments(graphc):
     assert status == 0 and out.startswith("constant: 1 program(s)")
 
 
-@pytest.mark.parametrize("target, message", [
-    ("prog.py", "expected FILE.py:NAME"),
-    ("other.py:scaled", "there is no file other.py"),
-    ("prog.py:scale", "defines no scale; its compiled functions: scaled, listed"),
-    ("prog.py:number", "number is a int, neither a function nor a Module"),
-    ("prog.py:needs", "has not been called by prog.py"),
-    ("prog.py:branch", "prog.py:17: if x.sum() > 2"),
-])
+@pytest.mark.parametrize(
+    "target, message",
+    [
+        ("prog.py", "expected FILE.py:NAME"),
+        ("other.py:scaled", "there is no file other.py"),
+        ("prog.py:scale", "defines no scale; its compiled functions: scaled, listed"),
+        ("prog.py:number", "number is a int, neither a function nor a Module"),
+        ("prog.py:needs", "has not been called by prog.py"),
+        ("prog.py:branch", "prog.py:17: if x.sum() > 2"),
+    ],
+)
 def test_inspect_refuses(graphc, target, message):
     """What cannot be shown is said in a few lines, with status 2 and no traceback."""
     status, out, err = graphc("inspect", target)
@@ -117,11 +141,22 @@ def test_inspect_says_why_a_called_function_runs_eagerly(graphc, tmp_path):
         file.write("listed(torch.ones(2))\n")
     status, _, err = graphc("inspect", "prog.py:listed")
     assert status == 2
-    assert "was called, but could not be compiled" in err and "prog.py:10: return x.tolist()[0]" in err
+    assert (
+        "was called, but could not be compiled" in err and "prog.py:10: return x.tolist()[0]" in err
+    )
 
 
-@pytest.mark.parametrize("args", [[], ["dance"], ["demo", "--epochs", "0"], ["demo", "--threads", "x"],
-                                  ["cache"], ["inspect", "prog.py:scaled", "--show", "all of it"]])
+@pytest.mark.parametrize(
+    "args",
+    [
+        [],
+        ["dance"],
+        ["demo", "--epochs", "0"],
+        ["demo", "--threads", "x"],
+        ["cache"],
+        ["inspect", "prog.py:scaled", "--show", "all of it"],
+    ],
+)
 def test_usage_errors(graphc, args):
     status, _, err = graphc(*args)
     assert status == 2
@@ -129,12 +164,19 @@ def test_usage_errors(graphc, args):
 
 
 def test_short_demo(graphc, tmp_path):
-    """Two epochs: equal bits and a file that reads back decide; accuracy counts in the full run only."""
+    """Two epochs: equal bits and a file that reads back decide; accuracy counts in the full run."""
     (tmp_path / "prog.py").unlink()
     status, out, _ = graphc("demo", "--epochs", "2", "--threads", "2")
     assert status == 0, out
-    for text in ("epoch 2/2", "same bits:      yes, all 90 losses", "times as fast", "bits equal",
-                 "test accuracy:", "x = self.dropout(nn.functional.relu(self.second(x)))", "for (int64_t row"):
+    for text in (
+        "epoch 2/2",
+        "same bits:      yes, all 90 losses",
+        "times as fast",
+        "bits equal",
+        "test accuracy:",
+        "x = self.dropout(nn.functional.relu(self.second(x)))",
+        "for (int64_t row",
+    ):
         assert text in out
     assert not list(tmp_path.iterdir()), "the demo leaves files behind"
 

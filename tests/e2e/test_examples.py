@@ -1,4 +1,5 @@
-"""Every file of examples/ runs, shortened by --quick, from an empty folder, and prints what it promises."""
+"""Every file of examples/ runs, shortened by --quick, from an empty folder, and prints what it
+promises."""
 
 import os
 import subprocess
@@ -21,8 +22,14 @@ PROMISES = {
 
 def run(path: Path, folder: Path, *args: str) -> str:
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-W", "error", str(path), *args], cwd=folder, env=env,
-                          capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(path), *args],
+        cwd=folder,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -47,8 +54,8 @@ def test_linear_regression_in_full(tmp_path):
     lines = run(ROOT / "examples" / "linear_regression.py", tmp_path).splitlines()
     final = next(line for line in lines if line.startswith("final loss"))
     assert float(final.split()[-1]) < 1e-3
-    (w1, w2), = eval(lines[-1].split("weights:")[1].split("bias:")[0])
+    ((w1, w2),) = eval(lines[-1].split("weights:")[1].split("bias:")[0])
     (b,) = eval(lines[-1].split("bias:")[1])
     for x1, x2, y in [(1, 2, 1), (2, 3, 2), (3, 4, 3)]:
-        # loss < 1e-3 is a mean of squares of three: no error above sqrt(3e-3), plus rounding to 4 digits
+        # a mean of three squares below 1e-3: no error above sqrt(3e-3), plus rounding to 4 digits
         assert abs(w1 * x1 + w2 * x2 + b - y) < 0.06

@@ -1,5 +1,6 @@
-"""The README holds: its Python blocks print what it shows, its links and commands exist, and what it calls
-missing is missing. `pytest tests/e2e/test_readme.py --update-golden` writes the outputs anew."""
+"""The README holds: its Python blocks print what it shows, its links and commands exist, and what
+it calls missing is missing. `pytest tests/e2e/test_readme.py --update-golden` writes the outputs
+anew."""
 
 import os
 import re
@@ -19,8 +20,14 @@ BLOCKS = list(BLOCK.finditer(TEXT))
 def run(source: str, folder: Path) -> str:
     """What a block prints as the file example.py, in a process of its own."""
     (folder / "example.py").write_text(source, encoding="utf-8")
-    done = subprocess.run([sys.executable, "-W", "error", "example.py"], cwd=folder, text=True, timeout=300,
-                          capture_output=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "example.py"],
+        cwd=folder,
+        text=True,
+        timeout=300,
+        capture_output=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
     assert done.returncode == 0, done.stderr
     return "\n".join(line.rstrip() for line in done.stdout.strip().splitlines()) + "\n"
 
@@ -33,7 +40,9 @@ def test_block_prints_what_is_shown(i, tmp_path, request):
         text = README.read_text(encoding="utf-8")
         block = f"```python\n{source}```\n\n```text\n"
         assert text.count(block) == 1
-        README.write_text(text.replace(f"{block}{shown}```", f"{block}{printed}```"), encoding="utf-8")
+        README.write_text(
+            text.replace(f"{block}{shown}```", f"{block}{printed}```"), encoding="utf-8"
+        )
     elif shown is not None:
         assert printed == shown
 
@@ -59,7 +68,10 @@ def test_commands_are_the_checked_ones():
     ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     assert "pip install . && python -m graphc demo" in TEXT
     assert "pip install -q . && timeout 600 python -m graphc demo" in ci
-    assert "pip install -e '.[test]' && pytest" in TEXT and "pip install -q -e '.[test]' && pytest" in ci
+    assert (
+        "pip install -e '.[test]' && pytest" in TEXT
+        and "pip install -q -e '.[test]' && pytest" in ci
+    )
     for command in re.findall(r"^python (\S+\.py)", TEXT, re.M):
         assert (ROOT / command).is_file()
 
@@ -67,6 +79,7 @@ def test_commands_are_the_checked_ones():
 def test_what_is_missing_is_missing():
     """When one of these arrives, take it out of the README's list."""
     import graphc
+
     listed = TEXT.split("- Not there yet:")[1].split("\n- ")[0]
     for name in re.findall(r"`([\w.]+)`", listed):
         found = graphc

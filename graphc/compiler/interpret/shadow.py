@@ -1,6 +1,6 @@
-"""Shadow mode (GRAPHC_CHECK=1): takes a program and its graph, gives a program that runs both, natively and
-node by node through the eager kernels, and compares the bits. Invariant: a call that returns had no
-difference; NaNs count as one value, as everywhere in the contract."""
+"""Shadow mode (GRAPHC_CHECK=1): takes a program and its graph, gives a program that runs both,
+natively and node by node through the eager kernels, and compares the bits. Invariant: a call that
+returns had no difference; NaNs count as one value, as everywhere in the contract."""
 
 from __future__ import annotations
 
@@ -27,13 +27,19 @@ class Shadow:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.program, name)
 
-    def call(self, arrays: Sequence[np.ndarray], scalars: Sequence[float] = (),
-             rng: Sequence[tuple[int, int]] = (), sizes: Sequence[int] = ()) -> list:
-        """The program's results. Raises Difference at the first one whose bits are not eager mode's; inputs
-        that the program updates have been written by then."""
+    def call(
+        self,
+        arrays: Sequence[np.ndarray],
+        scalars: Sequence[float] = (),
+        rng: Sequence[tuple[int, int]] = (),
+        sizes: Sequence[int] = (),
+    ) -> list:
+        """The program's results. Raises Difference at the first one whose bits are not eager
+        mode's; inputs that the program updates have been written by then."""
         try:
             outputs, updates = run(self.graph, arrays, scalars, rng)
-        except Exception:       # noqa: BLE001  (eager mode's own error, which the program reports as well)
+        # noqa: BLE001  (eager mode's own error, which the program reports as well)
+        except Exception:
             self.program.call(arrays, scalars, rng, sizes)
             raise
         results = self.program.call(arrays, scalars, rng, sizes)
@@ -52,9 +58,11 @@ def _compare(what: str, node: Node, found: np.ndarray, expected: np.ndarray) -> 
     at = tuple(int(i) for i in np.argwhere(wrong)[0])
     origin: Origin | None = node.origin
     raise Difference(
-        f"{origin.describe() if origin else 'compiled code'}\n{what} ({node}: {node.type}) has other bits than in "
-        f"eager mode: {int(wrong.sum())} of {wrong.size} elements, the first at {list(at)} is {found[at]!r} "
-        f"where eager mode gives {expected[at]!r}")
+        f"{origin.describe() if origin else 'compiled code'}\n"
+        f"{what} ({node}: {node.type}) has other bits than in eager mode: "
+        f"{int(wrong.sum())} of {wrong.size} elements, the first at {list(at)} is {found[at]!r} "
+        f"where eager mode gives {expected[at]!r}"
+    )
 
 
 def differing(a: np.ndarray, b: np.ndarray) -> np.ndarray:
