@@ -654,6 +654,8 @@ def broadcast_tensors(*tensors: Tensor) -> tuple:
 
 def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
     """length elements of axis dim from start (a view)."""
+    if input.ndim == 0:
+        raise RuntimeError("narrow() cannot be applied to a 0-dim tensor.")
     d = dim_index(dim, input.ndim)
     n = input.type_.shape[d]
     start = start.item() if isinstance(start, Tensor) else start
