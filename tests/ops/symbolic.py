@@ -30,10 +30,11 @@ SIZE_ATTRS = ("shape", "strides", "stop")       # attributes that speak of sizes
 
 
 class Sizes:
-    """The symbols of one sample, by example value."""
+    """The symbols of one graph, by example value. `own`: the sizes of the sample at hand."""
 
     def __init__(self) -> None:
         self.symbols: dict[int, Index] = {}
+        self.own: set[int] = set()
 
     @property
     def hints(self) -> dict[str, int]:
@@ -44,15 +45,16 @@ class Sizes:
         """The size n: a symbol, made at its first use; 0 and 1 stay."""
         if n < 2:
             return n
+        self.own.add(n)
         if n not in self.symbols:
             self.symbols[n] = ix.size(f"s{n}", n)
         return self.symbols[n]
 
-    def attribute(self, n: int, only_known: bool = False) -> Index | int:
+    def attribute(self, n: int, only_known: bool) -> Index | int:
         """n as a size that the inputs have, a product of two such sizes, or (if allowed) a new symbol."""
-        if n in self.symbols:
+        if n in self.own:
             return self.symbols[n]
-        for a, b in combinations_with_replacement(sorted(self.symbols), 2):
+        for a, b in combinations_with_replacement(sorted(self.own), 2):
             if a * b == n:
                 return self.symbols[a] * self.symbols[b]
         return n if only_known else self.of(n)
@@ -60,6 +62,7 @@ class Sizes:
 
 def symbolic(op: Op, s: Sample, sizes: Sizes) -> tuple[list, tuple]:
     """(types or numbers per input, attributes) with symbols for sizes."""
+    sizes.own = set()
     inputs: list = []
     for m in s.inputs:
         if not isinstance(m, Make):
