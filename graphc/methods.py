@@ -229,8 +229,10 @@ class _Methods:
         return movement.reshape(y, shape)
 
     def as_strided(self: Any, size: Any, stride: Any, storage_offset: int | None = None) -> Any:
-        start = 0 if storage_offset is None else storage_offset - self.storage_offset()
-        return movement.as_strided(self, tuple(size), tuple(stride), start)
+        own = self.storage_offset()
+        at = own if storage_offset is None else storage_offset
+        _check_window(self, tuple(size), tuple(stride), at)
+        return movement.as_strided(self, tuple(size), tuple(stride), at - own)
 
     def unfold(self: Any, dimension: int, size: int, step: int) -> Any:
         d = dim_index(dimension, self.ndim)
@@ -699,6 +701,25 @@ def _detached_copy_of_version(t: Tensor) -> Tensor:
     out = alias(t)
     out._storage = Storage(t._storage.value)
     return out
+
+
+def _check_window(t: Tensor, size: tuple, stride: tuple, offset: int) -> None:
+    """Raises PyTorch's errors for windows outside of t's memory."""
+    if len(size) != len(stride):
+        raise RuntimeError("mismatch in length of strides and shape")
+    if any(s < 0 for s in stride):
+        raise RuntimeError("as_strided: Negative strides are not supported at the moment, got strides: "
+                           f"{list(stride)}")
+    if offset < 0:
+        raise RuntimeError(f"Tensor: invalid storage offset {offset}")
+    if 0 in size:
+        return
+    needed = (offset + 1 + sum((n - 1) * s for n, s in zip(size, stride, strict=True))) * t.itemsize
+    there = t._storage.root().nbytes if t._array is not None else STATE.tracer.storage_bytes(t)
+    if needed > there:
+        raise RuntimeError(f"setStorage: sizes {list(size)}, strides {list(stride)}, storage offset {offset}, and "
+                           f"itemsize {t.itemsize} requiring a storage size of {needed} are out of bounds for "
+                           f"storage of size {there}")
 
 
 def _reshape_in_place(t: Tensor, view: Tensor) -> Tensor:
