@@ -102,6 +102,8 @@ def size_slots(graph: Graph) -> dict[str, int]:
             for s in t.shape:
                 if isinstance(s, Index):
                     names |= {x.name for x in s.symbols()}
+    if any(s[0] != "s" or not s[1:].isdigit() for s in names):
+        raise ValueError(f"sizes of programs are named s<number>, unlike {sorted(names)}")
     slots = {s: i for i, s in enumerate(sorted(names, key=lambda s: (len(s), s)))}
     for k in range(_draw_count(graph)):
         slots[f"seed{k}"] = len(slots)

@@ -394,7 +394,8 @@ def loop(name: str, extent: Any) -> Index:
 
 
 def size(name: str, hint: int, lo: int = 2) -> Index:
-    """A symbolic size with an example value; sizes 0 and 1 are never symbols, hence lo = 2."""
+    """A symbolic size with an example value; sizes 0 and 1 are never symbols, hence lo = 2. Symbols are told
+    apart by name: those of programs are named s<number>, as no loop counter of a kernel is."""
     return of_symbol(Symbol(name, lo, None, hint, "size"))
 
 

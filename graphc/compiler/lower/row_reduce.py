@@ -152,7 +152,7 @@ class RowReduce:
         if known is not None and known <= RUN or not any(in_runs(u) for u in buffered):
             self._run(scope, start, length, buffered, state, known if known is not None else 0)
             return
-        s = counter(self.names.fresh("s"), length)
+        s = counter(self.names.fresh("run"), length)
         inner = Scope(scope, [one_symbol(s)])
         m: Index = as_index(RUN) if known is not None and known % RUN == 0 else self._let(
             inner, least(RUN, length - s), RUN + 1)

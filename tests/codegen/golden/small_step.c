@@ -62,13 +62,13 @@ static void k1_mul_relu_div_body(const gcp_frame *f, int64_t begin, int64_t end,
   for (int64_t row = begin; row < end; row++) {
     float lanes0[8];
     gc_sum_begin_f32(lanes0, 8);
-    for (int64_t s0 = 0; s0 < 2560; s0 += 256) {
+    for (int64_t run0 = 0; run0 < 2560; run0 += 256) {
       float e0[256];
-      for (int64_t line0 = (s0 / 40); line0 < ((s0 + 15) / 40) + 7; line0++) {
-        const int64_t n0 = gcp_max(0, line0 * 40 - s0);
-        const int64_t n1 = gcp_min(256, line0 * 40 - s0 + 40);
+      for (int64_t line0 = (run0 / 40); line0 < ((run0 + 15) / 40) + 7; line0++) {
+        const int64_t n0 = gcp_max(0, line0 * 40 - run0);
+        const int64_t n1 = gcp_min(256, line0 * 40 - run0 + 40);
         for (int64_t r0 = n0; r0 < n1; r0++) {
-          const float t0 = gc_relu_f32(a0[r0 + s0] + a1[r0 + s0 - line0 * 40]);
+          const float t0 = gc_relu_f32(a0[r0 + run0] + a1[r0 + run0 - line0 * 40]);
           e0[r0] = t0 * t0;
         }
       }
