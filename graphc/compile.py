@@ -1,7 +1,9 @@
-"""`graphc.compile`: takes a function or a Module, gives a callable that runs it as compiled programs.
+"""`graphc.compile`: takes a function or a Module, gives a callable that runs it as compiled
+programs.
 
-A call tries the known specialisations (guards first), else captures and builds a new one. Invariant: a
-compiled call does exactly what the eager call does, or the eager call is made instead, visibly.
+A call tries the known specialisations (guards first), else captures and builds a new one.
+Invariant: a compiled call does exactly what the eager call does, or the eager call is made
+instead, visibly.
 """
 
 from __future__ import annotations
@@ -18,30 +20,47 @@ import numpy as np
 
 from .base import pytree
 from .base.config import config
-from .base.errors import CaptureBreak, Origin, user_origin
+from .base.errors import CaptureBreak, Origin, internal, user_origin
 from .compiler.capture.entry import MISS, Entry
 from .compiler.capture.guards import ReadSet
 from .compiler.capture.program import Captured, capture
 from .core.modes import STATE
 from .core.tensor import Tensor
 
-_MANY = 8       # specialisations before a warning
+_MANY = 8  # specialisations before a warning
 
 
-def compile(model: Any = None, *, fullgraph: bool = False, dynamic: bool | None = None,
-            fast_math: bool = False, backend: str = "c", mode: str | None = None,
-            options: dict | None = None, disable: bool = False) -> Any:
-    """A compiled version of `model`, a function or a Module; also a decorator, with or without arguments.
+def compile(
+    model: Any = None,
+    *,
+    fullgraph: bool = False,
+    dynamic: bool | None = None,
+    fast_math: bool = False,
+    backend: str = "c",
+    mode: str | None = None,
+    options: dict | None = None,
+    disable: bool = False,
+) -> Any:
+    """A compiled version of `model`, a function or a Module; also a decorator, with or without
+    arguments.
 
     fullgraph: raise `CaptureBreak` with the user's line instead of running eagerly where capture is
-    impossible. dynamic: accepted; sizes are static. fast_math: allow results that differ in the last bits.
-    backend: "c" (native code), or "interpret" (every node through the eager kernels).
+    impossible. dynamic: accepted; sizes are static. fast_math: allow results that differ in the
+    last bits. backend: "c" (native code), or "interpret" (every node through the eager kernels).
     https://docs.pytorch.org/docs/stable/generated/torch.compile.html"""
     if backend not in ("c", "interpret"):
         raise RuntimeError(f'Invalid backend: {backend!r}, should be one of ["c", "interpret"]')
     if model is None:
-        return functools.partial(compile, fullgraph=fullgraph, dynamic=dynamic, fast_math=fast_math,
-                                 backend=backend, mode=mode, options=options, disable=disable)
+        return functools.partial(
+            compile,
+            fullgraph=fullgraph,
+            dynamic=dynamic,
+            fast_math=fast_math,
+            backend=backend,
+            mode=mode,
+            options=options,
+            disable=disable,
+        )
     if disable:
         return model
     settings = {"fullgraph": fullgraph, "fast_math": fast_math, "backend": backend}
@@ -102,8 +121,8 @@ def _difference(was: Any, now: Any) -> str:
 
 
 class CompiledFunction:
-    """A compiled function. Inspect it: `.graph`, `.kernels`, `.source`, `.memory`, `.why_not_fused`,
-    `.explain()` speak of the program that ran last."""
+    """A compiled function. Inspect it: `.graph`, `.kernels`, `.source`, `.memory`,
+    `.why_not_fused`, `.explain()` speak of the program that ran last."""
 
     def __init__(self, fn: Callable, settings: dict):
         self.fn, self.settings = fn, settings
@@ -144,19 +163,22 @@ class CompiledFunction:
             self._breaks[key] = e
             self._warn(e)
             return self.fn(*args, **kwargs)
-        except Exception as error:      # noqa: BLE001  (the user's own error: eager raises it, too)
+        except Exception as error:  # noqa: BLE001  (the user's own error: eager raises it, too)
             return self._eagerly(error, args, kwargs)
         try:
             result = made.call(args, kwargs)
         except _program_error() as e:
             return self._replay(e, args, kwargs)
         if result is MISS:
-            raise RuntimeError("a program was just captured for this call, but its guards exclude it:\n" +
-                               made.mismatch(leaves, spec))
+            raise RuntimeError(
+                "a program was just captured for this call, but its guards exclude it:\n"
+                + made.mismatch(leaves, spec)
+            )
         return result
 
-    def _specialise(self, leaves: list, spec: Any, pattern: tuple | None = None,
-                    original: tuple | None = None) -> Specialisation:
+    def _specialise(
+        self, leaves: list, spec: Any, pattern: tuple | None = None, original: tuple | None = None
+    ) -> Specialisation:
         reasons = [s.mismatch(leaves, spec) for s in self.specialisations[:1]]
         reads = ReadSet()
         reads.function(self.fn, getattr(self.fn, "__name__", "the function"))
@@ -165,15 +187,27 @@ class CompiledFunction:
                 reads.examine(x, frozenset(), "an argument")
         try:
             captured = capture(self.fn, leaves, spec, reads, pattern, original)
-            late = {(id(m), k) for kind, what, _ in captured.scalar_leaves if kind == "item" for m, k in [what]}
-            # a pair of numbers (an optimizer's betas) is read through an object that names its owner
-            late |= {(id(what[0].group), what[0].name) for kind, what, _ in captured.scalar_leaves
-                     if kind == "item" and hasattr(what[0], "group")}
+            late = {
+                (id(m), k)
+                for kind, what, _ in captured.scalar_leaves
+                if kind == "item"
+                for m, k in [what]
+            }
+            # a pair of numbers (an optimizer's betas) is read through an object that names its
+            # owner
+            late |= {
+                (id(what[0].group), what[0].name)
+                for kind, what, _ in captured.scalar_leaves
+                if kind == "item" and hasattr(what[0], "group")
+            }
             reads.settle(late)
             changed = reads.changed()
             if changed:
-                raise CaptureBreak("Python state changes while the function runs: " + changed[0].difference(),
-                                   "change it outside of the compiled function", Origin(*_home(self.fn)))
+                raise CaptureBreak(
+                    "Python state changes while the function runs: " + changed[0].difference(),
+                    "change it outside of the compiled function",
+                    _where(self.fn),
+                )
         except BaseException:
             reads.restore()
             raise
@@ -184,29 +218,39 @@ class CompiledFunction:
         self._calls.insert(0, made.call)
         self.history.append(reasons[0] if reasons else "first call")
         if config.debug >= 1:
-            print(f"graphc: compiled {getattr(self.fn, '__name__', self.fn)}: {self.history[-1]}", file=sys.stderr)
+            print(
+                f"graphc: compiled {getattr(self.fn, '__name__', self.fn)}: {self.history[-1]}",
+                file=sys.stderr,
+            )
         if config.debug >= 2:
             print("\n".join(map(str, made.program.kernels)), file=sys.stderr)
         if len(self.specialisations) == _MANY:
-            _tell(f"{getattr(self.fn, '__name__', self.fn)} has been compiled {_MANY} times; last reason: "
-                  f"{self.history[-1]}")
+            _tell(
+                f"{getattr(self.fn, '__name__', self.fn)} has been compiled {_MANY} times; "
+                "last reason: "
+                f"{self.history[-1]}"
+            )
         return made
 
     def _build(self, graph: Any) -> Any:
         return build(graph, self.settings, getattr(self.fn, "__name__", "program"))
 
     def _replay(self, error: Any, args: tuple, kwargs: dict) -> Any:
-        """The program stopped at a run-time error and changed nothing: eager mode raises its own."""
+        """The program stopped at a run-time error and changed nothing: eager mode raises its
+        own."""
         result = self.fn(*args, **kwargs)
         _tell(f"compiled code reported an error that eager mode did not: {error}")
         return result
 
     def _eagerly(self, error: BaseException, args: tuple, kwargs: dict) -> Any:
-        """Capturing raised: eager mode raises the same, with its own state; else the error is ours."""
+        """Capturing raised: eager mode raises the same, with its own state; else the error is
+        ours."""
         result = self.fn(*args, **kwargs)
         if self.settings["fullgraph"] or config.check:
             raise error
-        self._warn(CaptureBreak(f"capture failed with {type(error).__name__}: {error}", "", user_origin(4)))
+        self._warn(
+            CaptureBreak(f"capture failed with {type(error).__name__}: {error}", "", user_origin(4))
+        )
         self._breaks[_key(*pytree.flatten((args, kwargs)))] = CaptureBreak(str(error))
         return result
 
@@ -225,8 +269,10 @@ class CompiledFunction:
 
     @property
     def graph(self) -> Any:
-        """The captured Graph, before passes and fusion; `str()` of it is text with the user's lines."""
-        from .ir import text        # noqa: F401  (gives Graph its text form)
+        """The captured Graph, before passes and fusion; `str()` of it is text with the user's
+        lines."""
+        from .ir import text  # noqa: F401  (gives Graph its text form)
+
         return self._last.captured.graph
 
     @property
@@ -260,21 +306,26 @@ class CompiledFunction:
         return list(self._breaks.values())
 
     def explain(self) -> str:
-        """What was compiled, what it depends on, why it was compiled again, and what runs eagerly."""
+        """What was compiled, what it depends on, why it was compiled again, and what runs
+        eagerly."""
         name = getattr(self.fn, "__name__", repr(self.fn))
         lines = [f"{name}: {len(self.specialisations)} program(s)"]
         for i, reason in enumerate(self.history):
             s = self.specialisations[len(self.specialisations) - 1 - i]
             c = s.captured
-            lines.append(f"  {i + 1}. {reason}: {len(c.graph.nodes)} nodes, {len(c.sources)} inputs, "
-                         f"{len(c.graph.outputs)} outputs, {len(c.graph.updates)} updates")
+            lines.append(
+                f"  {i + 1}. {reason}: {len(c.graph.nodes)} nodes, {len(c.sources)} inputs, "
+                f"{len(c.graph.outputs)} outputs, {len(c.graph.updates)} updates"
+            )
             for x in c.leaves:
                 lines.append(f"     argument: {x.type_ if isinstance(x, Tensor) else repr(x)}")
             lines += [f"     {check.what}" for check in c.reads.every_call]
             if c.reads.modules:
                 lines.append(f"     the state of {len(c.reads.modules)} module(s)")
-            lines += [f"     {text} is {outcome!r}" + (f" ({origin})" if origin else "")
-                      for text, (outcome, origin) in c.scalar_guards.items()]
+            lines += [
+                f"     {text} is {outcome!r}" + (f" ({origin})" if origin else "")
+                for text, (outcome, origin) in c.scalar_guards.items()
+            ]
         lines += [f"  eager: {e}" for e in self._breaks.values()]
         return "\n".join(lines)
 
@@ -290,7 +341,7 @@ class CompiledModule(CompiledFunction):
         super().__init__(module, settings)
 
     @property
-    def __class__(self) -> Any:         # isinstance(compiled, nn.Linear) holds
+    def __class__(self) -> Any:  # isinstance(compiled, nn.Linear) holds
         return type(object.__getattribute__(self, "_orig_mod"))
 
     def __getattr__(self, name: str) -> Any:
@@ -320,13 +371,28 @@ class CompiledModule(CompiledFunction):
         return f"Compiled({self._orig_mod!r})"
 
 
-_OWN = {"fn", "settings", "specialisations", "_calls", "_breaks", "_warned", "history", "__wrapped__",
-        "__name__", "__qualname__", "__doc__", "__module__", "__dict__"}
+_OWN = {
+    "fn",
+    "settings",
+    "specialisations",
+    "_calls",
+    "_breaks",
+    "_warned",
+    "history",
+    "__wrapped__",
+    "__name__",
+    "__qualname__",
+    "__doc__",
+    "__module__",
+    "__dict__",
+}
 
 
 def build(graph: Any, settings: dict, name: str) -> Any:
-    """A runnable program for a graph: native code, or the interpreter where nothing can be compiled."""
+    """A runnable program for a graph: native code, or the interpreter where nothing can be
+    compiled."""
     from .compiler.interpret import InterpretedProgram
+
     if settings["backend"] == "interpret":
         return InterpretedProgram(graph)
     try:
@@ -334,11 +400,13 @@ def build(graph: Any, settings: dict, name: str) -> Any:
     except ImportError:
         return InterpretedProgram(graph)
     from .native import library
+
     if not library.available():
         return InterpretedProgram(graph)
     made = program.build(graph, fast_math=settings["fast_math"], name=name)
     if config.check and not settings["fast_math"]:
         from .compiler.interpret.shadow import Shadow
+
         return Shadow(graph, made)
     return made
 
@@ -357,6 +425,7 @@ def _program_error() -> Any:
     if not _ERRORS:
         try:
             from .compiler.program import ProgramError
+
             _ERRORS.append((ProgramError, IndexError))
         except ImportError:
             _ERRORS.append((IndexError,))
@@ -378,8 +447,15 @@ def _key(leaves: list, spec: Any) -> Any:
 
 def _home(fn: Any) -> tuple[str, int]:
     """Where a function (or the forward of a module) is defined."""
-    for f in (fn, getattr(type(fn), "forward", None), getattr(type(fn), "__call__", None)):
+    cls = type(fn)
+    for f in (fn, getattr(cls, "forward", None), vars(cls).get("__call__")):
         code = getattr(getattr(f, "__func__", f), "__code__", None)
         if code is not None:
             return code.co_filename, code.co_firstlineno
     return "", 0
+
+
+def _where(fn: Any) -> Origin:
+    """The user's line that a refusal without one speaks of: the function, else the call."""
+    home = Origin(*_home(fn))
+    return user_origin(3) or home if not home.file or internal(home.file) else home

@@ -1,4 +1,5 @@
-"""Tensors of one value. Eager mode fills memory directly; these records are what captured programs hold.
+"""Tensors of one value. Eager mode fills memory directly; these records are what captured programs
+hold.
 Invariant: a value is rounded to the dtype once, as everywhere."""
 
 from __future__ import annotations
@@ -28,16 +29,32 @@ def _full_infer(shape: tuple, dtype: DType, value: Any) -> TensorType:
 
 def _full_lower(ix: list, loads: list, types: list, shape: tuple, dtype: DType, value: Any) -> Any:
     from ..ir.loop import Const
+
     x = dispatch.number_array(value, dtype)
     return Const(x.item() if hasattr(x, "item") else x, dtype.compute)
 
 
-full = gather("full", _full_kernel, _full_infer, inputs=(), vjp=None, lower=_full_lower,
-              samples=lambda: [Sample((), {"shape": s, "dtype": dtypes.dtype_named(d), "value": v}, grad=False)
-                               for s in ((3, 4), (), (0, 2))
-                               for d, v in (("float32", 0.1), ("float64", -0.0), ("int64", 7), ("bool", True),
-                                            ("float16", 0.1), ("bfloat16", 3))],
-              doc="A tensor of one value.")
+full = gather(
+    "full",
+    _full_kernel,
+    _full_infer,
+    inputs=(),
+    vjp=None,
+    lower=_full_lower,
+    samples=lambda: [
+        Sample((), {"shape": s, "dtype": dtypes.dtype_named(d), "value": v}, grad=False)
+        for s in ((3, 4), (), (0, 2))
+        for d, v in (
+            ("float32", 0.1),
+            ("float64", -0.0),
+            ("int64", 7),
+            ("bool", True),
+            ("float16", 0.1),
+            ("bfloat16", 3),
+        )
+    ],
+    doc="A tensor of one value.",
+)
 
 
 def _fill_rule(keys: tuple) -> Any:
@@ -53,8 +70,16 @@ def _filled(a: Any, value: Any) -> np.ndarray:
     return out
 
 
-fill = pointwise("fill", _filled, inputs=("input", "value"), out=_fill_rule,
-                 vjp=[lambda g: g * 0, lambda g: g], lower=lambda x, v: v,
-                 samples=lambda: [Sample((Make((3, 4), d), 0.1), grad=False) for d in ("float32", "float64")] +
-                 [Sample((Make((4, 6), layout="T"), -1.5), grad=False)],
-                 doc="A tensor like input, all of one value.")
+fill = pointwise(
+    "fill",
+    _filled,
+    inputs=("input", "value"),
+    out=_fill_rule,
+    vjp=[lambda g: g * 0, lambda g: g],
+    lower=lambda x, v: v,
+    samples=lambda: (
+        [Sample((Make((3, 4), d), 0.1), grad=False) for d in ("float32", "float64")]
+        + [Sample((Make((4, 6), layout="T"), -1.5), grad=False)]
+    ),
+    doc="A tensor like input, all of one value.",
+)

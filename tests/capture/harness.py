@@ -1,5 +1,6 @@
-"""Runs a function eagerly and compiled on equal copies of its arguments and compares everything that a user
-can see: bits, shapes, strides, dtypes, aliasing, .grad, requires_grad, versions and the random state."""
+"""Runs a function eagerly and compiled on equal copies of its arguments and compares everything
+that a user can see: bits, shapes, strides, dtypes, aliasing, .grad, requires_grad, versions and
+the random state."""
 
 import numpy as np
 

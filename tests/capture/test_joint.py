@@ -1,4 +1,5 @@
-"""Backward through compiled functions: gradients, second orders, several backwards, absent cotangents."""
+"""Backward through compiled functions: gradients, second orders, several backwards, absent
+cotangents."""
 
 import sys
 from pathlib import Path
@@ -85,14 +86,26 @@ def test_second_order(name, backend):
     f = graphc.compile(fn, backend=backend, fullgraph=True)
     got = []
     for g in (fn, f):
-        x, w = floats(3, 4, grad=True, dtype=np.float64), floats(4, 2, seed=5, grad=True, dtype=np.float64)
+        x, w = (
+            floats(3, 4, grad=True, dtype=np.float64),
+            floats(4, 2, seed=5, grad=True, dtype=np.float64),
+        )
         gx, gw = graphc.autograd.grad(total(g(x, w)), (x, w), create_graph=True, allow_unused=True)
         second = sum(t.pow(2).sum() for t in (gx, gw) if t is not None)
-        got.append(((gx, gw), graphc.autograd.grad(second, (x, w), allow_unused=True)
-                    if second.requires_grad else None))
-    # contributions that reach x inside and outside of the program are added in another order: two or three
+        got.append(
+            (
+                (gx, gw),
+                graphc.autograd.grad(second, (x, w), allow_unused=True)
+                if second.requires_grad
+                else None,
+            )
+        )
+    # contributions that reach x inside and outside of the program are added in another order: two
+    # or three
     # roundings of sums of at most a dozen terms, so 1e-13 relative to the largest is generous
-    for want, have in zip(got[0][0] + (got[0][1] or ()), got[1][0] + (got[1][1] or ()), strict=True):
+    for want, have in zip(
+        got[0][0] + (got[0][1] or ()), got[1][0] + (got[1][1] or ()), strict=True
+    ):
         assert (want is None) == (have is None)
         if want is not None:
             scale = float(want.abs().max()) + 1
@@ -104,6 +117,7 @@ def test_history_before_and_after(backend):
 
     def fn(h):
         return (h @ w).relu()
+
     f = graphc.compile(fn, backend=backend, fullgraph=True)
     got = []
     for g in (fn, f):
@@ -129,8 +143,10 @@ def test_retain_graph_and_second_backward(backend):
 
 def test_absent_cotangents_stay_absent(backend):
     """inf * 0 would be nan: a result without a cotangent contributes nothing."""
+
     def fn(x, w):
         return x.log().sum(0), (w * 2).sum(0)
+
     f = graphc.compile(fn, backend=backend, fullgraph=True)
     for which in (0, 1, 0):
         x, w = graphc.zeros(3, 2).requires_grad_(), floats(3, 2, grad=True)
@@ -151,7 +167,9 @@ def test_saved_tensor_modified(backend):
 def test_module_training_with_eager_optimizer(backend):
     def go(compiled):
         graphc.manual_seed(0)
-        m = nn.Sequential(nn.Linear(6, 8), nn.GELU(), nn.LayerNorm(8), nn.Dropout(0.2), nn.Linear(8, 3))
+        m = nn.Sequential(
+            nn.Linear(6, 8), nn.GELU(), nn.LayerNorm(8), nn.Dropout(0.2), nn.Linear(8, 3)
+        )
         opt = graphc.optim.SGD(m.parameters(), lr=0.1, momentum=0.9)
         f = graphc.compile(m, backend=backend, fullgraph=True) if compiled else m
         out = []
@@ -163,6 +181,7 @@ def test_module_training_with_eager_optimizer(backend):
             opt.step()
             out.append(loss.detach())
         return out, [p.detach() for p in m.parameters()], [p.grad for p in m.parameters()]
+
     same(go(False), go(True))
 
 

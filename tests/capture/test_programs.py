@@ -1,4 +1,5 @@
-"""Captured programs against eager mode: mutation, views, aliasing, delivered strides, randomness."""
+"""Captured programs against eager mode: mutation, views, aliasing, delivered strides,
+randomness."""
 
 import sys
 from pathlib import Path
@@ -25,29 +26,78 @@ def backend(request):
 
 # ---- plain functions
 
+
 def test_pointwise_and_reduction(backend):
-    check(lambda x, y: (x * 2 + y).relu().sum(0), lambda i: (floats(3, 4, seed=i), floats(4, seed=9 + i)),
-          backend=backend)
+    check(
+        lambda x, y: (x * 2 + y).relu().sum(0),
+        lambda i: (floats(3, 4, seed=i), floats(4, seed=9 + i)),
+        backend=backend,
+    )
 
 
-@pytest.mark.parametrize("fn", [
-    lambda x: x, lambda x: (x, x), lambda x: x.t(), lambda x: x.t().contiguous(), lambda x: x + x.t().t(),
-    lambda x: x.t() + 1, lambda x: (x.t() + 1, 3, None, "s"), lambda x: {"a": x * 2, "b": [x + 1]},
-    lambda x: x[1], lambda x: x[:, 1], lambda x: x[1:, ::2] * 2, lambda x: x.view(-1), lambda x: x.detach(),
-    lambda x: x.expand(2, 3, 4), lambda x: (x * 2).expand(2, 3, 4), lambda x: (x * 2)[:, 1],
-    lambda x: (lambda y: (y, y.t(), y[0]))(x * 3), lambda x: x.clone(), lambda x: x.sum(), lambda x: x.mean(1),
-    lambda x: graphc.softmax(x, 1), lambda x: F.layer_norm(x, (4,)), lambda x: x.double() + 1,
-    lambda x: x.half() * 3, lambda x: x.bfloat16().sum(0), lambda x: (x > 0) & (x < 1), lambda x: x.long() // 2,
-    lambda x: graphc.cat([x, x * 2], 1), lambda x: graphc.stack([x, x]), lambda x: x @ x.t(), lambda x: x.max(),
-    lambda x: x.var(0), lambda x: graphc.where(x > 0, x, 0.0), lambda x: x.argmax(1), lambda x: x.pow(2),
-    lambda x: x ** 3.0, lambda x: graphc.arange(4) + x, lambda x: graphc.tensor([1.0, 2, 3, 4]) * x,
-    lambda x: graphc.zeros(3, 4) + x, lambda x: graphc.ones_like(x), lambda x: x.new_full((2,), 7.5),
-    lambda x: x.fill_(2.5), lambda x: graphc.tensor(3.5) * x, lambda x: x.masked_fill(x > 0, -1.0),
-    lambda x: x.flatten()[2:7], lambda x: x.unsqueeze(0).squeeze(0), lambda x: x.transpose(0, 1).reshape(-1),
-    lambda x: x.float() is x, lambda x: x.shape, lambda x: x.prod(1), lambda x: x.cumsum(0) if hasattr(x, "cumsum")
-    else x, lambda x: x.as_strided((2, 2), (4, 1), 1), lambda x: x.flip(0), lambda x: x.std(),
-    lambda x: -x.abs().sqrt().log1p(), lambda x: x.clamp(-0.5, 0.5), lambda x: F.gelu(x), lambda x: x.chunk(2, 1),
-])
+@pytest.mark.parametrize(
+    "fn",
+    [
+        lambda x: x,
+        lambda x: (x, x),
+        lambda x: x.t(),
+        lambda x: x.t().contiguous(),
+        lambda x: x + x.t().t(),
+        lambda x: x.t() + 1,
+        lambda x: (x.t() + 1, 3, None, "s"),
+        lambda x: {"a": x * 2, "b": [x + 1]},
+        lambda x: x[1],
+        lambda x: x[:, 1],
+        lambda x: x[1:, ::2] * 2,
+        lambda x: x.view(-1),
+        lambda x: x.detach(),
+        lambda x: x.expand(2, 3, 4),
+        lambda x: (x * 2).expand(2, 3, 4),
+        lambda x: (x * 2)[:, 1],
+        lambda x: (lambda y: (y, y.t(), y[0]))(x * 3),
+        lambda x: x.clone(),
+        lambda x: x.sum(),
+        lambda x: x.mean(1),
+        lambda x: graphc.softmax(x, 1),
+        lambda x: F.layer_norm(x, (4,)),
+        lambda x: x.double() + 1,
+        lambda x: x.half() * 3,
+        lambda x: x.bfloat16().sum(0),
+        lambda x: (x > 0) & (x < 1),
+        lambda x: x.long() // 2,
+        lambda x: graphc.cat([x, x * 2], 1),
+        lambda x: graphc.stack([x, x]),
+        lambda x: x @ x.t(),
+        lambda x: x.max(),
+        lambda x: x.var(0),
+        lambda x: graphc.where(x > 0, x, 0.0),
+        lambda x: x.argmax(1),
+        lambda x: x.pow(2),
+        lambda x: x**3.0,
+        lambda x: graphc.arange(4) + x,
+        lambda x: graphc.tensor([1.0, 2, 3, 4]) * x,
+        lambda x: graphc.zeros(3, 4) + x,
+        lambda x: graphc.ones_like(x),
+        lambda x: x.new_full((2,), 7.5),
+        lambda x: x.fill_(2.5),
+        lambda x: graphc.tensor(3.5) * x,
+        lambda x: x.masked_fill(x > 0, -1.0),
+        lambda x: x.flatten()[2:7],
+        lambda x: x.unsqueeze(0).squeeze(0),
+        lambda x: x.transpose(0, 1).reshape(-1),
+        lambda x: x.float() is x,
+        lambda x: x.shape,
+        lambda x: x.prod(1),
+        lambda x: x.cumsum(0) if hasattr(x, "cumsum") else x,
+        lambda x: x.as_strided((2, 2), (4, 1), 1),
+        lambda x: x.flip(0),
+        lambda x: x.std(),
+        lambda x: -x.abs().sqrt().log1p(),
+        lambda x: x.clamp(-0.5, 0.5),
+        lambda x: F.gelu(x),
+        lambda x: x.chunk(2, 1),
+    ],
+)
 def test_results(fn, backend):
     check(fn, lambda i: (floats(3, 4, seed=i),), backend=backend)
 
@@ -56,8 +106,15 @@ def test_results(fn, backend):
 def test_layouts(layout, backend):
     def make(i):
         base = floats(8, 12, seed=i)
-        return ({"T": base.t(), "strided": base[::2, ::3], "offset": base[2:, 3:],
-                 "expanded": base[0].expand(5, 12)}[layout],)
+        return (
+            {
+                "T": base.t(),
+                "strided": base[::2, ::3],
+                "offset": base[2:, 3:],
+                "expanded": base[0].expand(5, 12),
+            }[layout],
+        )
+
     check(lambda x: (x * 2, x.sum(0), x.t() + 1, x.contiguous(), x[1]), make, backend=backend)
 
 
@@ -77,10 +134,12 @@ MUTATIONS = {
     "copy": lambda x: x.copy_(x.flip(0)),
     "self overlap": lambda x: x[1:].copy_(x[:-1]),
     "fresh": lambda x: (lambda y: (y[0].add_(1), y))(x * 2),
-    "fresh views": lambda x: (lambda y, : (lambda a, b: (a.mul_(2), b, y))(y[:2], y[1:]))(x * 2),
+    "fresh views": lambda x: (lambda y,: (lambda a, b: (a.mul_(2), b, y))(y[:2], y[1:]))(x * 2),
     "int into": lambda x: x.copy_(graphc.arange(12).view(3, 4)),
     "reshape view": lambda x: x.reshape(4, 3)[1].add_(x[0, :3]),
-    "swap": lambda x: (lambda a, b: (x.__setitem__(0, b), x.__setitem__(1, a)))(x[0].clone(), x[1].clone()),
+    "swap": lambda x: (lambda a, b: (x.__setitem__(0, b), x.__setitem__(1, a)))(
+        x[0].clone(), x[1].clone()
+    ),
     "clone of view": lambda x: (lambda c: (x.mul_(2), c))(x[1].clone()),
     "inplace relu": lambda x: x.relu_().sum(),
     "masked": lambda x: x.masked_fill_(x > 0, 0.25),
@@ -95,12 +154,16 @@ def test_mutation(name, backend):
     check(MUTATIONS[name], lambda i: (floats(3, 4, seed=i),), backend=backend)
 
 
-@pytest.mark.parametrize("name", ["whole", "row", "setitem", "transposed", "base then view", "copy", "chain"])
+@pytest.mark.parametrize(
+    "name", ["whole", "row", "setitem", "transposed", "base then view", "copy", "chain"]
+)
 def test_mutation_of_a_window(name, backend):
     """The argument is itself a window of other memory."""
+
     def make(i):
         base = floats(6, 8, seed=i)
         return (base[1:4, 2:6],) if i % 2 == 0 else (base[2:5, 1:5],)
+
     check(MUTATIONS[name], make, backend=backend)
 
 
@@ -113,19 +176,27 @@ def test_arguments_that_overlap(backend):
     def make(i):
         base = floats(10, seed=i)
         return base[:6], base[3:9]
+
     check(fn, make, backend=backend)
 
 
 def test_overlap_is_a_guard(backend):
     """The same shapes with other aliasing is another program."""
+
     def fn(a, b):
         a.add_(1)
         return a * b
 
     def make(i):
         base = floats(10, seed=i)
-        return [(base[:6], base[4:10]), (base[:6], base[:6]), (base[:6], floats(6)),
-                (base[:6], base[1:7]), (base[:6], base[4:10])][i]
+        return [
+            (base[:6], base[4:10]),
+            (base[:6], base[:6]),
+            (base[:6], floats(6)),
+            (base[:6], base[1:7]),
+            (base[:6], base[4:10]),
+        ][i]
+
     check(fn, make, calls=5, programs=None, backend=backend)
 
 
@@ -133,6 +204,7 @@ def test_same_tensor_twice(backend):
     def make(i):
         x = floats(4, seed=i)
         return (x, x) if i % 2 == 0 else (x, floats(4, seed=i + 5))
+
     check(lambda a, b: (a.add_(b), a is b), make, calls=4, programs=None, backend=backend)
 
 
@@ -140,6 +212,7 @@ def test_memory_shared_with_numpy(backend):
     def make(i):
         a = np.arange(8, dtype=np.float32) + i
         return graphc.from_numpy(a), graphc.from_numpy(a[2:6])
+
     check(lambda a, b: (a.add_(1), b * 2), make, calls=2, backend=backend)
 
 
@@ -157,6 +230,7 @@ def test_results_never_share_buffers():
 
 # ---- closures and constants
 
+
 def test_closed_over_tensor_is_lifted(backend):
     w = floats(4)
     f = graphc.compile(lambda x: x * w, backend=backend, fullgraph=True)
@@ -173,6 +247,7 @@ def test_closed_over_tensor_is_updated(backend):
     def fn(x):
         total.add_(x.sum(0))
         return total * 2
+
     f = graphc.compile(fn, backend=backend, fullgraph=True)
     x = floats(3, 4)
     want = graphc.zeros(4)
@@ -187,6 +262,7 @@ def test_replaced_closure_variable(backend):
 
     def fn(x):
         return x * scale
+
     f = graphc.compile(fn, backend=backend, fullgraph=True)
     x = floats(4)
     assert graphc.equal(f(x), x * 2.0)
@@ -195,6 +271,7 @@ def test_replaced_closure_variable(backend):
 
 
 # ---- numbers
+
 
 def test_float_arguments_never_recompile(backend):
     f = graphc.compile(lambda x, a: x * a + (1 - a) ** 2, backend=backend, fullgraph=True)
@@ -223,13 +300,16 @@ def test_int_and_string_arguments(backend):
 
 # ---- randomness
 
+
 def test_random_numbers_are_those_of_eager(backend):
     def fn(x):
         return F.dropout(x, 0.3) + graphc.rand(3, 4) + graphc.randn(4), graphc.randint(0, 9, (3,))
+
     check(fn, lambda i: (floats(3, 4, seed=i),), calls=3, backend=backend)
 
 
 # ---- gradients inside
+
 
 def test_backward_inside(backend):
     w = floats(4, 2, seed=5).requires_grad_()
@@ -239,6 +319,7 @@ def test_backward_inside(backend):
         loss = ((x @ w) ** 2).mean()
         loss.backward()
         return loss.detach()
+
     f = graphc.compile(fn, backend=backend, fullgraph=True)
     for i in range(3):
         x = floats(3, 4, seed=i)
@@ -257,12 +338,13 @@ def test_gradients_accumulate(backend):
     def make():
         w = floats(4, 2, seed=5).requires_grad_()
         return w, lambda x: ((x @ w) ** 2).mean().backward()
+
     w, fn = make()
     want = run(fn, w)
     w, fn = make()
     f = graphc.compile(fn, backend=backend, fullgraph=True)
     assert graphc.equal(run(f, w), want)
-    assert len(f.specialisations) == 2      # without, then with a gradient to add to
+    assert len(f.specialisations) == 2  # without, then with a gradient to add to
 
 
 def test_grad_set_to_none_at_the_end_is_free(backend):
@@ -273,6 +355,7 @@ def test_grad_set_to_none_at_the_end_is_free(backend):
         with graphc.no_grad():
             w.sub_(w.grad, alpha=0.1)
         w.grad = None
+
     f = graphc.compile(fn, backend=backend, fullgraph=True)
     f(floats(4))
     assert w.grad is None and len(f.graph.outputs) == 0
@@ -285,6 +368,7 @@ def test_result_whose_graph_was_used_up(backend):
         loss = (w * x).sum()
         loss.backward()
         return loss
+
     loss = graphc.compile(fn, backend=backend, fullgraph=True)(floats(4))
     assert loss.requires_grad and loss.grad_fn is not None
     with pytest.raises(RuntimeError, match="backward through the graph a second time"):
@@ -300,6 +384,7 @@ def test_capture_leaves_no_trace():
         w.grad = None
         (w * x).sum().backward()
         raise ValueError("stop")
+
     f = graphc.compile(fn, fullgraph=True)
     with pytest.raises(ValueError, match="stop"):
         f(floats(4))
@@ -307,6 +392,7 @@ def test_capture_leaves_no_trace():
 
 
 # ---- errors and refusals
+
 
 def test_value_reads_are_refused():
     f = graphc.compile(lambda x: x * 2 if x.sum() > 0 else x, fullgraph=True)
@@ -337,6 +423,7 @@ def test_shape_errors_are_those_of_eager():
 
 
 # ---- guards
+
 
 def test_guards_on_arguments():
     f = graphc.compile(lambda x: x * 2 + 1, fullgraph=True)

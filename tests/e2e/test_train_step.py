@@ -1,5 +1,5 @@
-"""A whole train step (zero_grad, forward, loss, backward, optimizer) as one program: the same bits as eager
-mode, step after step, with dropout, a learning-rate schedule and every optimizer."""
+"""A whole train step (zero_grad, forward, loss, backward, optimizer) as one program: the same bits
+as eager mode, step after step, with dropout, a learning-rate schedule and every optimizer."""
 
 import numpy as np
 import pytest
@@ -29,11 +29,15 @@ def model(sizes=(784, 256, 128, 10), p=0.2):
 
 def data(i, batch=64, features=784, classes=10):
     g = np.random.default_rng(i)
-    return (graphc.tensor(g.standard_normal((batch, features)).astype(np.float32)),
-            graphc.tensor(g.integers(0, classes, batch)))
+    return (
+        graphc.tensor(g.standard_normal((batch, features)).astype(np.float32)),
+        graphc.tensor(g.integers(0, classes, batch)),
+    )
 
 
-def run(make_optimizer, steps, compiled, sizes=(784, 256, 128, 10), schedule=None, batch=64, **settings):
+def run(
+    make_optimizer, steps, compiled, sizes=(784, 256, 128, 10), schedule=None, batch=64, **settings
+):
     """Losses and parameters (as bits) of a training run."""
     m = model(sizes)
     opt = make_optimizer(m.parameters())
@@ -44,6 +48,7 @@ def run(make_optimizer, steps, compiled, sizes=(784, 256, 128, 10), schedule=Non
         loss.backward()
         opt.step()
         return loss
+
     f = graphc.compile(step, fullgraph=True, **settings) if compiled else step
     graphc.manual_seed(7)
     losses = []
@@ -87,13 +92,16 @@ def test_fifty_steps_of_the_mlp(name):
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_optimizers(name, backend):
     sizes = (20, 16, 5)
-    compare(run(OPTIMIZERS[name], 6, False, sizes, batch=8),
-            run(OPTIMIZERS[name], 6, True, sizes, batch=8, backend=backend))
+    compare(
+        run(OPTIMIZERS[name], 6, False, sizes, batch=8),
+        run(OPTIMIZERS[name], 6, True, sizes, batch=8, backend=backend),
+    )
 
 
 def test_schedule_never_recompiles():
     def schedule(i):
         return 0.1 / (1 + i)
+
     sizes = (20, 16, 5)
     a = run(OPTIMIZERS["adam"], 6, False, sizes, schedule, 8)
     b = run(OPTIMIZERS["adam"], 6, True, sizes, schedule, 8)
@@ -112,6 +120,7 @@ def test_last_batch_is_smaller():
         loss.backward()
         opt.step()
         return loss
+
     for i, n in enumerate((8, 8, 3, 8, 3)):
         assert np.isfinite(step(*data(i, n, 20, 5)).item())
     assert len(step.specialisations) == 2
@@ -131,15 +140,19 @@ def test_loaded_optimizer_state_is_used():
             loss.backward()
             opt.step()
             return loss
+
         f = graphc.compile(step, fullgraph=True) if compiled else step
         f(*data(0, 8, 20, 5))
         saved = opt.state_dict()
-        saved = {"state": {k: {n: t.clone() for n, t in v.items()} for k, v in saved["state"].items()},
-                 "param_groups": saved["param_groups"]}
+        saved = {
+            "state": {k: {n: t.clone() for n, t in v.items()} for k, v in saved["state"].items()},
+            "param_groups": saved["param_groups"],
+        }
         f(*data(1, 8, 20, 5))
         opt.load_state_dict(saved)
         f(*data(2, 8, 20, 5))
         return [bits(p) for p in m.parameters()]
+
     for x, y in zip(go(False), go(True), strict=True):
         assert np.array_equal(x, y)
 
@@ -155,6 +168,7 @@ def test_wrong_label_raises_eagers_error_and_changes_nothing():
         loss.backward()
         opt.step()
         return loss
+
     x, y = data(0, 8, 20, 5)
     step(x, y)
     before = [bits(p) for p in m.parameters()]
@@ -165,6 +179,7 @@ def test_wrong_label_raises_eagers_error_and_changes_nothing():
 
 def test_accumulation_over_micro_batches():
     """Two backwards per step, in one program."""
+
     def go(compiled):
         m = model((20, 16, 5))
         opt = optim.SGD(m.parameters(), lr=0.1)
@@ -174,11 +189,13 @@ def test_accumulation_over_micro_batches():
             for a, b in zip(x.chunk(2), y.chunk(2), strict=True):
                 (F.cross_entropy(m(a), b) / 2).backward()
             opt.step()
+
         f = graphc.compile(step, fullgraph=True) if compiled else step
         graphc.manual_seed(3)
         for i in range(4):
             f(*data(i, 8, 20, 5))
         return [bits(p) for p in m.parameters()]
+
     for x, y in zip(go(False), go(True), strict=True):
         assert np.array_equal(x, y)
 
@@ -194,9 +211,11 @@ def test_gradient_clipping_inside():
             norm = nn.utils.clip_grad_norm_(m.parameters(), 0.5)
             opt.step()
             return norm
+
         f = graphc.compile(step, fullgraph=True) if compiled else step
         graphc.manual_seed(3)
         out = [bits(f(*data(i, 8, 20, 5))) for i in range(4)]
         return out + [bits(p) for p in m.parameters()]
+
     for x, y in zip(go(False), go(True), strict=True):
         assert np.array_equal(x, y)

@@ -1,7 +1,8 @@
 """Random float graphs, forward and backward: eager, interpreted and compiled give the same bits.
 
-Several programs share one C file; a failing file is split to name the program, which is then cut down to the
-steps that matter. `pytest -m fuzz` draws a fresh seed; the plain suite runs a small fixed sample."""
+Several programs share one C file; a failing file is split to name the program, which is then cut
+down to the steps that matter. `pytest -m fuzz` draws a fresh seed; the plain suite runs a small
+fixed sample."""
 
 import sys
 from pathlib import Path
@@ -25,8 +26,10 @@ def outcome(fn, programs, call):
     leaves = [p.inputs(call) for p in programs]
     graphc.manual_seed(call)
     out = fn(*[t for group in leaves for t in group])
-    return [(bits(x), tuple(x.shape), x.dtype, strides(x)) if isinstance(x, Tensor) else x
-            for x in pytree.flatten(out)[0]]
+    return [
+        (bits(x), tuple(x.shape), x.dtype, strides(x)) if isinstance(x, Tensor) else x
+        for x in pytree.flatten(out)[0]
+    ]
 
 
 def together(programs):
@@ -36,9 +39,10 @@ def together(programs):
     def fn(*leaves):
         out, at = [], 0
         for p, n in zip(programs, sizes, strict=True):
-            out.append(p.step(*leaves[at:at + n]))
+            out.append(p.step(*leaves[at : at + n]))
             at += n
         return out
+
     return fn
 
 
@@ -71,7 +75,7 @@ def shrink(program):
         try:
             if check([program]):
                 return program
-        except Exception:       # noqa: BLE001
+        except Exception:  # noqa: BLE001
             return program
     program.steps = steps
     return program
@@ -82,14 +86,14 @@ def run(seed, count):
         programs = [Program(seed + i) for i in range(at, min(at + PER_FILE, count))]
         try:
             found = check(programs)
-        except Exception as e:      # noqa: BLE001
+        except Exception as e:  # noqa: BLE001
             found = repr(e)
         if not found:
             continue
         for p in programs:
             try:
                 one = check([p])
-            except Exception as e:      # noqa: BLE001
+            except Exception as e:  # noqa: BLE001
                 one = repr(e)
             if one:
                 pytest.fail(f"{one}\n{shrink(p)!r}")

@@ -1,10 +1,11 @@
-"""The entry of a specialisation: takes a `Captured` and a program, gives `call(args)`, a Python function
-written for exactly these guards and outputs. It returns `MISS` when a guard fails and changes nothing then.
-Invariant: every guard is checked before the program runs, everything is delivered after it succeeded.
+"""The entry of a specialisation: takes a `Captured` and a program, gives `call(args)`, a Python
+function written for exactly these guards and outputs. It returns `MISS` when a guard fails and
+changes nothing then.
+Invariant: every guard is checked before the program runs, everything is delivered after it
+succeeded.
 """
 
 from __future__ import annotations
-
 
 from typing import Any
 
@@ -30,10 +31,23 @@ class Entry:
         self.c, self.program = captured, program
         self.lines: list[str] = []
         self.names: dict[str, Any] = {
-            "MISS": MISS, "STATE": STATE, "EPOCH": observe.epoch, "MODES": dtypes, "new": object.__new__,
-            "Tensor": Tensor, "Storage": Storage, "run": program.call, "flatten": pytree.flatten,
-            "unflatten": pytree.unflatten, "same": same_number, "window": window, "region": region,
-            "unchanged": unchanged, "MISSING": MISSING, "address": address}
+            "MISS": MISS,
+            "STATE": STATE,
+            "EPOCH": observe.epoch,
+            "MODES": dtypes,
+            "new": object.__new__,
+            "Tensor": Tensor,
+            "Storage": Storage,
+            "run": program.call,
+            "flatten": pytree.flatten,
+            "unflatten": pytree.unflatten,
+            "same": same_number,
+            "window": window,
+            "region": region,
+            "unchanged": unchanged,
+            "MISSING": MISSING,
+            "address": address,
+        }
         self.epoch = [observe.epoch[0]]
         self.held: dict[int, str] = {}
 
@@ -60,7 +74,7 @@ class Entry:
         self._run()
         self._deliver()
         text = "def call(args, kwargs=None):\n" + "\n".join(self.lines) + "\n"
-        exec(compile(text, "<graphc entry>", "exec"), self.names)       # noqa: S102
+        exec(compile(text, "<graphc entry>", "exec"), self.names)  # noqa: S102
         call = self.names["call"]
         call.source = text
         call.epoch = self.epoch
@@ -91,11 +105,17 @@ class Entry:
             self.add(f"a{i} = x{i}._array")
             bytes_ = tuple(s * x.dtype.itemsize for s in meta.strides)
             leaf = f" or (x{i}._fn is None) is not {x._fn is None}" if x._needs else ""
-            self.miss_if(f"a{i} is None or a{i}.shape != {self._tuple(meta.shape)} or "
-                         f"a{i}.strides != {self._tuple(bytes_)} or x{i}.dtype is not {self.const(x.dtype)} or "
-                         f"x{i}._needs is not {x._needs}{leaf}")
+            self.miss_if(
+                f"a{i} is None or a{i}.shape != {self._tuple(meta.shape)} or "
+                f"a{i}.strides != {self._tuple(bytes_)} or "
+                f"x{i}.dtype is not {self.const(x.dtype)} or "
+                f"x{i}._needs is not {x._needs}{leaf}"
+            )
             for key, value in user_attributes(x):
-                self.miss_if(f"not unchanged(x{i}.__dict__.get({key!r}, MISSING), {self.const(freeze(value))})")
+                self.miss_if(
+                    f"not unchanged(x{i}.__dict__.get({key!r}, MISSING), "
+                    f"{self.const(freeze(value))})"
+                )
         elif type(x) is float and any(k == "arg" and w == i for k, w, _ in self.c.scalar_leaves):
             self.miss_if(f"type(x{i}) is not float")
         elif type(x) in (float, complex):
@@ -112,7 +132,9 @@ class Entry:
     def _modes(self) -> None:
         grad, inference, default = self.c.mode
         extra = " or not STATE.inference" if inference else " or STATE.inference"
-        self.miss_if(f"STATE.grad is not {grad}{extra} or MODES._default is not {self.const(default)}")
+        self.miss_if(
+            f"STATE.grad is not {grad}{extra} or MODES._default is not {self.const(default)}"
+        )
 
     def _facts(self) -> None:
         reads = self.c.reads
@@ -137,7 +159,9 @@ class Entry:
             self.miss_if(f"{got} is not {self.const(seen)}")
         elif kind in _FIXED:
             self.add(f"v = {got}")
-            self.miss_if(f"v is not {self.const(seen)} and not unchanged(v, {self.const(check.frozen)})")
+            self.miss_if(
+                f"v is not {self.const(seen)} and not unchanged(v, {self.const(check.frozen)})"
+            )
         else:
             self.miss_if(f"not unchanged({got}, {self.const(check.frozen)})")
 
@@ -159,8 +183,11 @@ class Entry:
             else:
                 mapping, key = what
                 name = f"n{len(parts)}"
-                self.add(f"{name} = {self.const(mapping)}.get({self.const(key)})" if isinstance(mapping, dict)
-                         else f"{name} = {self.const(mapping)}[{self.const(key)}]")
+                self.add(
+                    f"{name} = {self.const(mapping)}.get({self.const(key)})"
+                    if isinstance(mapping, dict)
+                    else f"{name} = {self.const(mapping)}[{self.const(key)}]"
+                )
                 self.miss_if(f"type({name}) is not {self.const(of)}")
                 parts.append(name)
         self.add(f"s = ({', '.join(parts)},)")
@@ -210,15 +237,20 @@ class Entry:
                 self._region_input(i, source)
                 parts.append(f"r{i}")
         listed = {id(t) for _, t in held}
-        for t in {id(v[0].ref): v[0].ref for v in self._mentioned() if v[0].kind == "held"}.values():
+        for t in {
+            id(v[0].ref): v[0].ref for v in self._mentioned() if v[0].kind == "held"
+        }.values():
             if id(t) not in listed:
                 held.append((-1, t))
         self._held(held, parts)
 
     def _mentioned(self) -> list:
         c = self.c
-        return [*[(s,) for s, _ in c.grads], *[(s,) for s, _ in c.needs],
-                *[(r[1],) for r in c.results if isinstance(r, tuple) and r[0] == "real"]]
+        return [
+            *[(s,) for s, _ in c.grads],
+            *[(s,) for s, _ in c.needs],
+            *[(r[1],) for r in c.results if isinstance(r, tuple) and r[0] == "real"],
+        ]
 
     def _held(self, held: list[tuple], parts: list[str]) -> None:
         """Tensors that the program holds: their memory must be what it was, or fit as well."""
@@ -249,7 +281,9 @@ class Entry:
         type = self.c.graph.inputs[i].type
         strides = tuple(s * type.dtype.itemsize for s in type.strides)
         self.add(f"g{i} = {self.ref(source)}._array")
-        self.miss_if(f"g{i}.shape != {self._tuple(type.shape)} or g{i}.strides != {self._tuple(strides)}")
+        self.miss_if(
+            f"g{i}.shape != {self._tuple(type.shape)} or g{i}.strides != {self._tuple(strides)}"
+        )
 
     def _region_input(self, i: int, source: Source) -> None:
         before, n = source.window
@@ -264,20 +298,30 @@ class Entry:
             self.miss_if(f"{x} is not {y} and address({x}._array) != address({y}._array)")
         for members in c.regions.values():
             merged = [s for s in c.sources if s.kind == "region"]
-            if (merged or c.exclusive) and len(members) > 1 and any(s.kind in ("arg", "grad") for s, _ in members):
+            if (
+                (merged or c.exclusive)
+                and len(members) > 1
+                and any(s.kind in ("arg", "grad") for s, _ in members)
+            ):
                 first, t0 = members[0]
                 for other, t in members[1:]:
                     delta = address(t._array) - address(t0._array)
-                    self.miss_if(f"address({self.ref(other)}._array) - address({self.ref(first)}._array) "
-                                 f"!= {delta}")
+                    self.miss_if(
+                        f"address({self.ref(other)}._array) - address({self.ref(first)}._array) "
+                        f"!= {delta}"
+                    )
         self._identities()
         if c.exclusive:
             self._exclusive()
 
     def _identities(self) -> None:
-        """Arguments that were one object stay so; those whose views are returned stay views, or bases."""
-        for i in {m.parent[1].ref for m in self.c.made
-                  if isinstance(m.parent, tuple) and m.parent[1].kind in ("arg", "base")}:
+        """Arguments that were one object stay so; those whose views are returned stay views, or
+        bases."""
+        for i in {
+            m.parent[1].ref
+            for m in self.c.made
+            if isinstance(m.parent, tuple) and m.parent[1].kind in ("arg", "base")
+        }:
             self.miss_if(f"(x{i}._base is None) is not {self.c.leaves[i]._base is None}")
         first: dict[int, int] = {}
         for i, x in enumerate(self.c.leaves):
@@ -320,7 +364,7 @@ class Entry:
         gs = [self.const(g, "rng") for g, _ in c.generators]
         if gs:
             rng = "(" + " ".join(f"({g}.seed_, {g}.offset)," for g in gs) + ")"
-        if c.joint is not None:         # the backward needs them again
+        if c.joint is not None:  # the backward needs them again
             self.add(f"sc, rg = {scalars}, {rng}")
             scalars, rng = "sc", "rg"
             if c.joint.copied:
@@ -348,11 +392,15 @@ class Entry:
         parts = [self._result(r) for r in c.results]
         if isinstance(c.result_spec, pytree.Leaf):
             self.add(f"return {parts[0]}")
-        elif c.result_spec.type in (tuple, list) and all(isinstance(s, pytree.Leaf)
-                                                         for s in c.result_spec.children):
+        elif c.result_spec.type in (tuple, list) and all(
+            isinstance(s, pytree.Leaf) for s in c.result_spec.children
+        ):
             inner = ", ".join(parts)
-            self.add(f"return ({inner}{',' if len(parts) == 1 else ''})" if c.result_spec.type is tuple
-                     else f"return [{inner}]")
+            self.add(
+                f"return ({inner}{',' if len(parts) == 1 else ''})"
+                if c.result_spec.type is tuple
+                else f"return [{inner}]"
+            )
         else:
             self.add(f"return unflatten([{', '.join(parts)}], {self.const(c.result_spec)})")
 
@@ -377,19 +425,29 @@ class Entry:
         else:
             shape, strides, offset = m.window
             size = m.dtype.itemsize
-            array = (f"window({memory}, {self._tuple(shape)}, {self._tuple([s * size for s in strides])}, "
-                     f"{offset * size})")
+            array = (
+                f"window({memory}, {self._tuple(shape)}, "
+                f"{self._tuple([s * size for s in strides])}, "
+                f"{offset * size})"
+            )
         self.add(f"{t} = new(Tensor)")
-        self.add(f"{t}._array = {'o = ' if base == 'out' else ''}{array}"
-                 if m.window is None and base == "out" else f"{t}._array = {array}")
+        self.add(
+            f"{t}._array = {'o = ' if base == 'out' else ''}{array}"
+            if m.window is None and base == "out"
+            else f"{t}._array = {array}"
+        )
         self.add(f"{t}.dtype = {self.const(m.dtype)}")
-        if m.base in stores:
-            storage = stores[m.base]
+        key = (m.base, id(m.storage))
+        if key in stores:
+            storage = stores[key]
         elif base == "out":
-            storage = stores[m.base] = f"{t}._storage"
+            stores[key] = f"{t}._storage"
             storage = "Storage(o)" if m.window is None else f"Storage({memory})"
         else:
-            storage = f"{self.ref(self._slot_tensor(k))}._storage"
+            storage = self._input_storage(m.storage)
+            if not storage:  # .data: the same memory, other versions
+                stores[key] = f"{t}._storage"
+                storage = f"Storage({self.ref(self._slot_tensor(k))}._storage.value)"
         self.add(f"{t}._storage = {storage}")
         self.add(f"{t}._needs = False; {t}._fn = None")
         if m.parent is not None:
@@ -401,6 +459,19 @@ class Entry:
             entry, nr = m.entry
             self.add(f"{t}._needs = True; {t}._fn = {self.const(used_up(entry, m))}")
 
+    def _input_storage(self, storage: Any) -> str:
+        """The expression of a storage that came with the inputs; empty for one made inside."""
+        for i, x in enumerate(self.c.leaves):
+            if isinstance(x, Tensor) and x._storage is storage:
+                return f"x{i}._storage"
+        for slot in range(len(self.c.sources)):
+            source = self._slot_tensor(slot)
+            if source.kind == "held" and source.ref._storage is storage:
+                return f"{self.ref(source)}._storage"
+            if source.kind == "grad" and source.ref._grad._storage is storage:
+                return f"{self.ref(source)}._storage"
+        return ""
+
     def _slot_tensor(self, slot: int) -> Source:
         source = self.c.sources[slot]
         return source.ref if source.kind == "region" else source
@@ -409,6 +480,7 @@ class Entry:
 def used_up(name: str, m: Made) -> Any:
     """The history of a result whose graph was freed by a backward inside the program."""
     from ...core import tape
+
     e = tape.entry_class(name)()
     e.op, e.edges, e.attrs, e.saved, e.versions, e.types = None, (), (), tape._FREED, None, None
     e.seq, e.origin, e.metadata, e.pre_hooks, e.post_hooks = 0, None, None, None, None
@@ -421,8 +493,11 @@ _CLASS_FIELDS = frozenset(vars(Tensor))
 
 def user_attributes(t: Tensor) -> list[tuple[str, Any]]:
     """What the user hung on a tensor, and its hooks."""
-    return [(k, v) for k, v in t.__dict__.items()
-            if k not in _CLASS_FIELDS or k in ("_hooks", "_post_accumulate_hooks")]
+    return [
+        (k, v)
+        for k, v in t.__dict__.items()
+        if k not in _CLASS_FIELDS or k in ("_hooks", "_post_accumulate_hooks")
+    ]
 
 
 def _flat_count(spec: Any) -> int:
@@ -438,12 +513,13 @@ def window(a: np.ndarray, shape: tuple, strides: tuple, offset: int) -> np.ndarr
     if offset == 0 and a.flags.c_contiguous:
         return np.ndarray(shape, a.dtype, a, 0, strides)
     from ...ops.movement import strided
+
     return strided(a, shape, strides, offset)
 
 
 def region(t: Tensor, before: int, n: int) -> np.ndarray | None:
-    """n elements of the memory that t belongs to, from `before` bytes before t's first element; None when
-    there are not that many."""
+    """n elements of the memory that t belongs to, from `before` bytes before t's first element;
+    None when there are not that many."""
     root = t._storage.root()
     start = address(t._array) - address(root) - before
     end = start + n * t.dtype.itemsize
@@ -457,14 +533,15 @@ def _mover(checks: list, slots: list, table: list) -> Any:
     types = [t.type_ for _, t in slots]
 
     def moved() -> bool:
-        for at, ((slot, t), type, (_, _, needs)) in enumerate(zip(slots, types, checks, strict=True)):
+        for at, ((slot, t), type, (_, _, needs)) in enumerate(
+            zip(slots, types, checks, strict=True)
+        ):
             if t._needs is not needs or t._array is None or t.type_ != type:
                 return False
             checks[at] = (t, t._array, needs)
             if slot >= 0:
                 table[slot] = t._array
         return len({id(t._storage.root()) for _, t in slots}) == roots
+
     roots = len({id(t._storage.root()) for _, t in slots})
     return moved
-
-

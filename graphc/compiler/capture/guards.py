@@ -1,15 +1,17 @@
-"""What compiled code depends on besides its arguments: takes the user's function and the frames that run while
-it is captured, gives checks of the Python state that they read, and the tensors found there.
+"""What compiled code depends on besides its arguments: takes the user's function and the frames
+that run while it is captured, gives checks of the Python state that they read, and the tensors
+found there.
 
-A frame's facts are taken when it is entered, before its body runs: the globals that its code names, its
-closure, and of the objects that it can reach the attributes that it names. Module state is checked again only
-when the epoch moved; everything else on every call. Invariant: reading changes nothing.
+A frame's facts are taken when it is entered, before its body runs: the globals that its code
+names, its closure, and of the objects that it can reach the attributes that it names. Module state
+is checked again only when the epoch moved; everything else on every call. Invariant: reading
+changes nothing.
 """
 
 from __future__ import annotations
 
 import functools
-import os
+import sys
 import types
 from collections.abc import Callable, Iterator
 from operator import is_
@@ -23,17 +25,28 @@ from .symbols import Sym, same_number
 
 MISSING: Any = type("Missing", (), {"__repr__": lambda self: "nothing"})()
 _NUMBERS = (int, float, bool, complex)
-_ATOMS = (str, bytes, type(None), DType, type, types.ModuleType, types.BuiltinFunctionType, type(Ellipsis))
+_ATOMS = (
+    str,
+    bytes,
+    type(None),
+    DType,
+    type,
+    types.ModuleType,
+    types.BuiltinFunctionType,
+    type(Ellipsis),
+)
 _MAX_LEAVES = 1000
 _MAX_FLAT = 100_000
-_FIXED = frozenset(("is", "number", "equal", "fixed"))      # kinds where the same object says it all
+_FIXED = frozenset(("is", "number", "equal", "fixed"))  # kinds where the same object says it all
 
 
 # ---------------------------------------------------------------- values
 
+
 def freeze(x: Any, budget: list[int] | None = None) -> tuple:
-    """What has to stay the same of a Python value: numbers and strings by value, containers by content,
-    the rest by identity. Raises CaptureBreak for containers that are too large to check on every call."""
+    """What has to stay the same of a Python value: numbers and strings by value, containers by
+    content, the rest by identity. Raises CaptureBreak for containers that are too large to check
+    on every call."""
     t = type(x)
     if t in _NUMBERS:
         return ("number", x)
@@ -46,8 +59,10 @@ def freeze(x: Any, budget: list[int] | None = None) -> tuple:
             if t in (list, tuple) and len(x) <= _MAX_FLAT:
                 return ("flat", x, tuple(x))
             if len(x) > _MAX_FLAT:
-                raise CaptureBreak(f"a {t.__name__} of {len(x)} entries is read by compiled code",
-                                   "pass what is needed of it as an argument")
+                raise CaptureBreak(
+                    f"a {t.__name__} of {len(x)} entries is read by compiled code",
+                    "pass what is needed of it as an argument",
+                )
             return ("is", x)
         if isinstance(x, dict):
             return ("dict", x, tuple([(k, freeze(v, budget)) for k, v in x.items()]))
@@ -75,9 +90,14 @@ def unchanged(x: Any, frozen: tuple) -> bool:
     if len(x) != len(parts):
         return False
     if kind == "flat":
-        return all(map(is_, x, parts)) or all(unchanged(a, freeze(p)) for a, p in zip(x, parts, strict=True))
+        return all(map(is_, x, parts)) or all(
+            unchanged(a, freeze(p)) for a, p in zip(x, parts, strict=True)
+        )
     if kind == "dict":
-        return all((a is k or a == k) and unchanged(b, v) for (a, b), (k, v) in zip(x.items(), parts, strict=True))
+        return all(
+            (a is k or a == k) and unchanged(b, v)
+            for (a, b), (k, v) in zip(x.items(), parts, strict=True)
+        )
     if isinstance(x, (set, frozenset)):
         return x == {p[1] for p in parts}
     return all(unchanged(a, p) for a, p in zip(x, parts, strict=True))
@@ -104,13 +124,19 @@ def thaw(frozen: tuple) -> Any:
 
 
 class Check:
-    """One fact: `read()` must give what `frozen` saw. `what` says it in the user's words; `holder` and `key`
-    tell the entry code a shorter way to read it, and how it is put back."""
+    """One fact: `read()` must give what `frozen` saw. `what` says it in the user's words; `holder`
+    and `key` tell the entry code a shorter way to read it, and how it is put back."""
 
     __slots__ = ("what", "read", "frozen", "holder", "key")
 
-    def __init__(self, what: str, read: Callable[[], Any], holder: Any = None, key: Any = None,
-                 frozen: tuple | None = None):
+    def __init__(
+        self,
+        what: str,
+        read: Callable[[], Any],
+        holder: Any = None,
+        key: Any = None,
+        frozen: tuple | None = None,
+    ):
         self.what, self.read, self.holder, self.key = what, read, holder, key
         self.frozen = freeze(read()) if frozen is None else frozen
 
@@ -135,7 +161,11 @@ class Check:
                 dict.__setitem__(holder, key, value)
         elif isinstance(holder, types.CellType) and value is not MISSING:
             holder.cell_contents = value
-        elif isinstance(key, str) and holder is not None and getattr(holder, key, MISSING) is not value:
+        elif (
+            isinstance(key, str)
+            and holder is not None
+            and getattr(holder, key, MISSING) is not value
+        ):
             if value is MISSING:
                 delattr(holder, key)
             else:
@@ -153,9 +183,10 @@ def _brief(x: Any) -> str:
 
 # ---------------------------------------------------------------- what was read
 
+
 class ReadSet:
-    """The checks for one function. every_call: Checks to be made on each call; module_state: Checks behind
-    the epoch; tensors: real tensors that the code can reach by a name."""
+    """The checks for one function. every_call: Checks to be made on each call; module_state:
+    Checks behind the epoch; tensors: real tensors that the code can reach by a name."""
 
     def __init__(self) -> None:
         self.every_call: list[Check] = []
@@ -165,7 +196,7 @@ class ReadSet:
         self.optimizers: dict[int, Any] = {}
         self.containers: dict[int, Any] = {}
         self.names: set[str] = {"data", "forward"}
-        self.foreign = ""               # random numbers that are not ours, or an iterator, were reached
+        self.foreign = ""  # random numbers that are not ours, or an iterator, were reached
         self.iterators = False
         self.codes: set[Any] = set()
         self._done: set[tuple] = set()
@@ -193,12 +224,16 @@ class ReadSet:
         for name in loaded:
             if name in globals_:
                 self.binding(f"global {name}", _item_reader(globals_, name), names, globals_, name)
-        if "globals" in loaded:         # computed names: every plain value
+        if "globals" in loaded:  # computed names: every plain value
             for name, value in list(globals_.items()):
                 if type(value) in _NUMBERS or isinstance(value, str):
-                    self.binding(f"global {name}", _item_reader(globals_, name), names, globals_, name)
+                    self.binding(
+                        f"global {name}", _item_reader(globals_, name), names, globals_, name
+                    )
 
-    def binding(self, what: str, read: Callable[[], Any], names: Any, holder: Any, key: Any) -> None:
+    def binding(
+        self, what: str, read: Callable[[], Any], names: Any, holder: Any, key: Any
+    ) -> None:
         """A name that code reads: what it is bound to, and what that depends on."""
         mark = (id(holder), key)
         value = read()
@@ -210,15 +245,19 @@ class ReadSet:
         self.examine(value, names, what)
 
     def examine(self, x: Any, names: Any, what: str) -> None:
-        """What x (any object that code reaches) depends on, given the attribute names that the code uses;
-        names None: all of them."""
+        """What x (any object that code reaches) depends on, given the attribute names that the
+        code uses; names None: all of them."""
         if isinstance(x, Tensor):
             self.tensors[id(x)] = x
             for name in names or ():
                 if name in x.__dict__ and name not in _TENSOR_FIELDS:
-                    self.binding(f"{what}.{name}", _item_reader(x.__dict__, name), names, x.__dict__, name)
+                    self.binding(
+                        f"{what}.{name}", _item_reader(x.__dict__, name), names, x.__dict__, name
+                    )
             return
-        if isinstance(x, (Sym, *_NUMBERS, str, bytes, type(None), DType, types.BuiltinFunctionType)):
+        if isinstance(
+            x, (Sym, *_NUMBERS, str, bytes, type(None), DType, types.BuiltinFunctionType)
+        ):
             return
         mark = (id(x), names)
         if mark in self._done:
@@ -251,9 +290,20 @@ class ReadSet:
         elif isinstance(x, types.ModuleType):
             for name in names or () if not _python_module(x) else ():
                 if name in x.__dict__ and x.__name__ != "builtins":
-                    if _library_function(x.__dict__[name]) and (id(x.__dict__), name) not in self._done:
-                        self._add(f"{x.__name__}.{name}", _item_reader(x.__dict__, name), x.__dict__, name)
-                    self.binding(f"{x.__name__}.{name}", _item_reader(x.__dict__, name), names, x.__dict__, name)
+                    if (
+                        _library_function(x.__dict__[name])
+                        and (id(x.__dict__), name) not in self._done
+                    ):
+                        self._add(
+                            f"{x.__name__}.{name}", _item_reader(x.__dict__, name), x.__dict__, name
+                        )
+                    self.binding(
+                        f"{x.__name__}.{name}",
+                        _item_reader(x.__dict__, name),
+                        names,
+                        x.__dict__,
+                        name,
+                    )
         elif isinstance(x, functools.partial):
             self._add(f"{what} (a partial)", lambda: (x.func, x.args, x.keywords))
             for part in (x.func, x.args, x.keywords):
@@ -283,27 +333,36 @@ class ReadSet:
                 self.examine(f.__wrapped__, names, where)
 
     def _object(self, x: Any, names: Any, what: str) -> None:
-        """A plain object: of its fields those that are named, of its class what the fields do not hide."""
+        """A plain object: of its fields those that are named, of its class what the fields do not
+        hide."""
         cls = type(x)
-        fields: Any = object.__getattribute__(x, "__dict__") if _in_classes(cls, "__dict__") is not MISSING else {}
+        fields: Any = (
+            object.__getattribute__(x, "__dict__")
+            if _in_classes(cls, "__dict__") is not MISSING
+            else {}
+        )
         fields = fields if isinstance(fields, dict) else {}
         if "__wrapped__" in fields and not isinstance(x, types.FunctionType):
-            self.examine(fields["__wrapped__"], frozenset(), what)      # a compiled function, say
+            self.examine(fields["__wrapped__"], frozenset(), what)  # a compiled function, say
             return
         if internal_class(cls) and not fields:
             return
         for name in list(fields) if names is None else names:
             if name in fields:
-                self.binding(f"{cls.__name__}.{name}", _item_reader(fields, name), names, fields, name)
+                self.binding(
+                    f"{cls.__name__}.{name}", _item_reader(fields, name), names, fields, name
+                )
                 continue
             found = _in_classes(cls, name)
             if isinstance(found, types.MemberDescriptorType):
                 self.binding(f"{cls.__name__}.{name}", _attribute_reader(x, name), names, x, name)
             elif found is not MISSING and not internal_class(cls):
                 if _in_classes(cls, "__dict__") is not MISSING:
-                    self.binding(f"{cls.__name__}.{name}", _item_reader(fields, name), names, fields, name)
+                    self.binding(
+                        f"{cls.__name__}.{name}", _item_reader(fields, name), names, fields, name
+                    )
                 self._class(cls, (name,))
-        call = getattr(cls, "__call__", None)
+        call = _in_classes(cls, "__call__")
         if isinstance(call, types.FunctionType) and not internal(call.__code__.co_filename):
             self._class(cls, ("__call__",))
             if names is not None:
@@ -334,15 +393,20 @@ class ReadSet:
                 self._module_fields(m)
                 cls = type(m)
                 if id(cls) not in self._done:
-                    self._done.add(id(cls))     # type: ignore[arg-type]
+                    self._done.add(id(cls))  # type: ignore[arg-type]
                     self._add(f"{cls.__name__}.forward", lambda cls=cls: cls.forward)
-                    self.examine(getattr(cls, "forward", None), frozenset(), f"{cls.__name__}.forward")
+                    self.examine(
+                        getattr(cls, "forward", None), frozenset(), f"{cls.__name__}.forward"
+                    )
         fields = root.__dict__
         self.names.update(names or ())
         for name in list(fields) if names is None else names or ():
             if name in fields:
-                if names is None and not name.startswith("_"):      # may be written past __setattr__
-                    self._add(f"{type(root).__name__}.{name}", _item_reader(fields, name), fields, name)
+                plain = isinstance(fields[name], (*_NUMBERS, str, type(None)))
+                if plain and not name.startswith("_"):  # may be written past __setattr__
+                    self._add(
+                        f"{type(root).__name__}.{name}", _item_reader(fields, name), fields, name
+                    )
                 self.examine(fields[name], names, f"{type(root).__name__}.{name}")
             elif not internal_class(type(root)):
                 self._class(type(root), (name,))
@@ -372,16 +436,23 @@ class ReadSet:
     def _optimizer(self, o: Any, what: str) -> None:
         self.optimizers[id(o)] = o
         state = o.__dict__.get("state")
-        self.every_call.append(Check(f"{what}.state", _item_reader(o.__dict__, "state"), o.__dict__, "state",
-                                     ("is", state)))
+        self.every_call.append(
+            Check(
+                f"{what}.state",
+                _item_reader(o.__dict__, "state"),
+                o.__dict__,
+                "state",
+                ("is", state),
+            )
+        )
         self._add(f"{what}.param_groups", lambda: len(o.param_groups))
         for group in o.param_groups:
             for p in group["params"]:
                 self.tensors[id(p)] = p
 
     def settle(self, read_late: set) -> None:
-        """Called after capture, with the (mapping, key) pairs that are read on every call anyhow: the other
-        settings of the optimizers are facts, and their state tensors are known now."""
+        """Called after capture, with the (mapping, key) pairs that are read on every call anyhow:
+        the other settings of the optimizers are facts, and their state tensors are known now."""
         for o in self.optimizers.values():
             name = type(o).__name__
             self._add(f"the state of {name}", lambda o=o: len(o.state))
@@ -392,8 +463,15 @@ class ReadSet:
             for group in o.param_groups:
                 params = group["params"]
                 self._add("the number of parameters", lambda group=group: len(group["params"]))
-                self.every_call.append(Check(f"{name} 'params'", _item_reader(group, "params"), group, "params",
-                                             ("is", params)))
+                self.every_call.append(
+                    Check(
+                        f"{name} 'params'",
+                        _item_reader(group, "params"),
+                        group,
+                        "params",
+                        ("is", params),
+                    )
+                )
                 for key in group:
                     if key != "params" and (id(group), key) not in read_late:
                         self._add(f"{name} {key!r}", _item_reader(group, key), group, key)
@@ -431,7 +509,9 @@ def is_optimizer(x: Any) -> bool:
 def _has(x: Any, name: str) -> bool:
     """hasattr without running any code of x's class."""
     fields = getattr(type(x), "__dictoffset__", 0) and object.__getattribute__(x, "__dict__")
-    return (isinstance(fields, dict) and name in fields) or _in_classes(type(x), name) is not MISSING
+    return (isinstance(fields, dict) and name in fields) or _in_classes(
+        type(x), name
+    ) is not MISSING
 
 
 def walk_modules(root: Any) -> Iterator[Any]:
@@ -448,7 +528,8 @@ def walk_modules(root: Any) -> Iterator[Any]:
 
 @functools.lru_cache(maxsize=4096)
 def global_names(code: types.CodeType) -> tuple[str, ...]:
-    """The names that code and the functions inside it load as globals (or as attributes: more is safe)."""
+    """The names that code and the functions inside it load as globals (or as attributes: more is
+    safe)."""
     names = dict.fromkeys(code.co_names)
     for c in code.co_consts:
         if isinstance(c, types.CodeType):
@@ -472,22 +553,34 @@ def internal_class(cls: type) -> bool:
     return root in _FIXED_ROOTS
 
 
-_FIXED_ROOTS = frozenset((__name__.partition(".")[0], "builtins", "numpy", "types", "collections", "functools",
-                          "dataclasses", "enum", "typing", "abc", "pathlib", "threading", "logging"))
+_FIXED_ROOTS = frozenset(
+    (
+        __name__.partition(".")[0],
+        "builtins",
+        "numpy",
+        "types",
+        "collections",
+        "functools",
+        "dataclasses",
+        "enum",
+        "typing",
+        "abc",
+        "pathlib",
+        "threading",
+        "logging",
+    )
+)
 
 
 def _library_function(x: Any) -> bool:
     return isinstance(x, types.BuiltinFunctionType) or (
-        isinstance(x, types.FunctionType) and internal(x.__code__.co_filename))
+        isinstance(x, types.FunctionType) and internal(x.__code__.co_filename)
+    )
 
 
 def _python_module(m: types.ModuleType) -> bool:
     """Modules of Python itself: taken as fixed."""
-    file = getattr(m, "__file__", None)
-    return file is None or (file.startswith(_STDLIB) and "site-packages" not in file)
-
-
-_STDLIB = os.path.dirname(os.__file__) + os.sep
+    return m.__name__.partition(".")[0] in sys.stdlib_module_names
 
 
 def _in_classes(cls: type, name: str) -> Any:
@@ -503,6 +596,7 @@ def _cell_reader(cell: Any) -> Callable[[], Any]:
             return cell.cell_contents
         except ValueError:
             return MISSING
+
     return read
 
 

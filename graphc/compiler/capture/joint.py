@@ -1,10 +1,10 @@
-"""History that leaves a compiled program: takes the captured results that require a gradient, gives one tape
-entry whose backward is a second program.
+"""History that leaves a compiled program: takes the captured results that require a gradient,
+gives one tape entry whose backward is a second program.
 
-At capture the VJPs are run into the same graph; what they read of the forward is saved by the forward
-program. The backward program serves one pattern of cotangents; other patterns and `create_graph=True`
-rebuild the eager tape from recomputed values (`Joint.replay`). Invariant: saved memory that a user can reach
-is checked by version, as eager mode does.
+At capture the VJPs are run into the same graph; what they read of the forward is saved by the
+forward program. The backward program serves one pattern of cotangents; other patterns and
+`create_graph=True` rebuild the eager tape from recomputed values (`Joint.replay`). Invariant:
+saved memory that a user can reach is checked by version, as eager mode does.
 """
 
 from __future__ import annotations
@@ -40,7 +40,13 @@ class Call:
     __slots__ = ("outs", "arrays", "scalars", "rng", "versions")
 
     def __init__(self, outs: list, arrays: list, scalars: Any, rng: Any, versions: list):
-        self.outs, self.arrays, self.scalars, self.rng, self.versions = outs, arrays, scalars, rng, versions
+        self.outs, self.arrays, self.scalars, self.rng, self.versions = (
+            outs,
+            arrays,
+            scalars,
+            rng,
+            versions,
+        )
 
 
 class Joint:
@@ -53,19 +59,21 @@ class Joint:
         self.metas = [(m.type.shape, m.dtype) for m in made]
         self.entries = _entries(roots)
         self.targets = _targets(self.entries)
-        self.graph = Graph()                    # of the backward
-        self.inputs: list[tuple] = []           # per graph input: ("out", k), ("slot", i) or ("g", root)
-        self.results: list[tuple] = []          # per target: ("none",), ("g", root) or ("out", k)
-        self.sources: list[Source] = []         # of the targets
-        self.wanted: tuple[bool, ...] | None = None     # a pattern that calls asked for and this one is not
+        self.graph = Graph()  # of the backward
+        self.inputs: list[tuple] = []  # per graph input: ("out", k), ("slot", i) or ("g", root)
+        self.results: list[tuple] = []  # per target: ("none",), ("g", root) or ("out", k)
+        self.sources: list[Source] = []  # of the targets
+        self.wanted: tuple[bool, ...] | None = (
+            None  # a pattern that calls asked for and this one is not
+        )
         self._program: Any = None
         self.names = [type(t._fn).__name__ for t in roots]
-        self.checked_inputs: list[int] = []         # targets and results whose memory the backward reads
+        self.checked_inputs: list[int] = []  # targets and results whose memory the backward reads
         self.checked_results: list[int] = []
         self.saved_nodes: dict[int, Node] = {}
         self.old_inputs: list[Node] = []
         self.numbers: dict[int, int] = {}
-        self.copied: set[int] = set()           # slots that the forward overwrites
+        self.copied: set[int] = set()  # slots that the forward overwrites
 
     # ---- at capture
 
@@ -84,13 +92,21 @@ class Joint:
                 cotangents.append((root, tracer.fresh(node, meta)))
         hooks = [(t, t.__dict__.pop("_hooks", None)) for t in self.targets]
         try:
-            grads = tape.run_backward([r for r, _ in cotangents], [g for _, g in cotangents], retain_graph=True,
-                                      create_graph=False, inputs=self.targets, accumulate=False)
+            grads = tape.run_backward(
+                [r for r, _ in cotangents],
+                [g for _, g in cotangents],
+                retain_graph=True,
+                create_graph=False,
+                inputs=self.targets,
+                accumulate=False,
+            )
         finally:
             for t, h in hooks:
                 if h is not None:
                     t._hooks = h
-        outputs = [None if g is None else tracer._laid_out(tracer.node(g), g.type_, None) for g in grads]
+        outputs = [
+            None if g is None else tracer._laid_out(tracer.node(g), g.type_, None) for g in grads
+        ]
         self.sources = [delivery.source(t) for t in self.targets]
         self._split(mark, nodes, outputs, delivery)
 
@@ -103,8 +119,8 @@ class Joint:
                     self.saved_nodes[id(t)] = self.tracer.node(t)
 
     def _split(self, mark: int, cotangents: dict[int, int], outputs: list, delivery: Any) -> None:
-        """The backward graph: every node made for it, over saved values. Cheap index maps of saved values
-        and constants are repeated instead of saved."""
+        """The backward graph: every node made for it, over saved values. Cheap index maps of saved
+        values and constants are repeated instead of saved."""
         old = self.tracer.graph
         slots = {n.id: i for i, n in enumerate(old.inputs)}
         new: dict[int, Node] = {}
@@ -151,18 +167,26 @@ class Joint:
         self.copied = set(graph.updates)
 
     def slots(self) -> set[int]:
-        """Old numbers of the slots that a backward reads (all that the forward reads, for replay)."""
+        """Old numbers of the slots that a backward reads (all that the forward reads, for
+        replay)."""
         return {i for kind, i in self.inputs if kind == "slot"}
 
     def renumber(self, numbers: dict[int, int]) -> None:
         self.numbers = numbers
         self.copied = {numbers[i] for i in self.copied}
         read = {i for kind, i in self.inputs if kind == "slot"}
-        self.checked_inputs = [k for k, t in enumerate(self.targets)
-                               if self.tracer.lifter.views[id(t)][1].cell.slot in read]
+        self.checked_inputs = [
+            k
+            for k, t in enumerate(self.targets)
+            if self.tracer.lifter.views[id(t)][1].cell.slot in read
+        ]
         saved = {i for kind, i in self.inputs if kind == "out"}
-        self.checked_results = [k for k, m in enumerate(self.made) if m.base[0] == "out" and m.base[1] in saved]
-        self.inputs = [(kind, numbers[i]) if kind == "slot" else (kind, i) for kind, i in self.inputs]
+        self.checked_results = [
+            k for k, m in enumerate(self.made) if m.base[0] == "out" and m.base[1] in saved
+        ]
+        self.inputs = [
+            (kind, numbers[i]) if kind == "slot" else (kind, i) for kind, i in self.inputs
+        ]
 
     # ---- at a call
 
@@ -178,10 +202,12 @@ class Joint:
         """Copies of what the forward is going to overwrite."""
         return [a.copy() if i in self.copied else a for i, a in enumerate(arrays)]
 
-    def attach(self, tensors: tuple, inputs: tuple, outs: list, arrays: list, scalars: Any, rng: Any) -> None:
+    def attach(
+        self, tensors: tuple, inputs: tuple, outs: list, arrays: list, scalars: Any, rng: Any
+    ) -> None:
         """One tape entry for all results of a call."""
         e = CompiledFunctionBackward.__new__(CompiledFunctionBackward)
-        e.op, e.attrs, e.types, e.versions = None, (), None, None       # type: ignore[assignment]
+        e.op, e.attrs, e.types, e.versions = None, (), None, None  # type: ignore[assignment]
         e.edges = tuple([tape.edge_of(t) for t in inputs])
         e.metas = tuple([(t.shape, t.dtype) for t in inputs])
         e.out_types = tuple(self.metas)
@@ -189,8 +215,14 @@ class Joint:
         e.pre_hooks = e.post_hooks = e.metadata = e.origin = None
         e.joint, e.inputs = self, inputs
         versions = [(inputs[i], inputs[i]._storage.version, "") for i in self.checked_inputs]
-        versions += [(tensors[i], tensors[i]._storage.version, f", which is output {self.roots[i]._output_nr} of "
-                      f"{self.names[i]},") for i in self.checked_results]
+        versions += [
+            (
+                tensors[i],
+                tensors[i]._storage.version,
+                f", which is output {self.roots[i]._output_nr} of {self.names[i]},",
+            )
+            for i in self.checked_results
+        ]
         e.saved = (Call(outs, list(arrays), scalars, rng, versions),)
         for nr, t in enumerate(tensors):
             t._fn, t._needs = e, True
@@ -219,22 +251,31 @@ class Joint:
                 arrays.append((call.outs if kind == "out" else call.arrays)[i])
         outs = self._program.call(arrays, call.scalars) if self.graph.outputs else []
         made = [wrap(a, n.dtype) for a, n in zip(outs, self.graph.outputs, strict=True)]
-        return [None if r[0] == "none" else grads[r[1]] if r[0] == "g" else made[r[1]] for r in self.results]
+        return [
+            None if r[0] == "none" else grads[r[1]] if r[0] == "g" else made[r[1]]
+            for r in self.results
+        ]
 
     def _check_versions(self, call: Call) -> None:
         for t, version, what in call.versions:
             if t._storage.version != version:
+                if not what and t._fn is not None:
+                    what = f", which is output {t._output_nr} of {tape.short_name(t._fn.name())},"
                 raise RuntimeError(
-                    "one of the variables needed for gradient computation has been modified by an inplace "
+                    "one of the variables needed for gradient computation has been modified "
+                    "by an inplace "
                     f"operation: [torch.{t.dtype.title}Tensor {list(t.shape)}]{what} is at version "
-                    f"{t._storage.version}; expected version {version} instead. Hint: enable anomaly detection "
+                    f"{t._storage.version}; expected version {version} instead. "
+                    "Hint: enable anomaly detection "
                     "to find the operation that failed to compute its gradient, with "
-                    "torch.autograd.set_detect_anomaly(True).")
+                    "torch.autograd.set_detect_anomaly(True, check_nan=False)."
+                )
 
     # ---- the eager tape again
 
     def replay(self, e: CompiledFunctionBackward, grads: list) -> list:
-        """The gradients by the eager tape, rebuilt over recomputed values: any cotangents, any order."""
+        """The gradients by the eager tape, rebuilt over recomputed values: any cotangents, any
+        order."""
         call = e.saved[0]
         values = self._recompute(call)
         inputs = {id(t): real for t, real in zip(self.targets, e.inputs, strict=True)}
@@ -259,6 +300,7 @@ class Joint:
             if isinstance(to, Boundary):
                 return tape.edge_of(inputs[id(to.tensor)])
             return entries[to], nr
+
         for old in sorted(self.entries, key=lambda x: x.seq):
             new = entries[old] = type(old)()
             for field in ("op", "attrs", "metas", "out_types", "types", "origin", "metadata"):
@@ -273,13 +315,20 @@ class Joint:
                 root = wrap(np.empty(0, t.dtype.np), t.dtype)
                 root._needs, root._fn, root._output_nr = True, entries[t._fn], t._output_nr
                 roots.append((root, g))
-        return tape.run_backward([r for r, _ in roots], [g for _, g in roots], retain_graph=True,
-                                 create_graph=STATE.grad, inputs=e.inputs, accumulate=False)
+        return tape.run_backward(
+            [r for r, _ in roots],
+            [g for _, g in roots],
+            retain_graph=True,
+            create_graph=STATE.grad,
+            inputs=e.inputs,
+            accumulate=False,
+        )
 
     def _recompute(self, call: Call) -> dict[int, np.ndarray]:
         """Node id -> value of everything that the tape saved."""
         from ...ir.graph import rebuild
         from ..interpret import run
+
         needed = list({n.id: n for n in self.saved_nodes.values()}.values())
         g = Graph()
         g.inputs, g.nodes, g.outputs = self.old_inputs, self.tracer.graph.nodes, list(needed)
@@ -300,15 +349,17 @@ def _saved_again(old: Any, new: Any, real: Callable, inputs: dict) -> Any:
         t = packed() if packed is not None else t
         if isinstance(t, Tensor):
             r = real(t)
-            moved = id(t) in inputs         # a tensor of this call: checked already, counts from now
+            moved = id(t) in inputs  # a tensor of this call: checked already, counts from now
             t, version = r, r._storage.version if moved else version
         out[read] = (t, version, None)
     return out
 
 
-def join(tracer: Tracer, delivery: Any, out: Any, alive: list, pattern: tuple | None) -> Joint | None:
-    """The Joint of the results in `alive` [(traced tensor, Made)]; pattern None: the usual one, which is
-    a gradient for the only scalar among several results, else for all."""
+def join(
+    tracer: Tracer, delivery: Any, out: Any, alive: list, pattern: tuple | None
+) -> Joint | None:
+    """The Joint of the results in `alive` [(traced tensor, Made)]; pattern None: the usual one,
+    which is a gradient for the only scalar among several results, else for all."""
     roots, made = [t for t, _ in alive], [m for _, m in alive]
     if pattern is None or len(pattern) != len(roots):
         scalars = [m.type.numel == 1 for m in made]
@@ -336,7 +387,13 @@ def _targets(entries: list) -> list[Tensor]:
     for e in sorted(entries, key=lambda e: e.seq):
         for x in e.edges:
             if x is not None:
-                t = x[0] if isinstance(x[0], Tensor) else x[0].tensor if isinstance(x[0], Boundary) else None
+                t = (
+                    x[0]
+                    if isinstance(x[0], Tensor)
+                    else x[0].tensor
+                    if isinstance(x[0], Boundary)
+                    else None
+                )
                 if t is not None and t._array is not None:
                     found.setdefault(id(t), t)
     return list(found.values())
@@ -364,5 +421,5 @@ def _laid_out(a: np.ndarray, type: TensorType) -> np.ndarray:
     if a.strides == tuple([s * size for s in type.strides]):
         return a
     from ...ops.movement import _restride_kernel
-    return _restride_kernel(a, type.strides)
 
+    return _restride_kernel(a, type.strides)

@@ -1,8 +1,8 @@
 """Lifting: takes the real tensors that traced code meets, gives input slots of the graph.
 
-Invariant: two tensors of one slot share memory, two slots that the program writes never overlap. Tensors
-over one storage get a slot each while nothing is written through them; a write into memory that several of
-them show makes the capture start again with that memory as one slot (`Restart`).
+Invariant: two tensors of one slot share memory, two slots that the program writes never overlap.
+Tensors over one storage get a slot each while nothing is written through them; a write into memory
+that several of them show makes the capture start again with that memory as one slot (`Restart`).
 """
 
 from __future__ import annotations
@@ -21,21 +21,27 @@ class Restart(BaseException):
 
 
 class Cell:
-    """Traced memory: the node that holds its present contents, and how it is laid out. `slot` is the input
-    slot, or None for memory that the program makes; `node0` the contents on entry."""
+    """Traced memory: the node that holds its present contents, and how it is laid out. `slot` is
+    the input slot, or None for memory that the program makes; `node0` the contents on entry."""
 
     __slots__ = ("node", "node0", "type", "version", "slot", "region", "offset")
 
-    def __init__(self, node: Any, type: TensorType, slot: int | None = None, region: Any = None,
-                 offset: int = 0):
+    def __init__(
+        self,
+        node: Any,
+        type: TensorType,
+        slot: int | None = None,
+        region: Any = None,
+        offset: int = 0,
+    ):
         self.node = self.node0 = node
         self.type, self.slot, self.region, self.offset = type, slot, region, offset
         self.version = 0
 
 
 class View:
-    """How a tensor shows a cell: the movement ops from the cell's node to it, with the node that they last
-    gave and the cell's version at that time."""
+    """How a tensor shows a cell: the movement ops from the cell's node to it, with the node that
+    they last gave and the cell's version at that time."""
 
     __slots__ = ("cell", "chain", "node", "version")
 
@@ -51,15 +57,15 @@ class Region:
     def __init__(self, root: np.ndarray):
         self.root = root
         self.start = address(root)
-        self.cells: list[tuple] = []            # ((address, shape, strides, dtype), cell)
+        self.cells: list[tuple] = []  # ((address, shape, strides, dtype), cell)
         self.merged: Cell | None = None
-        self.lo = 0                             # first byte of the merged slot, from start
+        self.lo = 0  # first byte of the merged slot, from start
 
 
 class Source:
-    """Where the array of an input slot comes from on a call. kind: "arg" (leaf number), "held" (a tensor),
-    "grad" (of the tensor that ref names), "const" (an array), "region" (memory around the tensor that ref names; window: bytes before its first
-    element, number of elements)."""
+    """Where the array of an input slot comes from on a call. kind: "arg" (leaf number), "held" (a
+    tensor), "grad" (of the tensor that ref names), "const" (an array), "region" (memory around the
+    tensor that ref names; window: bytes before its first element, number of elements)."""
 
     __slots__ = ("kind", "ref", "window")
 
@@ -108,17 +114,19 @@ def overlap(a: tuple, b: tuple) -> bool:
 
 
 class Lifter:
-    """The input side of a capture. `merge` says which memory has to be one slot: {id of the owning array:
-    (array, first byte, one past the last)}, learned from earlier attempts."""
+    """The input side of a capture. `merge` says which memory has to be one slot: {id of the owning
+    array: (array, first byte, one past the last)}, learned from earlier attempts."""
 
     def __init__(self, graph: Any, merge: dict):
         self.graph, self.merge = graph, merge
-        self.sources: list[Source] = []             # per input slot
+        self.sources: list[Source] = []  # per input slot
         self.regions: dict[int, Region] = {}
-        self.views: dict[int, tuple] = {}           # id(tensor) -> (tensor, View)
+        self.views: dict[int, tuple] = {}  # id(tensor) -> (tensor, View)
         self.saved: dict[int, Saved] = {}
-        self.versions: dict[int, tuple] = {}        # id(storage) -> (storage, version, flags on entry)
-        self.known: dict[int, Source] = {}          # id(tensor) -> source, for arguments and entry gradients
+        self.versions: dict[int, tuple] = {}  # id(storage) -> (storage, version, flags on entry)
+        self.known: dict[
+            int, Source
+        ] = {}  # id(tensor) -> source, for arguments and entry gradients
 
     def save(self, t: Tensor) -> None:
         """Remembers the fields of a real tensor (and of its base) so that they can be put back."""
@@ -162,7 +170,9 @@ class Lifter:
             if cell.version and overlap(window, key):
                 self.unite(region, key)
         source = self.known.get(id(t)) or Source("held", t)
-        cell = self.slot(t.type_, source, region, (key[0] - region.start) // max(t.dtype.itemsize, 1))
+        cell = self.slot(
+            t.type_, source, region, (key[0] - region.start) // max(t.dtype.itemsize, 1)
+        )
         region.cells.append((key, cell))
         return View(cell, (), cell.node)
 
@@ -181,13 +191,19 @@ class Lifter:
         if region.merged is None:
             n = (hi - lo) // size
             source = self.known.get(id(t)) or Source("held", t)
-            region.merged = self.slot(tensor_type((n,), t.dtype), Source("region", source, (start - lo, n)),
-                                      region, (lo - region.start) // size)
+            region.merged = self.slot(
+                tensor_type((n,), t.dtype),
+                Source("region", source, (start - lo, n)),
+                region,
+                (lo - region.start) // size,
+            )
             region.lo = lo
         cell = region.merged
         if cell.type.dtype is not t.dtype:
-            raise CaptureBreak("memory that is shared under two dtypes is written",
-                               "clone one of the tensors before the compiled call")
+            raise CaptureBreak(
+                "memory that is shared under two dtypes is written",
+                "clone one of the tensors before the compiled call",
+            )
         region.cells.append((key, cell))
         type = t.type_
         attrs = (type.shape, type.strides, (start - lo) // size)
@@ -201,7 +217,11 @@ class Lifter:
         old = self.merge.get(id(region.root))
         if old is not None:
             spans.append((old[1], old[2]))
-        self.merge[id(region.root)] = (region.root, min(s[0] for s in spans), max(s[1] for s in spans))
+        self.merge[id(region.root)] = (
+            region.root,
+            min(s[0] for s in spans),
+            max(s[1] for s in spans),
+        )
         raise Restart
 
     def written(self, cell: Cell) -> None:
@@ -227,5 +247,6 @@ def window_op() -> Any:
     """The op that shows memory under other strides."""
     if not _WINDOW:
         from ...ir.op import get
+
         _WINDOW.append(get("as_strided"))
     return _WINDOW[0]

@@ -1,6 +1,6 @@
-"""Driving a capture: takes a function and its arguments, gives a `Captured`: the graph, where its inputs come
-from, what to deliver where, and all guards. Invariant: when `capture` returns or raises, every real tensor,
-gradient, random stream and mode is as it was.
+"""Driving a capture: takes a function and its arguments, gives a `Captured`: the graph, where its
+inputs come from, what to deliver where, and all guards. Invariant: when `capture` returns or
+raises, every real tensor, gradient, random stream and mode is as it was.
 """
 
 from __future__ import annotations
@@ -23,21 +23,24 @@ from .tracer import Boundary, Tracer
 
 
 class Made:
-    """A tensor to be made on each call. base: ("out", k) for program output k, or ("slot", i) for memory of
-    input slot i; window None (all of it) or (shape, strides, offset in elements from its first);
-    parent: what it is a view of (a Made, or a real tensor) for autograd; needs: requires_grad."""
+    """A tensor to be made on each call. base: ("out", k) for program output k, or ("slot", i) for
+    memory of input slot i; window None (all of it) or (shape, strides, offset in elements from its
+    first); parent: what it is a view of (a Made, or a real tensor) for autograd; needs:
+    requires_grad; storage: that of the traced tensor (tensors that share it share versions)."""
 
-    __slots__ = ("base", "window", "dtype", "parent", "needs", "index", "type", "entry")
+    __slots__ = ("base", "window", "dtype", "parent", "needs", "index", "type", "entry", "storage")
 
     def __init__(self, base: tuple, window: Any, type: TensorType, parent: Any, needs: bool):
         self.base, self.window, self.type, self.dtype = base, window, type, type.dtype
         self.parent, self.needs = parent, needs
         self.index = -1
-        self.entry: Any = None          # (tape entry name, output number) for results with a history
+        self.entry: Any = None  # (tape entry name, output number) for results with a history
+        self.storage: Any = None
 
 
 class Captured:
-    """Everything that one specialisation needs. `leaves` are the flattened arguments of the capture."""
+    """Everything that one specialisation needs. `leaves` are the flattened arguments of the
+    capture."""
 
     def __init__(self) -> None:
         self.graph: Graph
@@ -45,28 +48,38 @@ class Captured:
         self.leaves: list = []
         self.arg_spec: Any = None
         self.made: list[Made] = []
-        self.results: list = []                 # per result leaf: Made, ("real", Source), ("scalar", text), constant
+        # per result leaf: Made, ("real", Source), ("scalar", text), constant
+        self.results: list = []
         self.result_spec: Any = None
-        self.grads: list[tuple] = []            # (Source of the tensor, Made | Source | None)
-        self.grad_guards: list[tuple] = []      # (Source of the tensor, None or (TensorType, alias Source))
-        self.needs: list[tuple] = []            # (Source, bool)
-        self.versions: list[tuple] = []         # (Source of a tensor over the storage, increments)
+        self.grads: list[tuple] = []  # (Source of the tensor, Made | Source | None)
+        self.grad_guards: list[
+            tuple
+        ] = []  # (Source of the tensor, None or (TensorType, alias Source))
+        self.needs: list[tuple] = []  # (Source, bool)
+        self.versions: list[tuple] = []  # (Source of a tensor over the storage, increments)
         self.scalar_leaves: list = []
         self.scalar_texts: list[str] = []
         self.scalar_guards: dict[str, tuple] = {}
         self.generators: list[tuple] = []
         self.reads: ReadSet
         self.mode: tuple = ()
-        self.same_window: list[tuple] = []      # pairs of Sources that show the very same memory
-        self.regions: dict[int, list] = {}      # region number -> Sources in it
-        self.exclusive = False                  # slots must not overlap beyond what `regions` says
-        self.joint: Any = None                  # history of the results, see capture.joint
+        self.same_window: list[tuple] = []  # pairs of Sources that show the very same memory
+        self.regions: dict[int, list] = {}  # region number -> Sources in it
+        self.exclusive = False  # slots must not overlap beyond what `regions` says
+        self.joint: Any = None  # history of the results, see capture.joint
 
 
-def capture(fn: Callable, leaves: list, spec: Any, reads: ReadSet, pattern: tuple | None = None,
-            original: tuple | None = None) -> Captured:
-    """Runs fn once on the flattened arguments (args, kwargs). `pattern`: which results a backward will have
-    cotangents for; `original`: (args, kwargs) as they were passed. Raises CaptureBreak, or whatever fn raises."""
+def capture(
+    fn: Callable,
+    leaves: list,
+    spec: Any,
+    reads: ReadSet,
+    pattern: tuple | None = None,
+    original: tuple | None = None,
+) -> Captured:
+    """Runs fn once on the flattened arguments (args, kwargs). `pattern`: which results a backward
+    will have cotangents for; `original`: (args, kwargs) as they were passed. Raises CaptureBreak,
+    or whatever fn raises."""
     merge: dict = {}
     for _ in range(64):
         tracer = Tracer(merge)
@@ -78,7 +91,8 @@ def capture(fn: Callable, leaves: list, spec: Any, reads: ReadSet, pattern: tupl
 
 
 def _top_level(spec: Any) -> set[int]:
-    """Leaf numbers of the arguments that are no containers: their floats become run-time numbers."""
+    """Leaf numbers of the arguments that are no containers: their floats become run-time
+    numbers."""
     top, at = set(), 0
     for group in spec.children:
         for child in group.children:
@@ -92,8 +106,15 @@ def _count(spec: Any) -> int:
     return 1 if isinstance(spec, pytree.Leaf) else sum(map(_count, spec.children))
 
 
-def _attempt(fn: Callable, leaves: list, spec: Any, reads: ReadSet, tracer: Tracer,
-             pattern: tuple | None, original: tuple | None) -> Captured:
+def _attempt(
+    fn: Callable,
+    leaves: list,
+    spec: Any,
+    reads: ReadSet,
+    tracer: Tracer,
+    pattern: tuple | None,
+    original: tuple | None,
+) -> Captured:
     lifter = tracer.lifter
     mode = (STATE.grad, STATE.inference, dtypes._default)
     passed: list = []
@@ -111,14 +132,22 @@ def _attempt(fn: Callable, leaves: list, spec: Any, reads: ReadSet, tracer: Trac
         for x in [*leaves, *reads.tensors.values()]:
             if isinstance(x, Tensor):
                 if x._array is None:
-                    raise CaptureBreak("a tensor made while another function was compiled is used here")
+                    raise CaptureBreak(
+                        "a tensor made while another function was compiled is used here"
+                    )
                 tracer.view(x)
         args, kwargs = pytree.unflatten(passed, spec)
-        if original is not None:        # containers go in as they are, so that they are the caller's own
-            args = tuple([a if isinstance(s, pytree.Leaf) else o for a, o, s in zip(
-                args, original[0], spec.children[0].children, strict=True)])
-            kwargs = {k: v if isinstance(s, pytree.Leaf) else original[1][k] for (k, v), s in zip(
-                kwargs.items(), spec.children[1].children, strict=True)}
+        if original is not None:  # containers go in as they are, so that they are the caller's own
+            args = tuple(
+                [
+                    a if isinstance(s, pytree.Leaf) else o
+                    for a, o, s in zip(args, original[0], spec.children[0].children, strict=True)
+                ]
+            )
+            kwargs = {
+                k: v if isinstance(s, pytree.Leaf) else original[1][k]
+                for (k, v), s in zip(kwargs.items(), spec.children[1].children, strict=True)
+            }
         try:
             with Recorder(reads) as recorder:
                 result = fn(*args, **kwargs)
@@ -129,8 +158,11 @@ def _attempt(fn: Callable, leaves: list, spec: Any, reads: ReadSet, tracer: Trac
             after = (STATE.grad, STATE.inference, dtypes._default)
             STATE.grad, STATE.inference = mode[:2]
         if after != mode:
-            raise CaptureBreak("the compiled function changes the gradient mode or the default dtype for its "
-                               "caller", "use `with no_grad():` inside it")
+            raise CaptureBreak(
+                "the compiled function changes the gradient mode or the default dtype for its "
+                "caller",
+                "use `with no_grad():` inside it",
+            )
         out.mode = mode
         return out
     finally:
@@ -140,20 +172,22 @@ def _attempt(fn: Callable, leaves: list, spec: Any, reads: ReadSet, tracer: Trac
 
 # ---------------------------------------------------------------- what comes out
 
+
 class _Delivery:
     """Collects outputs while a capture is being closed."""
 
     def __init__(self, tracer: Tracer, out: Captured):
         self.tracer, self.out = tracer, out
         self.outputs: list[Node] = []
-        self.cells: dict[int, tuple] = {}       # id(cell) -> (cell, output number)
-        self.memo: dict[int, tuple] = {}        # id(tensor) -> (tensor, Made)
+        self.cells: dict[int, tuple] = {}  # id(cell) -> (cell, output number)
+        self.memo: dict[int, tuple] = {}  # id(tensor) -> (tensor, Made)
 
     def source(self, t: Tensor) -> Source:
         return self.tracer.lifter.known.get(id(t)) or Source("held", t)
 
     def tensor(self, t: Tensor, depth: int = 0) -> Any:
-        """A Made for a traced tensor (or a passing alias of a real one), ("real", Source) for the others."""
+        """A Made for a traced tensor (or a passing alias of a real one), ("real", Source) for the
+        others."""
         found = self.memo.get(id(t))
         if found is not None:
             return found[1]
@@ -165,11 +199,14 @@ class _Delivery:
             base: tuple = ("slot", cell.slot)
         else:
             base = ("out", self._output(cell))
-        window = None if not view.chain else (meta.shape, meta.strides, t.storage_offset() - cell.offset)
+        window = (
+            None if not view.chain else (meta.shape, meta.strides, t.storage_offset() - cell.offset)
+        )
         parent = None
         if t._base is not None:
             parent = self._parent(t._base, depth)
         made = Made(base, window, meta, parent, t._needs)
+        made.storage = t._storage
         self.memo[id(t)] = (t, made)
         made.index = len(self.out.made)
         self.out.made.append(made)
@@ -188,7 +225,12 @@ class _Delivery:
     def _lasting(self, t: Tensor) -> bool:
         """Whether the user holds this very object, as far as one can know."""
         lifter = self.tracer.lifter
-        return id(t) in lifter.known or id(t) in self.out.reads.tensors or t._needs or t._grad is not None
+        return (
+            id(t) in lifter.known
+            or id(t) in self.out.reads.tensors
+            or t._needs
+            or t._grad is not None
+        )
 
     def _output(self, cell: Cell) -> int:
         found = self.cells.get(id(cell))
@@ -199,8 +241,15 @@ class _Delivery:
         return found[1]
 
 
-def _finish(tracer: Tracer, result: Any, leaves: list, spec: Any, reads: ReadSet,
-            pattern: tuple | None, original: tuple | None) -> Captured:
+def _finish(
+    tracer: Tracer,
+    result: Any,
+    leaves: list,
+    spec: Any,
+    reads: ReadSet,
+    pattern: tuple | None,
+    original: tuple | None,
+) -> Captured:
     out = Captured()
     out.leaves, out.arg_spec, out.reads = leaves, spec, reads
     delivery = _Delivery(tracer, out)
@@ -216,7 +265,7 @@ def _finish(tracer: Tracer, result: Any, leaves: list, spec: Any, reads: ReadSet
         else:
             out.results.append(("constant", x))
     _grads(tracer, delivery, out)
-    with Recorder(reads):       # the backward of user-defined functions runs now
+    with Recorder(reads):  # the backward of user-defined functions runs now
         _histories(tracer, delivery, out, pattern)
     _check_fields(tracer)
     _close(tracer, delivery, out)
@@ -243,6 +292,7 @@ def _containers(args: Any, kwargs: dict) -> dict[int, str]:
         elif isinstance(x, dict):
             for k, v in x.items():
                 walk(v, f"{path}[{k!r}]")
+
     for i, x in enumerate(args):
         walk(x, f"args[{i}]")
     for k, x in kwargs.items():
@@ -279,14 +329,20 @@ def _grads(tracer: Tracer, delivery: _Delivery, out: Captured) -> None:
     for t, _ in tracer.grads.values():
         if t._array is not None and id(t) not in tracer.lifter.known:
             for key in ("_hooks", "_post_accumulate_hooks"):
-                out.reads.binding(f"the hooks of a tensor {list(t.shape)}", _item_reader(t.__dict__, key),
-                                  frozenset(), t.__dict__, key)
+                out.reads.binding(
+                    f"the hooks of a tensor {list(t.shape)}",
+                    _item_reader(t.__dict__, key),
+                    frozenset(),
+                    t.__dict__,
+                    key,
+                )
     for t, flag in tracer.needs.values():
         out.needs.append((delivery.source(t), flag))
 
 
 def _histories(tracer: Tracer, delivery: _Delivery, out: Captured, pattern: tuple | None) -> None:
-    """Results that require a gradient: either their graph was used up inside, or it leaves with them."""
+    """Results that require a gradient: either their graph was used up inside, or it leaves with
+    them."""
     live = [(t, made) for t, made in delivery.memo.values() if made.needs and t._fn is not None]
     for t, made in live:
         made.entry = (type(t._fn).__name__, t._output_nr)
@@ -300,6 +356,7 @@ def _histories(tracer: Tracer, delivery: _Delivery, out: Captured, pattern: tupl
 def _used_up(entry: Any) -> bool:
     """Whether a backward inside the program already freed what this history needs."""
     from ...core.tape import _FREED
+
     seen = {entry}
     stack = [entry]
     while stack:
@@ -318,13 +375,17 @@ def _check_fields(tracer: Tracer) -> None:
     for s in tracer.lifter.saved.values():
         t = s.tensor
         if t._array is not s.memory[0] or t._storage is not s.memory[1]:
-            raise CaptureBreak("the memory of a tensor from outside is replaced inside compiled code",
-                               "write into it with copy_()")
+            raise CaptureBreak(
+                "the memory of a tensor from outside is replaced inside compiled code",
+                "write into it with copy_()",
+            )
         flag = tracer.needs.get(id(t), (None, s.needs))[1]
         same_fn = t._fn is s.fn or type(t._fn) is Boundary
         if not same_fn or t._needs != flag:
-            raise CaptureBreak("a tensor from outside is changed in place by a result that requires a gradient",
-                               "detach() the value, or do it outside of the compiled function")
+            raise CaptureBreak(
+                "a tensor from outside is changed in place by a result that requires a gradient",
+                "detach() the value, or do it outside of the compiled function",
+            )
         fields = {k: v for k, v in t.__dict__.items() if k not in ("_output_nr",)}
         before = {k: v for k, v in s.fields.items() if k not in ("_output_nr",)}
         if fields.keys() != before.keys() or any(fields[k] is not before[k] for k in fields):
@@ -363,7 +424,9 @@ def _close(tracer: Tracer, delivery: _Delivery, out: Captured) -> None:
         by_storage.setdefault(id(t._storage), t)
     for storage, version, _ in lifter.versions.values():
         if storage.version != version:
-            out.versions.append((delivery.source(by_storage[id(storage)]), storage.version - version))
+            out.versions.append(
+                (delivery.source(by_storage[id(storage)]), storage.version - version)
+            )
     _aliasing(lifter, out, keep, numbers)
 
 
@@ -373,8 +436,12 @@ def _fitted(tracer: Tracer, cell: Cell) -> Node:
 
 def _needed_slots(graph: Graph, lasting: set) -> list[int]:
     used = {a.id for n in graph.live() for a in n.node_args}
-    used |= {n.id for n in graph.outputs if isinstance(n, Node)} | {n.id for n in graph.updates.values()}
-    return [i for i, n in enumerate(graph.inputs) if n.id in used or i in graph.updates or i in lasting]
+    used |= {n.id for n in graph.outputs if isinstance(n, Node)} | {
+        n.id for n in graph.updates.values()
+    }
+    return [
+        i for i, n in enumerate(graph.inputs) if n.id in used or i in graph.updates or i in lasting
+    ]
 
 
 def _pruned(graph: Graph, keep: list[int]) -> tuple[Graph, dict[int, int]]:
@@ -391,8 +458,8 @@ def _pruned(graph: Graph, keep: list[int]) -> tuple[Graph, dict[int, int]]:
 
 
 def _aliasing(lifter: Any, out: Captured, keep: list[int], numbers: dict[int, int]) -> None:
-    """What has to hold of the memory of the inputs: tensors in one slot show the same memory, and, when
-    something is written, slots lie apart."""
+    """What has to hold of the memory of the inputs: tensors in one slot show the same memory, and,
+    when something is written, slots lie apart."""
     groups: dict[int, list] = {}
     windows: dict[tuple, Source] = {}
     for t, view in lifter.views.values():
@@ -402,12 +469,14 @@ def _aliasing(lifter: Any, out: Captured, keep: list[int], numbers: dict[int, in
         source = lifter.known.get(id(t))
         own = out.sources[numbers[cell.slot]]
         if source is None and own.kind != "held" and id(t) not in out.reads.tensors:
-            continue                # an alias made while capturing
+            continue  # an alias made while capturing
         source = source or Source("held", t)
         groups.setdefault(id(cell.region.root) if cell.region else -1, []).append((source, t))
         if cell.region is not None and cell.region.merged is None:
             first = windows.setdefault((cell.slot,), source)
-            if first is not source and not (first.kind == source.kind == "held" and first.ref is source.ref):
+            if first is not source and not (
+                first.kind == source.kind == "held" and first.ref is source.ref
+            ):
                 out.same_window.append((first, source))
     out.exclusive = bool(out.graph.updates)
     out.regions = {i: members for i, members in enumerate(groups.values())}

@@ -1,7 +1,9 @@
-"""Watching the frames that run during capture: takes a ReadSet, tells it of every user frame that starts, and
-refuses what no program can do again (printing, files, clocks, foreign randomness, changes of outer lists).
+"""Watching the frames that run during capture: takes a ReadSet, tells it of every user frame that
+starts, and refuses what no program can do again (printing, files, clocks, foreign randomness,
+changes of outer lists).
 
-Built on `sys.setprofile`, which sees a C function before it runs, so a refused call has no effect yet.
+Built on `sys.setprofile`, which sees a C function before it runs, so a refused call has no effect
+yet.
 Invariant: a profile function that was installed is put back.
 """
 
@@ -14,22 +16,75 @@ from typing import Any
 from ...base.errors import CaptureBreak, Origin, internal
 from .guards import ReadSet, attribute_names
 
-_MUTATORS = frozenset(("append", "extend", "insert", "pop", "remove", "clear", "sort", "reverse", "update",
-                       "setdefault", "popitem", "add", "discard", "appendleft", "popleft",
-                       "difference_update", "intersection_update", "symmetric_difference_update"))
-_CLOCKS = frozenset(("time", "perf_counter", "monotonic", "process_time", "time_ns", "perf_counter_ns",
-                     "monotonic_ns", "process_time_ns", "sleep", "localtime", "gmtime", "ctime", "strftime"))
+_MUTATORS = frozenset(
+    (
+        "append",
+        "extend",
+        "insert",
+        "pop",
+        "remove",
+        "clear",
+        "sort",
+        "reverse",
+        "update",
+        "setdefault",
+        "popitem",
+        "add",
+        "discard",
+        "appendleft",
+        "popleft",
+        "difference_update",
+        "intersection_update",
+        "symmetric_difference_update",
+    )
+)
+_CLOCKS = frozenset(
+    (
+        "time",
+        "perf_counter",
+        "monotonic",
+        "process_time",
+        "time_ns",
+        "perf_counter_ns",
+        "monotonic_ns",
+        "process_time_ns",
+        "sleep",
+        "localtime",
+        "gmtime",
+        "ctime",
+        "strftime",
+    )
+)
 _FIX = "do it outside of the compiled function"
-_NUMPY_RANDOM = ("rand", "randn", "random", "randint", "uniform", "normal", "choice", "permutation", "shuffle",
-                 "standard_normal", "random_sample", "default_rng", "binomial", "seed")
-_MODULES = {"random": "Python's random numbers", "secrets": "random numbers of the system",
-            "subprocess": "another process", "socket": "the network", "datetime": "the clock",
-            "uuid": "random numbers of the system"}
+_NUMPY_RANDOM = (
+    "rand",
+    "randn",
+    "random",
+    "randint",
+    "uniform",
+    "normal",
+    "choice",
+    "permutation",
+    "shuffle",
+    "standard_normal",
+    "random_sample",
+    "default_rng",
+    "binomial",
+    "seed",
+)
+_MODULES = {
+    "random": "Python's random numbers",
+    "secrets": "random numbers of the system",
+    "subprocess": "another process",
+    "socket": "the network",
+    "datetime": "the clock",
+    "uuid": "random numbers of the system",
+}
 
 
 class Recorder:
-    """Context manager around the user's code. `self.error` is what it refused, for when user code swallows
-    the exception."""
+    """Context manager around the user's code. `self.error` is what it refused, for when user code
+    swallows the exception."""
 
     def __init__(self, reads: ReadSet):
         self.reads = reads
@@ -68,7 +123,8 @@ class Recorder:
         if "random" not in names:
             return False
         return any(getattr(globals_.get(n), "__name__", "") == "numpy" for n in names) and any(
-            n in names for n in _NUMPY_RANDOM)
+            n in names for n in _NUMPY_RANDOM
+        )
 
     def _is_user(self, frame: types.FrameType) -> bool:
         name = frame.f_code.co_filename
@@ -77,9 +133,15 @@ class Recorder:
         module = frame.f_globals.get("__name__", "")
         if module in _MODULES and frame.f_back is not None and self.users.get(frame.f_back.f_code):
             self.refuse(frame.f_back, f"reads {_MODULES[module]}")
-        if module == "os" and "Environ" in getattr(frame.f_code, "co_qualname", frame.f_code.co_name):
+        if module == "os" and "Environ" in getattr(
+            frame.f_code, "co_qualname", frame.f_code.co_name
+        ):
             self.refuse(frame.f_back, "reads the environment")
-        return not (name.startswith(("<frozen", _STDLIB)) and "site-packages" not in name or _importing(frame))
+        return not (
+            name.startswith(("<frozen", _STDLIB))
+            and "site-packages" not in name
+            or _importing(frame)
+        )
 
     def _effect(self, f: Any) -> str:
         """What a C function does that cannot be done again on every call; empty when nothing."""
@@ -107,8 +169,11 @@ class Recorder:
         if kind.__module__ in ("random", "_random") or kind.__module__.startswith("numpy.random"):
             return "draws foreign random numbers"
         if kind.__module__ in ("_io", "io"):
-            return f"writes or reads a file ({name}())" if name in (
-                "write", "read", "readline", "writelines", "flush", "getvalue") else ""
+            return (
+                f"writes or reads a file ({name}())"
+                if name in ("write", "read", "readline", "writelines", "flush", "getvalue")
+                else ""
+            )
         if kind is type and owner.__module__ == "datetime" and name in ("now", "today", "utcnow"):
             return "reads the clock"
         return ""
@@ -117,8 +182,9 @@ class Recorder:
         while not self.users.get(frame.f_code) and frame.f_back is not None:
             frame = frame.f_back
         origin = Origin(frame.f_code.co_filename, frame.f_lineno)
-        self.error = CaptureBreak(f"compiled code {what}, which would happen once and not on every call", _FIX,
-                                  origin)
+        self.error = CaptureBreak(
+            f"compiled code {what}, which would happen once and not on every call", _FIX, origin
+        )
         raise self.error
 
 
@@ -135,6 +201,7 @@ def _importing(frame: Any) -> bool:
 
 def _stdlib() -> str:
     import os
+
     return os.path.dirname(os.__file__) + os.sep
 
 

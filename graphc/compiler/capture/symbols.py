@@ -1,7 +1,7 @@
-"""Run-time Python numbers: takes numbers that may differ on every call, gives `Sym` objects that record how
-they are used. Invariant: whatever the traced code learned of a value (an outcome of a comparison, the value
-itself) stands in the tracer's scalar guards; arithmetic alone guards nothing and is done again, in Python,
-on every call.
+"""Run-time Python numbers: takes numbers that may differ on every call, gives `Sym` objects that
+record how they are used. Invariant: whatever the traced code learned of a value (an outcome of a
+comparison, the value itself) stands in the tracer's scalar guards; arithmetic alone guards nothing
+and is done again, in Python, on every call.
 """
 
 from __future__ import annotations
@@ -11,11 +11,24 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
-_ARITHMETIC = {"+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv,
-               "//": operator.floordiv, "%": operator.mod, "**": operator.pow}
-_COMPARE = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
-            "==": operator.eq, "!=": operator.ne}
-NAMES = {"inf": math.inf, "nan": math.nan, "abs": abs, "bool": bool}     # what expressions may name
+_ARITHMETIC = {
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "/": operator.truediv,
+    "//": operator.floordiv,
+    "%": operator.mod,
+    "**": operator.pow,
+}
+_COMPARE = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "==": operator.eq,
+    "!=": operator.ne,
+}
+NAMES = {"inf": math.inf, "nan": math.nan, "abs": abs, "bool": bool}  # what expressions may name
 
 
 def same_number(a: Any, b: Any) -> bool:
@@ -28,9 +41,9 @@ def same_number(a: Any, b: Any) -> bool:
 
 
 class Sym:
-    """A Python number whose value is read anew on every call. `text` is its expression over the leaves
-    `s[0], s[1] ...`, `value` what it is now, `number_type` int or float. Deliberately no float: C code
-    would read the present value of a float subclass without a guard."""
+    """A Python number whose value is read anew on every call. `text` is its expression over the
+    leaves `s[0], s[1] ...`, `value` what it is now, `number_type` int or float. Deliberately no
+    float: C code would read the present value of a float subclass without a guard."""
 
     __slots__ = ("text", "value", "tracer", "number_type")
 
@@ -87,7 +100,6 @@ class Sym:
     def __deepcopy__(self, memo: dict) -> Sym:
         return self
 
-
     # ---- float's methods that need the value
 
     def is_integer(self) -> bool:
@@ -117,8 +129,12 @@ class Sym:
         x, y = (value, self.value) if swapped else (self.value, value)
         a, b = (text, self.text) if swapped else (self.text, text)
         result = _ARITHMETIC[sign](x, y)
-        if type(result) not in (int, float):    # a complex power
-            return _ARITHMETIC[sign](other, self.known()) if swapped else _ARITHMETIC[sign](self.known(), other)
+        if type(result) not in (int, float):  # a complex power
+            return (
+                _ARITHMETIC[sign](other, self.known())
+                if swapped
+                else _ARITHMETIC[sign](self.known(), other)
+            )
         return Sym(f"({a} {sign} {b})", result, self.tracer)
 
     def __divmod__(self, other: Any) -> Any:
@@ -145,21 +161,37 @@ def _arithmetic(sign: str) -> tuple[Callable, Callable]:
 
     def backward(self: Sym, other: Any) -> Any:
         return self._combine(sign, other, True)
+
     return forward, backward
 
 
 def _comparison(sign: str) -> Callable:
     def compare(self: Sym, other: Any) -> Any:
         return self._compare(sign, other)
+
     return compare
 
 
-for _sign, _name in (("+", "add"), ("-", "sub"), ("*", "mul"), ("/", "truediv"), ("//", "floordiv"),
-                     ("%", "mod"), ("**", "pow")):
+for _sign, _name in (
+    ("+", "add"),
+    ("-", "sub"),
+    ("*", "mul"),
+    ("/", "truediv"),
+    ("//", "floordiv"),
+    ("%", "mod"),
+    ("**", "pow"),
+):
     _forward, _backward = _arithmetic(_sign)
     setattr(Sym, f"__{_name}__", _forward)
     setattr(Sym, f"__r{_name}__", _backward)
-for _sign, _name in (("<", "lt"), ("<=", "le"), (">", "gt"), (">=", "ge"), ("==", "eq"), ("!=", "ne")):
+for _sign, _name in (
+    ("<", "lt"),
+    ("<=", "le"),
+    (">", "gt"),
+    (">=", "ge"),
+    ("==", "eq"),
+    ("!=", "ne"),
+):
     setattr(Sym, f"__{_name}__", _comparison(_sign))
 
 
@@ -179,4 +211,4 @@ def evaluator(texts: list[str]) -> Callable[[Any], tuple]:
     """A function from the leaf values to the values of all expressions."""
     if not texts:
         return lambda s: ()
-    return eval(f"lambda s: ({', '.join(texts)},)", {"__builtins__": {}, **NAMES})      # noqa: S307
+    return eval(f"lambda s: ({', '.join(texts)},)", {"__builtins__": {}, **NAMES})  # noqa: S307

@@ -1,14 +1,14 @@
-"""The tracer: what core calls while a program is being captured. Takes op calls, writes, `.grad` accesses and
-random draws, gives nodes of one Graph and tensors without memory.
+"""The tracer: what core calls while a program is being captured. Takes op calls, writes, `.grad`
+accesses and random draws, gives nodes of one Graph and tensors without memory.
 
-Invariants: no array and no field of a real tensor is changed for good; a traced tensor's node is always the
-present contents of its memory; every pointwise node has operands of its own shape and compute dtype.
+Invariants: no array and no field of a real tensor is changed for good; a traced tensor's node is
+always the present contents of its memory; every pointwise node has operands of its own shape and
+compute dtype.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from typing import Any
 
 from ...base import dtypes
@@ -39,8 +39,10 @@ class Boundary(TapeEntry):
         return "Boundary"
 
     def run(self, grads: list) -> Any:
-        raise CaptureBreak("backward() inside compiled code reaches a tensor that was computed outside of it",
-                           "compute it inside the compiled function, or detach() it")
+        raise CaptureBreak(
+            "backward() inside compiled code reaches a tensor that was computed outside of it",
+            "compute it inside the compiled function, or detach() it",
+        )
 
 
 class Tracer:
@@ -49,24 +51,27 @@ class Tracer:
     def __init__(self, merge: dict):
         self.graph = Graph()
         self.lifter = Lifter(self.graph, merge)
-        self.scalar_leaves: list[tuple] = []            # (kind, what) per leaf number
+        self.scalar_leaves: list[tuple] = []  # (kind, what) per leaf number
         self._leaf_of: dict[tuple, Sym] = {}
-        self.scalar_texts: dict[str, Scalar] = {}       # expression -> slot
-        self.scalar_guards: dict[str, tuple] = {}       # expression -> (outcome, origin)
-        self.grads: dict[int, tuple] = {}               # id(tensor) -> (tensor, present .grad)
-        self.grad_entry: dict[int, tuple] = {}          # id(tensor) -> (tensor, .grad on entry), when read first
-        self.needs: dict[int, tuple] = {}               # id(tensor) -> (tensor, requires_grad_() value)
-        self.generators: list[tuple] = []               # (generator, blocks drawn so far)
+        self.scalar_texts: dict[str, Scalar] = {}  # expression -> slot
+        self.scalar_guards: dict[str, tuple] = {}  # expression -> (outcome, origin)
+        self.grads: dict[int, tuple] = {}  # id(tensor) -> (tensor, present .grad)
+        self.grad_entry: dict[
+            int, tuple
+        ] = {}  # id(tensor) -> (tensor, .grad on entry), when read first
+        self.needs: dict[int, tuple] = {}  # id(tensor) -> (tensor, requires_grad_() value)
+        self.generators: list[tuple] = []  # (generator, blocks drawn so far)
         self.boundaries: list[Boundary] = []
         self.constants: dict[int, tuple] = {}
         self._origins: dict[tuple, Origin | None] = {}
         self._user_code: dict[Any, bool] = {}
-        self.entry_origin: Origin | None = None         # of the tape entry whose VJP is running
+        self.entry_origin: Origin | None = None  # of the tape entry whose VJP is running
 
     # ---- the user's line
 
     def origin(self) -> Origin | None:
-        """The innermost user frame, found once per (code, line). Inside backward: the forward's line."""
+        """The innermost user frame, found once per (code, line). Inside backward: the forward's
+        line."""
         if self.entry_origin is not None:
             return self.entry_origin
         frame: Any = sys._getframe(2)
@@ -91,8 +96,12 @@ class Tracer:
         """How t shows its memory; lifts real tensors."""
         if t._array is not None:
             view = self.lifter.lift(t)
-            if t._fn is not None and type(t._fn) is not Boundary and id(t) in self.lifter.saved \
-                    and self.lifter.saved[id(t)].fn is t._fn:
+            if (
+                t._fn is not None
+                and type(t._fn) is not Boundary
+                and id(t) in self.lifter.saved
+                and self.lifter.saved[id(t)].fn is t._fn
+            ):
                 self._bound(t)
             return view
         return t._trace
@@ -116,7 +125,9 @@ class Tracer:
             self._refresh(view)
         node = view.node
         if node is None:
-            raise RuntimeError("this tensor was made while compiling another function and has no value here")
+            raise RuntimeError(
+                "this tensor was made while compiling another function and has no value here"
+            )
         return node
 
     def _refresh(self, view: View) -> None:
@@ -156,20 +167,24 @@ class Tracer:
         args = tuple([self.node(t) for t in inputs])
         types = tuple([t.type_ for t in inputs])
         if op.variadic and len(op.inputs) == 1:
-            type = op.infer(types, *attrs)          # type: ignore[misc]
+            type = op.infer(types, *attrs)  # type: ignore[misc]
         else:
-            type = op.infer(*types, *attrs)         # type: ignore[misc]
+            type = op.infer(*types, *attrs)  # type: ignore[misc]
         if op.view:
             return self._view(op, inputs[0], args[0], attrs, type)
         node = self.graph.add(op, args, attrs, type, self.origin())
         if isinstance(type, TensorType):
             return self.fresh(node, type)
-        return tuple([self.fresh(self.graph.output_of(node, j), each) for j, each in enumerate(type)])
+        return tuple(
+            [self.fresh(self.graph.output_of(node, j), each) for j, each in enumerate(type)]
+        )
 
     def _view(self, op: Op, parent: Tensor, node: Node, attrs: tuple, type: Any) -> Tensor:
         if not isinstance(type, TensorType):
-            raise CaptureBreak(f"{op.name} returns several views at once, which is not captured",
-                               "take the views one by one")
+            raise CaptureBreak(
+                f"{op.name} returns several views at once, which is not captured",
+                "take the views one by one",
+            )
         of = self.view(parent)
         meta = parent.type_
         delta = 0
@@ -199,6 +214,15 @@ class Tracer:
         link_view(t, parent)
         return t
 
+    def storage_bytes(self, t: Tensor) -> int:
+        """The size of the memory that t belongs to."""
+        cell = self.view(t).cell
+        if cell.region is not None:
+            return int(cell.region.root.nbytes)
+        own = cell.type
+        reach = sum((n - 1) * s for n, s in zip(own.shape, own.strides, strict=True))
+        return (1 + reach) * own.dtype.itemsize if own.numel else 0
+
     def _check_window(self, cell: Cell, type: TensorType, start: int) -> None:
         """A window has to lie inside its slot; more of a real storage becomes one slot."""
         own = cell.type
@@ -212,16 +236,25 @@ class Tracer:
         size, region = own.dtype.itemsize, cell.region
         first = 0 if region is None else cell.offset + start
         if region is None or first < 0 or (first + last - start + 1) * size > region.root.nbytes:
-            raise RuntimeError(f"setStorage: sizes {list(type.shape)}, strides {list(type.strides)}, storage "
-                               f"offset {start} are out of bounds for the storage of this tensor")
-        self.lifter.unite(region, (region.start + first * size, type.shape,
-                                   tuple(s * size for s in type.strides), type.dtype))
+            raise RuntimeError(
+                f"setStorage: sizes {list(type.shape)}, strides {list(type.strides)}, storage "
+                f"offset {start} are out of bounds for the storage of this tensor"
+            )
+        self.lifter.unite(
+            region,
+            (
+                region.start + first * size,
+                type.shape,
+                tuple(s * size for s in type.strides),
+                type.dtype,
+            ),
+        )
 
     def _composite(self, op: Op, inputs: tuple, attrs: tuple) -> Any:
         """The body in place of the kernel: same bits, and the graph sees its parts."""
         saved, STATE.grad = STATE.grad, False
         try:
-            out = op.body(*(inputs if not op.variadic else (inputs,)), *attrs)      # type: ignore[misc]
+            out = op.body(*(inputs if not op.variadic else (inputs,)), *attrs)  # type: ignore[misc]
         finally:
             STATE.grad = saved
         types = None
@@ -229,7 +262,9 @@ class Tracer:
             seen = [t.type_ if isinstance(t, Tensor) else t for t in inputs]
             types = op.infer(*([tuple(seen)] if op.variadic else seen), *attrs)
         if type(out) is tuple:
-            return tuple([self._own(t, None if types is None else types[j]) for j, t in enumerate(out)])
+            return tuple(
+                [self._own(t, None if types is None else types[j]) for j, t in enumerate(out)]
+            )
         return self._own(out, types)
 
     def _own(self, t: Any, type: Any) -> Any:
@@ -255,8 +290,12 @@ class Tracer:
             raise CaptureBreak(f"{op.name} of Python numbers alone", "pass a tensor")
         type = TensorType(shape, plan.out, pointwise_strides(shape, operands))
         origin = self.origin()
-        args = tuple([self._operand(t, d, shape, origin) if isinstance(t, Tensor) else self._number(t, d)
-                      for t, d in zip(inputs, plan.inputs, strict=True)])
+        args = tuple(
+            [
+                self._operand(t, d, shape, origin) if isinstance(t, Tensor) else self._number(t, d)
+                for t, d in zip(inputs, plan.inputs, strict=True)
+            ]
+        )
         return self.fresh(self.graph.add(op, args, attrs, type, origin), type)
 
     def _operand(self, t: Tensor, d: Any, shape: tuple, origin: Any) -> Node:
@@ -265,34 +304,42 @@ class Tracer:
             node = self._cast(node, d, origin)
         if node.type.shape != shape:
             op = op_module.get("expand")
-            node = self.graph.add(op, (node,), (shape,), op.infer(node.type, shape), origin)    # type: ignore
+            # type: ignore
+            node = self.graph.add(op, (node,), (shape,), op.infer(node.type, shape), origin)
         return node
 
     def _cast(self, node: Node, d: Any, origin: Any) -> Node:
         meta = node.type
         strides = pointwise_strides(meta.shape, [(meta.shape, meta.strides)])
-        return self.graph.add(op_module.get(f"to_{d.name}"), (node,), (),
-                              TensorType(meta.shape, d, strides, meta.device), origin)
+        return self.graph.add(
+            op_module.get(f"to_{d.name}"),
+            (node,),
+            (),
+            TensorType(meta.shape, d, strides, meta.device),
+            origin,
+        )
 
     def _number(self, x: Any, d: Any) -> Any:
-        """A Python number as an immediate operand of compute dtype d; run-time ones become slots."""
+        """A Python number as an immediate operand of compute dtype d; run-time ones become
+        slots."""
         if type(x) is Sym:
             if d.is_floating_point and x.number_type is float:
                 return self.scalar_slot(x)
             x = x.known()
-        if type(x) is Index and not x.is_constant:      # a size as a number
+        if type(x) is Index and not x.is_constant:  # a size as a number
             return x
         if d.category == dtypes.FLOAT:
             return float(x)
         if d.category == dtypes.INT:
-            dispatch.number_array(x, d)         # raises when it does not fit
+            dispatch.number_array(x, d)  # raises when it does not fit
             return int(x)
         return bool(x) if d.category == dtypes.BOOL else complex(x)
 
     # ---- memory
 
     def write(self, target: Tensor, value: Tensor) -> None:
-        """target's memory = value. A whole cell takes the value as it is, a window is scattered into it."""
+        """target's memory = value. A whole cell takes the value as it is, a window is scattered
+        into it."""
         view = self.view(target)
         cell = view.cell
         origin = self.origin()
@@ -304,7 +351,9 @@ class Tracer:
         meta = target.type_
         if node.type.shape != meta.shape:
             op = op_module.get("expand")
-            node = self.graph.add(op, (node,), (meta.shape,), op.infer(node.type, meta.shape), origin)  # type: ignore
+            node = self.graph.add(
+                op, (node,), (meta.shape,), op.infer(node.type, meta.shape), origin
+            )  # type: ignore
         if not view.chain:
             cell.node = node
         elif meta.numel != 0:
@@ -314,25 +363,38 @@ class Tracer:
         if not view.chain:
             cell.node = node
 
-    def _scatter(self, cell: Cell, meta: TensorType, target: Tensor, node: Node, origin: Any) -> Node:
+    def _scatter(
+        self, cell: Cell, meta: TensorType, target: Tensor, node: Node, origin: Any
+    ) -> Node:
         start = target.storage_offset() - cell.offset
         own = cell.type
-        if meta.numel == own.numel and is_dense(own.shape, own.strides) \
-                and is_dense(meta.shape, meta.strides):
+        if (
+            meta.numel == own.numel
+            and is_dense(own.shape, own.strides)
+            and is_dense(meta.shape, meta.strides)
+        ):
             return self._rearranged(own, meta, node, origin)
         if not is_dense(own.shape, own.strides) and cell.region is not None:
             at = cell.region.start + cell.offset * own.dtype.itemsize
             span = tuple(s * own.dtype.itemsize for s in own.strides)
             self.lifter.unite(cell.region, (at, own.shape, span, own.dtype))
         root = self._laid_out(cell.node, own, origin)
-        op = op_module.get("as_strided_put" if overlaps(meta.shape, meta.strides) else "as_strided_scatter")
+        op = op_module.get(
+            "as_strided_put" if overlaps(meta.shape, meta.strides) else "as_strided_scatter"
+        )
         return self.graph.add(op, (root, node), (meta.shape, meta.strides, start), own, origin)
 
     def _rearranged(self, own: TensorType, meta: TensorType, node: Node, origin: Any) -> Node:
-        """A value that covers a dense cell wholly, under another shape or axis order, as the cell's own."""
+        """A value that covers a dense cell wholly, under another shape or axis order, as the
+        cell's own."""
         node = self._laid_out(node, meta, origin)
         op = window_op()
         return self.graph.add(op, (node,), (own.shape, own.strides, 0), own, origin)
+
+    def same_place(self, a: Tensor, b: Tensor) -> bool:
+        """Whether two tensors show the same memory in the same way."""
+        return (self.view(a).cell is self.view(b).cell and a.type_ == b.type_
+                and a.storage_offset() == b.storage_offset())
 
     def snapshot(self, t: Tensor) -> Tensor:
         """t's present contents under memory of their own."""
@@ -356,7 +418,7 @@ class Tracer:
         """A tensor of one value, which may be a run-time number."""
         op = op_module.get("full")
         shape = tuple(shape)
-        type = op.infer(shape, dtype, 0)        # type: ignore[misc]
+        type = op.infer(shape, dtype, 0)  # type: ignore[misc]
         origin = self.origin()
         value = self._number(value, dtype)
         late = isinstance(value, Scalar)
@@ -402,7 +464,8 @@ class Tracer:
         return found
 
     def scalar(self, mapping: Any, key: Any, value: Any) -> Any:
-        """A number of a mapping (an optimizer's group): floats stay run-time numbers, ints are guarded."""
+        """A number of a mapping (an optimizer's group): floats stay run-time numbers, ints are
+        guarded."""
         sym = self.leaf("item", ("item", id(mapping), key), (mapping, key), value)
         return sym if type(value) is float else sym.known()
 
@@ -419,12 +482,13 @@ class Tracer:
     def draw(self, generator: Any, words: Any) -> Draw:
         """The position of a draw relative to where the generator stands when the program starts."""
         from ...core.rng import WORDS_PER_BLOCK
-        for slot, (g, at) in enumerate(self.generators):
-            if g is generator:
-                break
-        else:
-            slot, at = len(self.generators), 0
+
+        known_generators = [g for g, _ in self.generators]
+        if not any(g is generator for g in known_generators):
             self.generators.append((generator, 0))
+            known_generators.append(generator)
+        slot = next(i for i, g in enumerate(known_generators) if g is generator)
+        at = self.generators[slot][1]
         self.generators[slot] = (generator, at + -(-int(words) // WORDS_PER_BLOCK))
         self.graph.draws[slot] = self.generators[slot][1]
         return Draw(slot, at)
@@ -435,5 +499,3 @@ class Tracer:
     def entering(self, entry: TapeEntry | None) -> None:
         """Called around each VJP: its nodes carry the forward's line."""
         self.entry_origin = entry.origin if entry is not None else None
-
-

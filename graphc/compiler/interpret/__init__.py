@@ -1,7 +1,9 @@
-"""The graph interpreter: takes a Graph and arrays, runs every node through the eager kernels, gives arrays.
+"""The graph interpreter: takes a Graph and arrays, runs every node through the eager kernels,
+gives arrays.
 
-It is the oracle of compiled programs, runs them where there is no C compiler, and differentiates them twice
-(`evaluate` works on Tensors, so the tape can record it). Invariant: what it gives are eager mode's bits.
+It is the oracle of compiled programs, runs them where there is no C compiler, and differentiates
+them twice (`evaluate` works on Tensors, so the tape can record it). Invariant: what it gives are
+eager mode's bits.
 """
 
 from __future__ import annotations
@@ -18,9 +20,15 @@ from ...ir.graph import Draw, Graph, Node, Scalar
 from ...ir.types import TensorType
 
 
-def evaluate(graph: Graph, inputs: Sequence[Tensor], scalars: Sequence[float] = (),
-             rng: Sequence[tuple[int, int]] = (), watch: Callable | None = None) -> dict[int, Tensor]:
-    """Node id -> Tensor for every node of the graph. `watch(node, tensor)` sees each value as it is made."""
+def evaluate(
+    graph: Graph,
+    inputs: Sequence[Tensor],
+    scalars: Sequence[float] = (),
+    rng: Sequence[tuple[int, int]] = (),
+    watch: Callable | None = None,
+) -> dict[int, Tensor]:
+    """Node id -> Tensor for every node of the graph. `watch(node, tensor)` sees each value as it
+    is made."""
     env: dict[int, Any] = {n.id: t for n, t in zip(graph.inputs, inputs, strict=True)}
     for n in graph.nodes:
         if n.is_output_of:
@@ -35,18 +43,30 @@ def evaluate(graph: Graph, inputs: Sequence[Tensor], scalars: Sequence[float] = 
 
 def _apply(n: Node, env: dict, scalars: Sequence[float], rng: Sequence[tuple[int, int]]) -> Any:
     op: Any = n.op
-    args = tuple([env[a.id] if isinstance(a, Node) else float(scalars[a.index]) if isinstance(a, Scalar) else a
-                  for a in n.args])
+    args = tuple(
+        [
+            env[a.id]
+            if isinstance(a, Node)
+            else float(scalars[a.index])
+            if isinstance(a, Scalar)
+            else a
+            for a in n.args
+        ]
+    )
     attrs = tuple([_position(a, rng) if isinstance(a, Draw) else a for a in n.attrs])
-    if op.extra.get("windowed"):     # its attributes are memory positions: lay the operand out as its type says
+    if op.extra.get(
+        "windowed"
+    ):  # its attributes are memory positions: lay the operand out as its type says
         args = (_as_typed(args[0], n.args[0].type), *args[1:])
     try:
         return dispatch.apply(op, args, attrs)
     except RuntimeError:
         if not op.view:
             raise
-    # after an in-place write a value may lie otherwise than the tensor that was viewed: only logic counts
+    # after an in-place write a value may lie otherwise than the tensor that was viewed: only logic
+    # counts
     from ...ops.movement import contiguous
+
     return dispatch.apply(op, (contiguous(args[0]), *args[1:]), attrs)
 
 
@@ -54,6 +74,7 @@ def _as_typed(t: Tensor, type: TensorType) -> Tensor:
     if t.type_.strides == type.strides:
         return t
     from ...ir.op import get
+
     return get("clone")(t, type.strides)
 
 
@@ -62,9 +83,13 @@ def _position(d: Draw, rng: Sequence[tuple[int, int]]) -> tuple[int, int]:
     return seed, start + d.offset
 
 
-def run(graph: Graph, arrays: Sequence[np.ndarray], scalars: Sequence[float] = (),
-        rng: Sequence[tuple[int, int]] = (), watch: Callable | None = None,
-        ) -> tuple[list[np.ndarray], dict[int, np.ndarray]]:
+def run(
+    graph: Graph,
+    arrays: Sequence[np.ndarray],
+    scalars: Sequence[float] = (),
+    rng: Sequence[tuple[int, int]] = (),
+    watch: Callable | None = None,
+) -> tuple[list[np.ndarray], dict[int, np.ndarray]]:
     """(output arrays with the recorded strides in memory of their own, {input slot: new contents}).
 
     Nothing is written into `arrays`. Raises the errors of eager mode."""
@@ -73,7 +98,10 @@ def run(graph: Graph, arrays: Sequence[np.ndarray], scalars: Sequence[float] = (
     try:
         inputs = [wrap(a, n.type.dtype) for a, n in zip(arrays, graph.inputs, strict=True)]
         env = evaluate(graph, inputs, scalars, rng, watch)
-        outputs = [_delivered(env[o.id]._array, o.type) if isinstance(o, Node) else o for o in graph.outputs]
+        outputs = [
+            _delivered(env[o.id]._array, o.type) if isinstance(o, Node) else o
+            for o in graph.outputs
+        ]
         updates = {slot: np.array(env[n.id]._array) for slot, n in graph.updates.items()}
     finally:
         STATE.tracer, STATE.grad, STATE.inference = tracer, grad, inference
@@ -83,11 +111,13 @@ def run(graph: Graph, arrays: Sequence[np.ndarray], scalars: Sequence[float] = (
 def _delivered(a: np.ndarray, type: TensorType) -> np.ndarray:
     """A copy of a in fresh memory laid out as its type says."""
     from ...ops.movement import _restride_kernel
+
     return _restride_kernel(a, type.strides if a.size else None)
 
 
 class InterpretedProgram:
-    """A Graph behind the interface of compiled programs: what runs where nothing can be compiled."""
+    """A Graph behind the interface of compiled programs: what runs where nothing can be
+    compiled."""
 
     def __init__(self, graph: Graph):
         self.graph_before = self.graph_after = graph
@@ -96,14 +126,20 @@ class InterpretedProgram:
         self.memory = None
         self.why_not_fused: list = []
 
-    def call(self, arrays: Sequence[np.ndarray], scalars: Sequence[float] = (),
-             rng: Sequence[tuple[int, int]] = (), sizes: Sequence[int] = ()) -> list[np.ndarray]:
-        """Output arrays; updates are written into the input arrays at the end. An operator's error becomes a
-        ProgramError, as in compiled code, with nothing written."""
+    def call(
+        self,
+        arrays: Sequence[np.ndarray],
+        scalars: Sequence[float] = (),
+        rng: Sequence[tuple[int, int]] = (),
+        sizes: Sequence[int] = (),
+    ) -> list[np.ndarray]:
+        """Output arrays; updates are written into the input arrays at the end. An operator's error
+        becomes a ProgramError, as in compiled code, with nothing written."""
         try:
             outputs, updates = run(self.graph_before, arrays, scalars, rng)
         except (RuntimeError, IndexError, ValueError) as e:
             from ..program import ProgramError
+
             raise ProgramError(1, str(e)) from e
         for slot, value in updates.items():
             np.copyto(arrays[slot], value)
