@@ -131,6 +131,7 @@ class CompiledFunction:
         self._breaks: dict[Any, CaptureBreak] = {}
         self._warned: set = set()
         self.history: list[str] = []
+        self._repatterned = 0
         functools.update_wrapper(self, fn, updated=())
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -156,7 +157,7 @@ class CompiledFunction:
         if key in self._breaks:
             return self.fn(*args, **kwargs)
         try:
-            made = self._specialise(leaves, spec, None, (args, kwargs))
+            made = self._specialise(leaves, spec, self._other_pattern(), (args, kwargs))
         except CaptureBreak as e:
             if self.settings["fullgraph"]:
                 raise
@@ -175,6 +176,17 @@ class CompiledFunction:
                 + made.mismatch(leaves, spec)
             )
         return result
+
+    def _other_pattern(self) -> tuple | None:
+        """The cotangents that backwards had instead of the expected ones: their program replaces the
+        one that did not serve. Twice at most, so that alternating patterns do not recompile."""
+        for at, s in enumerate(self.specialisations):
+            joint = s.captured.joint
+            if joint is not None and joint.wanted is not None:
+                del self.specialisations[at], self._calls[at], self.history[-1 - at]
+                self._repatterned += 1
+                return joint.wanted
+        return None
 
     def _specialise(
         self, leaves: list, spec: Any, pattern: tuple | None = None, original: tuple | None = None
@@ -214,6 +226,7 @@ class CompiledFunction:
         made = Specialisation(captured, self._build(captured.graph))
         if captured.joint is not None:
             captured.joint.build = self._build
+            captured.joint.fixed = self._repatterned >= 2
         self.specialisations.insert(0, made)
         self._calls.insert(0, made.call)
         self.history.append(reasons[0] if reasons else "first call")
@@ -378,6 +391,7 @@ _OWN = {
     "_calls",
     "_breaks",
     "_warned",
+    "_repatterned",
     "history",
     "__wrapped__",
     "__name__",

@@ -1086,11 +1086,6 @@ def float_in_tuple_global_changes_shape(compile, see):
     see(f(ramp(6)))
 
 
-KNOWN = {"module_attribute___dict__": "writing into a module's __dict__ by hand passes every setter"}
-
-
-@pytest.mark.parametrize("name", [
-    pytest.param(n, marks=pytest.mark.xfail(strict=True, reason=KNOWN[n])) if n in KNOWN else n
-    for n in list(CASES)[FIRST:]])
+@pytest.mark.parametrize("name", list(CASES)[FIRST:])
 def test_state(name):
     check(name)

@@ -198,3 +198,15 @@ def test_wrapper_is_the_module():
     with graphc.no_grad():
         x = floats(4, 3)
         assert graphc.equal(f(x), m(x))
+
+
+def test_expected_pattern_follows_use(backend):
+    """Which of several results go backward is learned: the replay happens once."""
+    f = graphc.compile(lambda x: (x * 2, x.sin()), backend=backend, fullgraph=True)
+    for _ in range(4):
+        x = floats(3, grad=True)
+        f(x)[1].sum().backward()
+        assert graphc.equal(x.grad, x.detach().cos())
+    joint = f.specialisations[0].captured.joint
+    assert joint.pattern == (False, True) and joint._program is not None
+    assert len(f.specialisations) == 1

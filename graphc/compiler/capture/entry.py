@@ -130,6 +130,8 @@ class Entry:
         return repr(tuple(int(v) for v in values))
 
     def _modes(self) -> None:
+        if self.c.joint is not None:
+            self.miss_if(f"{self.const(self.c.joint)}.wanted is not None")
         grad, inference, default = self.c.mode
         extra = " or not STATE.inference" if inference else " or STATE.inference"
         self.miss_if(
@@ -293,6 +295,10 @@ class Entry:
 
     def _alias_guards(self) -> None:
         c = self.c
+        for a, b in c.same_storage:
+            self.miss_if(f"{self.ref(a)}._storage is not {self.ref(b)}._storage")
+        for a, offset in c.offsets:
+            self.miss_if(f"{self.ref(a)}._start() != {offset}")
         for a, b in c.same_window:
             x, y = self.ref(a), self.ref(b)
             self.miss_if(f"{x} is not {y} and address({x}._array) != address({y}._array)")

@@ -67,6 +67,7 @@ class Joint:
             None  # a pattern that calls asked for and this one is not
         )
         self._program: Any = None
+        self.fixed = False  # other patterns are replayed, never compiled
         self.names = [type(t._fn).__name__ for t in roots]
         self.checked_inputs: list[int] = []  # targets and results whose memory the backward reads
         self.checked_results: list[int] = []
@@ -237,7 +238,7 @@ class Joint:
             return [None] * len(e.edges)
         self._check_versions(call)
         if pattern != self.pattern:
-            self.wanted = pattern
+            self.wanted = None if self.fixed else pattern
             return self.replay(e, grads)
         if STATE.grad or STATE.tracer is not None:
             return self.replay(e, grads)

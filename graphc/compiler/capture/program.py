@@ -63,6 +63,8 @@ class Captured:
         self.generators: list[tuple] = []
         self.reads: ReadSet
         self.mode: tuple = ()
+        self.same_storage: list[tuple] = []  # pairs of Sources whose versions count together
+        self.offsets: list[tuple] = []  # (Source, storage offset)
         self.same_window: list[tuple] = []  # pairs of Sources that show the very same memory
         self.regions: dict[int, list] = {}  # region number -> Sources in it
         self.exclusive = False  # slots must not overlap beyond what `regions` says
@@ -200,7 +202,7 @@ class _Delivery:
         else:
             base = ("out", self._output(cell))
         window = (
-            None if not view.chain else (meta.shape, meta.strides, t.storage_offset() - cell.offset)
+            None if not view.chain else (meta.shape, meta.strides, t._start() - cell.offset)
         )
         parent = None
         if t._base is not None:
@@ -420,8 +422,12 @@ def _close(tracer: Tracer, delivery: _Delivery, out: Captured) -> None:
     out.scalar_guards = tracer.scalar_guards
     out.generators = [(g, blocks) for g, blocks in tracer.generators]
     by_storage: dict[int, Tensor] = {}
-    for t, _ in lifter.views.values():
-        by_storage.setdefault(id(t._storage), t)
+    for t, view in lifter.views.values():
+        first = by_storage.setdefault(id(t._storage), t)
+        if view.cell.slot in tracer.offsets:
+            out.offsets.append((delivery.source(t), t._start()))
+        if first is not t and t._storage.version != lifter.versions[id(t._storage)][1]:
+            out.same_storage.append((delivery.source(first), delivery.source(t)))
     for storage, version, _ in lifter.versions.values():
         if storage.version != version:
             out.versions.append(

@@ -60,6 +60,7 @@ class Tracer:
             int, tuple
         ] = {}  # id(tensor) -> (tensor, .grad on entry), when read first
         self.needs: dict[int, tuple] = {}  # id(tensor) -> (tensor, requires_grad_() value)
+        self.offsets: set[int] = set()  # slots whose place in their storage was read
         self.generators: list[tuple] = []  # (generator, blocks drawn so far)
         self.boundaries: list[Boundary] = []
         self.constants: dict[int, tuple] = {}
@@ -193,7 +194,7 @@ class Tracer:
             delta = lower_int(sum(i * s for i, s in zip(first, meta.strides, strict=True)))
         if op is window_op():
             delta = attrs[2]
-            start = delta + parent.storage_offset() - of.cell.offset
+            start = delta + parent._start() - of.cell.offset
             self._check_window(of.cell, type, start)
             attrs = (attrs[0], attrs[1], start)
             node = self._laid_out(of.cell.node, of.cell.type, self.origin())
@@ -210,7 +211,7 @@ class Tracer:
         t._array, t.dtype, t._storage = None, type.dtype, parent._storage
         t._needs, t._fn = False, None
         t._meta, t._trace = type, View(of.cell, chain, node)
-        t._offset = parent.storage_offset() + delta
+        t._offset = parent._start() + delta
         link_view(t, parent)
         return t
 
@@ -284,6 +285,7 @@ class Tracer:
                 operands.append((meta.shape, meta.strides))
             else:
                 keys.append(dispatch.number_type(t))
+                operands.append(((), ()))
         plan = dispatch.plan_of(op, tuple(keys))
         shape = broadcast_shapes(*shapes) if len(shapes) > 1 else shapes[0] if shapes else ()
         if not shapes:
@@ -366,7 +368,7 @@ class Tracer:
     def _scatter(
         self, cell: Cell, meta: TensorType, target: Tensor, node: Node, origin: Any
     ) -> Node:
-        start = target.storage_offset() - cell.offset
+        start = target._start() - cell.offset
         own = cell.type
         if (
             meta.numel == own.numel
@@ -391,10 +393,16 @@ class Tracer:
         op = window_op()
         return self.graph.add(op, (node,), (own.shape, own.strides, 0), own, origin)
 
+    def read_offset(self, t: Tensor) -> None:
+        """The user's code learns where t starts in its memory: a fact about the inputs."""
+        cell = self.view(t).cell
+        if cell.slot is not None:
+            self.offsets.add(cell.slot)
+
     def same_place(self, a: Tensor, b: Tensor) -> bool:
         """Whether two tensors show the same memory in the same way."""
         return (self.view(a).cell is self.view(b).cell and a.type_ == b.type_
-                and a.storage_offset() == b.storage_offset())
+                and a._start() == b._start())
 
     def snapshot(self, t: Tensor) -> Tensor:
         """t's present contents under memory of their own."""
