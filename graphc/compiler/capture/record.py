@@ -98,7 +98,11 @@ class Recorder:
         return self
 
     def __exit__(self, *exc: Any) -> None:
-        sys.setprofile(self.previous)
+        if self.previous is None or callable(self.previous):
+            sys.setprofile(self.previous)
+        else:  # cProfile's object is no function: it installs itself
+            sys.setprofile(None)
+            self.previous.enable()
 
     def event(self, frame: types.FrameType, kind: str, arg: Any) -> None:
         """The profile function."""
