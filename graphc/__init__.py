@@ -1,5 +1,6 @@
-"""graphc: PyTorch-style tensors and autograd on the CPU, with a compiler whose results are eager's, bit for
-bit, and whose generated kernels can be read. Use it as `import graphc as torch`."""
+"""graphc: PyTorch-style tensors and autograd on the CPU, with a compiler whose results are
+eager's, bit for bit, and whose generated kernels can be read. Use it as `import graphc as
+torch`."""
 
 from __future__ import annotations
 
@@ -9,31 +10,74 @@ import warnings as _warnings
 from types import ModuleType as _ModuleType
 from typing import Any
 
-# numpy warns where IEEE 754 simply gives inf or nan, as PyTorch does silently
-_warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"graphc\..*")
-
 from . import algebra as _algebra
 from . import functional as _functional
 from . import legacy as _legacy
 from . import methods as _methods  # noqa: F401  (gives Tensor its methods)
 from . import ordering as _ordering
 from .autograd import is_anomaly_enabled
-from .base.dtypes import (bfloat16, complex64, complex128, finfo, float16, float32, float64, get_default_dtype,
-                          iinfo, int8, int16, int32, int64, promote_types, set_default_dtype, uint8)
 from .base.dtypes import DType as dtype
+from .base.dtypes import (
+    bfloat16,
+    can_cast,
+    complex64,
+    complex128,
+    finfo,
+    float16,
+    float32,
+    float64,
+    get_default_dtype,
+    iinfo,
+    int8,
+    int16,
+    int32,
+    int64,
+    promote_types,
+    set_default_dtype,
+    uint8,
+)
 from .base.dtypes import bool_ as bool
-from .base.dtypes import can_cast
 from .core import observe as _observe
-from .core.modes import (enable_grad, inference_mode, is_grad_enabled, is_inference_mode_enabled, no_grad,
-                         set_grad_enabled)
+from .core.modes import (
+    enable_grad,
+    inference_mode,
+    is_grad_enabled,
+    is_inference_mode_enabled,
+    no_grad,
+    set_grad_enabled,
+)
 from .core.rng import Generator, default_generator, initial_seed, manual_seed, seed
 from .core.tensor import Size, Tensor
-from .creation import (arange, as_tensor, asarray, empty, empty_like, eye, from_numpy, frombuffer, full, full_like, linspace,
-                       ones, ones_like, rand, rand_like, randint, randn, randn_like, randperm, tensor, zeros,
-                       zeros_like)
+from .creation import (
+    arange,
+    as_tensor,
+    asarray,
+    empty,
+    empty_like,
+    eye,
+    from_numpy,
+    frombuffer,
+    full,
+    full_like,
+    linspace,
+    ones,
+    ones_like,
+    rand,
+    rand_like,
+    randint,
+    randn,
+    randn_like,
+    randperm,
+    tensor,
+    zeros,
+    zeros_like,
+)
 from .device import device
 from .printing import set_printoptions
 from .state import get_num_threads, get_rng_state, info, set_num_threads, set_rng_state
+
+# numpy warns where IEEE 754 simply gives inf or nan, as PyTorch does silently
+_warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"graphc\..*")
 
 __version__ = "0.1.0"
 
@@ -42,38 +86,175 @@ short, int, long = int16, int32, int64
 cfloat, cdouble = complex64, complex128
 strided, contiguous_format, preserve_format = "strided", "contiguous_format", "preserve_format"
 channels_last = "channels_last"
-inf, nan, pi, e = _functional.math.inf, _functional.math.nan, _functional.math.pi, _functional.math.e
+inf, nan, pi, e = (
+    _functional.math.inf,
+    _functional.math.nan,
+    _functional.math.pi,
+    _functional.math.e,
+)
 newaxis = None
 
 _FUNCTIONS = (
-    *_functional.UNARY, *_functional.BINARY, "absolute", "negative", "arcsin", "arccos", "arctan", "fix",
-    "multiply", "not_equal", "less", "less_equal", "greater", "greater_equal", "arctan2", "add", "sub", "rsub",
-    "div", "pow", "float_power", "clamp", "clip", "clamp_min", "clamp_max", "round", "where", "lerp", "addcmul",
-    "addcdiv", "masked_fill", "softmax", "log_softmax", "sum", "nansum", "mean", "prod", "var", "std", "var_mean",
-    "std_mean", "max", "min", "amax", "amin", "aminmax", "argmax", "argmin", "any", "all", "logsumexp", "norm",
-    "count_nonzero", "matmul", "mm", "bmm", "mv", "dot", "outer", "addmm", "baddbmm", "reshape", "transpose",
-    "swapaxes", "swapdims", "permute", "movedim", "moveaxis", "t", "squeeze", "unsqueeze", "flatten", "ravel",
-    "unflatten", "broadcast_to", "broadcast_tensors", "narrow", "select", "split", "chunk", "tensor_split",
-    "unbind", "cat", "concat", "concatenate", "stack", "hstack", "vstack", "flip", "roll", "diagonal", "diag",
-    "tril", "triu", "tile", "clone", "meshgrid", "gather", "index_select", "take_along_dim", "scatter",
-    "scatter_add", "index_add", "nonzero", "masked_select", "is_tensor", "numel", "is_floating_point",
-    "is_complex", "equal", "allclose", "isclose", "result_type", "bernoulli", "normal", "multinomial",
-    "scalar_tensor")
+    *_functional.UNARY,
+    *_functional.BINARY,
+    "absolute",
+    "negative",
+    "arcsin",
+    "arccos",
+    "arctan",
+    "fix",
+    "multiply",
+    "not_equal",
+    "less",
+    "less_equal",
+    "greater",
+    "greater_equal",
+    "arctan2",
+    "add",
+    "sub",
+    "rsub",
+    "div",
+    "pow",
+    "float_power",
+    "clamp",
+    "clip",
+    "clamp_min",
+    "clamp_max",
+    "round",
+    "where",
+    "lerp",
+    "addcmul",
+    "addcdiv",
+    "masked_fill",
+    "softmax",
+    "log_softmax",
+    "sum",
+    "nansum",
+    "mean",
+    "prod",
+    "var",
+    "std",
+    "var_mean",
+    "std_mean",
+    "max",
+    "min",
+    "amax",
+    "amin",
+    "aminmax",
+    "argmax",
+    "argmin",
+    "any",
+    "all",
+    "logsumexp",
+    "norm",
+    "count_nonzero",
+    "matmul",
+    "mm",
+    "bmm",
+    "mv",
+    "dot",
+    "outer",
+    "addmm",
+    "baddbmm",
+    "reshape",
+    "transpose",
+    "swapaxes",
+    "swapdims",
+    "permute",
+    "movedim",
+    "moveaxis",
+    "t",
+    "squeeze",
+    "unsqueeze",
+    "flatten",
+    "ravel",
+    "unflatten",
+    "broadcast_to",
+    "broadcast_tensors",
+    "narrow",
+    "select",
+    "split",
+    "chunk",
+    "tensor_split",
+    "unbind",
+    "cat",
+    "concat",
+    "concatenate",
+    "stack",
+    "hstack",
+    "vstack",
+    "flip",
+    "roll",
+    "diagonal",
+    "diag",
+    "tril",
+    "triu",
+    "tile",
+    "clone",
+    "meshgrid",
+    "gather",
+    "index_select",
+    "take_along_dim",
+    "scatter",
+    "scatter_add",
+    "index_add",
+    "nonzero",
+    "masked_select",
+    "is_tensor",
+    "numel",
+    "is_floating_point",
+    "is_complex",
+    "equal",
+    "allclose",
+    "isclose",
+    "result_type",
+    "bernoulli",
+    "normal",
+    "multinomial",
+    "scalar_tensor",
+)
 for _name in _FUNCTIONS:
     globals()[_name] = getattr(_functional, _name)
 for _room in (_ordering, _algebra):
     for _name in _room.FUNCTIONS:
         globals()[_name] = getattr(_room, _name)
 globals().update(_legacy.TYPES)
-for _name in ("clamp_", "fill_", "zero_", "relu_", "exp_", "sigmoid_", "tanh_", "detach", "is_inference"):
+for _name in (
+    "clamp_",
+    "fill_",
+    "zero_",
+    "relu_",
+    "exp_",
+    "sigmoid_",
+    "tanh_",
+    "detach",
+    "is_inference",
+):
     globals()[_name] = getattr(Tensor, _name)
 subtract, divide, true_divide = _functional.sub, _functional.div, _functional.div
 
 # Heavier rooms load when they are first named.
-_LAZY_MODULES = {"nn", "optim", "utils", "autograd", "datasets", "linalg", "fft", "func", "random",
-                 "testing", "cuda", "backends"}
-_LAZY_NAMES = {"compile": "compile", "save": "serialization", "load": "serialization", "verify": "compile",
-               "check_nan": "compile"}
+_LAZY_MODULES = {
+    "nn",
+    "optim",
+    "utils",
+    "autograd",
+    "datasets",
+    "linalg",
+    "fft",
+    "func",
+    "random",
+    "testing",
+    "cuda",
+    "backends",
+}
+_LAZY_NAMES = {
+    "compile": "compile",
+    "save": "serialization",
+    "load": "serialization",
+    "verify": "compile",
+    "check_nan": "compile",
+}
 
 
 def __getattr__(name: str) -> Any:
@@ -97,8 +278,8 @@ def _compile(*args: Any, **kwargs: Any) -> Any:
 
 
 class _Package(_ModuleType):
-    """`graphc.compile` is the function, also after an import of the module of that name, which would
-    replace it."""
+    """`graphc.compile` is the function, also after an import of the module of that name, which
+    would replace it."""
 
     @property
     def compile(self) -> Any:
@@ -110,7 +291,7 @@ class _Package(_ModuleType):
 
 
 _sys.modules[__name__].__class__ = _Package
-_observe.lent["compile"] = _compile       # for Module.compile, which is below the facade
+_observe.lent["compile"] = _compile  # for Module.compile, which is below the facade
 
 
 def __dir__() -> list[str]:

@@ -1,4 +1,5 @@
-"""Making tensors: from Python data, numpy arrays, or a shape and a rule. PyTorch's names and dtypes rules.
+"""Making tensors: from Python data, numpy arrays, or a shape and a rule. PyTorch's names and
+dtypes rules.
 Source: https://pytorch.org/docs/stable/torch.html#creation-ops"""
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ def _finish(t: Tensor, requires_grad: bool) -> Tensor:
         t._storage.flags |= INFERENCE
     if requires_grad:
         if t.dtype.category < dtypes.FLOAT:
-            raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
+            raise RuntimeError(
+                "Only Tensors of floating point and complex dtype can require gradients"
+            )
         t._needs = True
     return t
 
@@ -44,20 +47,26 @@ def size_of(args: tuple, what: str = "empty") -> tuple:
     out = []
     for s in args:
         if isinstance(s, Tensor):
-            s = s.item()            # type: ignore[attr-defined]
+            s = s.item()  # type: ignore[attr-defined]
         elif isinstance(s, np.integer):
             s = int(s)
-        if isinstance(s, float) or isinstance(s, bool):
-            raise TypeError(f"{what}(): argument 'size' (position 1) must be tuple of ints, not "
-                            f"{type(s).__name__}")
+        if isinstance(s, (float, bool)):
+            raise TypeError(
+                f"{what}(): argument 'size' (position 1) must be tuple of ints, not "
+                f"{type(s).__name__}"
+            )
         if isinstance(s, int) and s < 0:
-            raise RuntimeError(f"{what}: Dimension size must be non-negative." if what in ("zeros", "ones") else
-                               f"Trying to create tensor with negative dimension {s}: {list(args)}")
+            raise RuntimeError(
+                f"{what}: Dimension size must be non-negative."
+                if what in ("zeros", "ones")
+                else f"Trying to create tensor with negative dimension {s}: {list(args)}"
+            )
         out.append(s)
     return tuple(out)
 
 
 # ---------------------------------------------------------------- from data
+
 
 def _sequence_shape(data: Any) -> tuple:
     shape = []
@@ -74,7 +83,9 @@ def _check_ragged(data: Any, shape: tuple, dim: int) -> None:
         if not isinstance(data, (list, tuple)):
             raise TypeError("not a sequence")
         if len(data) != shape[dim]:
-            raise ValueError(f"expected sequence of length {shape[dim]} at dim {dim} (got {len(data)})")
+            raise ValueError(
+                f"expected sequence of length {shape[dim]} at dim {dim} (got {len(data)})"
+            )
         for x in data:
             _check_ragged(x, shape, dim + 1)
     elif isinstance(data, (list, tuple)):
@@ -142,26 +153,41 @@ def _plain(data: Any) -> Any:
     if isinstance(data, (list, tuple)):
         return [_plain(x) for x in data]
     if isinstance(data, Tensor):
-        return data.tolist()        # type: ignore[attr-defined]
-    return data.item() if isinstance(data, np.generic) else \
-        np.asarray(data).tolist() if hasattr(data, "__array__") else data
+        return data.tolist()  # type: ignore[attr-defined]
+    return (
+        data.item()
+        if isinstance(data, np.generic)
+        else np.asarray(data).tolist()
+        if hasattr(data, "__array__")
+        else data
+    )
 
 
-def tensor(data: Any, *, dtype: DType | None = None, device: Any = None, requires_grad: bool = False,
-           pin_memory: bool = False) -> Tensor:
+def tensor(
+    data: Any,
+    *,
+    dtype: DType | None = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+) -> Tensor:
     """A new tensor with a copy of data (nested lists, numbers, arrays, tensors).
 
     Raises ValueError for ragged lists, RuntimeError for values that do not fit the dtype."""
     check_device(device)
     if isinstance(data, Tensor):
-        out = data.detach().clone()     # type: ignore[attr-defined]
+        out = data.detach().clone()  # type: ignore[attr-defined]
         return _finish(out if dtype is None else out.to(dtype), requires_grad)
-    if STATE.tracer is not None and hasattr(data, "number_type"):       # a run-time number
-        return _finish(STATE.tracer.full((), data, dtype or dtypes.of_number(data.number_type())), requires_grad)
+    if STATE.tracer is not None and hasattr(data, "number_type"):  # a run-time number
+        return _finish(
+            STATE.tracer.full((), data, dtype or dtypes.of_number(data.number_type())),
+            requires_grad,
+        )
     if STATE.tracer is not None and _has_tensor(data):
         from .ops.gather import cat
+
         flat = [tensor(x, dtype=dtype) for x in data]
-        return cat([x.unsqueeze(0) for x in flat])      # type: ignore[attr-defined]
+        return cat([x.unsqueeze(0) for x in flat])  # type: ignore[attr-defined]
     a, d = _to_array(data, dtype)
     return _finish(_traced(wrap(np.ascontiguousarray(a).reshape(a.shape), d)), requires_grad)
 
@@ -173,25 +199,32 @@ def _has_tensor(data: Any) -> bool:
 
 
 def from_numpy(ndarray: np.ndarray) -> Tensor:
-    """A tensor over the array's own memory. TypeError for other objects and dtypes without counterpart,
-    ValueError for negative strides."""
+    """A tensor over the array's own memory. TypeError for other objects and dtypes without
+    counterpart, ValueError for negative strides."""
     if not isinstance(ndarray, np.ndarray):
         raise TypeError(f"expected np.ndarray (got {type(ndarray).__name__})")
     if any(s < 0 for s in ndarray.strides):
-        raise ValueError("At least one stride in the given numpy array is negative, and tensors with negative "
-                         "strides are not currently supported. (You can probably work around this by making a "
-                         "copy of your array  with array.copy().) ")
+        raise ValueError(
+            "At least one stride in the given numpy array is negative, and tensors with negative "
+            "strides are not currently supported. (You can probably work around this by making a "
+            "copy of your array  with array.copy().) "
+        )
     if any(s % ndarray.itemsize for s in ndarray.strides):
-        raise ValueError("given numpy array strides not a multiple of the element byte size. Copy the numpy "
-                         "array to reallocate the memory.")
+        raise ValueError(
+            "given numpy array strides not a multiple of the element byte size. Copy the numpy "
+            "array to reallocate the memory."
+        )
     if not ndarray.dtype.isnative:
-        raise ValueError("given numpy array has byte order different from the native byte order. Conversion "
-                         "between byte orders is currently not supported.")
+        raise ValueError(
+            "given numpy array has byte order different from the native byte order. Conversion "
+            "between byte orders is currently not supported."
+        )
     return wrap(ndarray, from_numpy_dtype(ndarray.dtype))
 
 
-def frombuffer(buffer: Any, *, dtype: DType, count: int = -1, offset: int = 0,
-               requires_grad: bool = False) -> Tensor:
+def frombuffer(
+    buffer: Any, *, dtype: DType, count: int = -1, offset: int = 0, requires_grad: bool = False
+) -> Tensor:
     """A vector over the memory of a buffer (bytes, bytearray ...), `offset` bytes in."""
     a = np.frombuffer(buffer, dtype.np, count, offset)
     return _finish(wrap(a, dtype), requires_grad)
@@ -201,21 +234,28 @@ def as_tensor(data: Any, dtype: DType | None = None, device: Any = None) -> Tens
     """data as a tensor, sharing memory when it is a tensor or numpy array of the dtype already."""
     check_device(device)
     if isinstance(data, Tensor):
-        return data if dtype is None else data.to(dtype)        # type: ignore[attr-defined]
+        return data if dtype is None else data.to(dtype)  # type: ignore[attr-defined]
     if isinstance(data, np.ndarray) and all(s >= 0 for s in data.strides):
         t = from_numpy(data)
-        return t if dtype is None else t.to(dtype)              # type: ignore[attr-defined]
+        return t if dtype is None else t.to(dtype)  # type: ignore[attr-defined]
     return tensor(data, dtype=dtype)
 
 
-def asarray(obj: Any, *, dtype: DType | None = None, device: Any = None, copy: bool | None = None,
-            requires_grad: bool = False) -> Tensor:
+def asarray(
+    obj: Any,
+    *,
+    dtype: DType | None = None,
+    device: Any = None,
+    copy: bool | None = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """obj as a tensor; copy=True always copies, None only when needed."""
     t = tensor(obj, dtype=dtype) if copy else as_tensor(obj, dtype, device)
     return _finish(t, requires_grad) if requires_grad else t
 
 
 # ---------------------------------------------------------------- from a shape
+
 
 def _fill(shape: tuple, value: Any, dtype: DType) -> Tensor:
     tracer = STATE.tracer
@@ -230,23 +270,59 @@ def _half_value(value: Any, dtype: DType) -> Any:
     return dispatch.cast_array(np.asarray(value, np.float32), dtypes.float32, dtype)[()]
 
 
-def zeros(*size: Any, out: Any = None, dtype: DType | None = None, layout: Any = None, device: Any = None,
-          requires_grad: bool = False, pin_memory: bool = False, **named: Any) -> Tensor:
+def zeros(
+    *size: Any,
+    out: Any = None,
+    dtype: DType | None = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+    **named: Any,
+) -> Tensor:
     """A tensor of zeros; default dtype unless given."""
-    return full(named["size"] if "size" in named else size_of(size, "zeros"), 0,
-                dtype=dtype or dtypes.get_default_dtype(), device=device, requires_grad=requires_grad, out=out)
+    return full(
+        named["size"] if "size" in named else size_of(size, "zeros"),
+        0,
+        dtype=dtype or dtypes.get_default_dtype(),
+        device=device,
+        requires_grad=requires_grad,
+        out=out,
+    )
 
 
-def ones(*size: Any, out: Any = None, dtype: DType | None = None, layout: Any = None, device: Any = None,
-         requires_grad: bool = False, pin_memory: bool = False, **named: Any) -> Tensor:
+def ones(
+    *size: Any,
+    out: Any = None,
+    dtype: DType | None = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+    **named: Any,
+) -> Tensor:
     """A tensor of ones; default dtype unless given."""
-    return full(named["size"] if "size" in named else size_of(size, "ones"), 1,
-                dtype=dtype or dtypes.get_default_dtype(), device=device, requires_grad=requires_grad, out=out)
+    return full(
+        named["size"] if "size" in named else size_of(size, "ones"),
+        1,
+        dtype=dtype or dtypes.get_default_dtype(),
+        device=device,
+        requires_grad=requires_grad,
+        out=out,
+    )
 
 
-def empty(*size: Any, out: Any = None, dtype: DType | None = None, layout: Any = None, device: Any = None,
-          requires_grad: bool = False, pin_memory: bool = False, memory_format: Any = None,
-          **named: Any) -> Tensor:
+def empty(
+    *size: Any,
+    out: Any = None,
+    dtype: DType | None = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+    memory_format: Any = None,
+    **named: Any,
+) -> Tensor:
     """A tensor with arbitrary contents (zeros, inside compiled code)."""
     shape = size_of((named["size"],) if "size" in named else size)
     check_device(device)
@@ -256,15 +332,24 @@ def empty(*size: Any, out: Any = None, dtype: DType | None = None, layout: Any =
     return _finish(wrap(library.empty(shape, d.np), d), requires_grad)
 
 
-def full(size: Any, fill_value: Any, *, out: Any = None, dtype: DType | None = None, layout: Any = None,
-         device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
+def full(
+    size: Any,
+    fill_value: Any,
+    *,
+    out: Any = None,
+    dtype: DType | None = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+) -> Tensor:
     """A tensor of one value; its dtype is the value's unless given."""
     check_device(device)
     if isinstance(fill_value, Tensor):
         dtype = dtype or fill_value.dtype
         if STATE.tracer is not None:
-            return fill_value.to(dtype).expand(size_of((size,))).clone()    # type: ignore[attr-defined]
-        fill_value = fill_value.item()      # type: ignore[attr-defined]
+            return fill_value.to(dtype).expand(size_of((size,))).clone()  # type: ignore[attr-defined]
+        fill_value = fill_value.item()  # type: ignore[attr-defined]
     t = _fill(size_of((size,)), fill_value, dtype or dtypes.of_number(fill_value))
     if out is not None:
         return out.copy_(t)
@@ -272,19 +357,30 @@ def full(size: Any, fill_value: Any, *, out: Any = None, dtype: DType | None = N
 
 
 def _like(fn: Any) -> Any:
-    def like(input: Tensor, *args: Any, dtype: DType | None = None, layout: Any = None, device: Any = None,
-             requires_grad: bool = False, memory_format: Any = None, pin_memory: bool = False) -> Tensor:
+    def like(
+        input: Tensor,
+        *args: Any,
+        dtype: DType | None = None,
+        layout: Any = None,
+        device: Any = None,
+        requires_grad: bool = False,
+        memory_format: Any = None,
+        pin_memory: bool = False,
+    ) -> Tensor:
         t = fn(tuple(input.shape), *args, dtype=dtype or input.dtype, device=device)
         st = input.type_
         if not st.is_contiguous and memory_format is None:
             from .ops.movement import clone
+
             t = clone(t, None if st.is_contiguous else _dense(st))
         return _finish(t, requires_grad)
+
     return like
 
 
 def _dense(meta: Any) -> tuple:
     from .ir.types import pointwise_strides
+
     return pointwise_strides(meta.shape, [(meta.shape, meta.strides)])
 
 
@@ -294,20 +390,39 @@ empty_like = _like(empty)
 _full_like = _like(full)
 
 
-def full_like(input: Tensor, fill_value: Any, *, dtype: DType | None = None, layout: Any = None,
-              device: Any = None, requires_grad: bool = False, memory_format: Any = None) -> Tensor:
+def full_like(
+    input: Tensor,
+    fill_value: Any,
+    *,
+    dtype: DType | None = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    memory_format: Any = None,
+) -> Tensor:
     """full() with input's shape, dtype and layout."""
     return _full_like(input, fill_value, dtype=dtype, requires_grad=requires_grad, device=device)
 
 
-def arange(start: Any, end: Any = None, step: Any = 1, *, out: Any = None, dtype: DType | None = None,
-           layout: Any = None, device: Any = None, requires_grad: bool = False,
-           pin_memory: bool = False) -> Tensor:
+def arange(
+    start: Any,
+    end: Any = None,
+    step: Any = 1,
+    *,
+    out: Any = None,
+    dtype: DType | None = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+) -> Tensor:
     """start, start + step, ... below end; int64 for ints, default dtype when a float takes part."""
     check_device(device)
     if end is None:
         start, end = 0, start
-    start, end, step = (x.item() if isinstance(x, (Tensor, np.generic)) else x for x in (start, end, step))
+    start, end, step = (
+        x.item() if isinstance(x, (Tensor, np.generic)) else x for x in (start, end, step)
+    )
     if step == 0:
         raise RuntimeError("step must be nonzero")
     if (end - start) / step < 0:
@@ -318,26 +433,47 @@ def arange(start: Any, end: Any = None, step: Any = 1, *, out: Any = None, dtype
     if d.category == dtypes.INT and not floating:
         a = np.arange(start, end, step, dtype=np.int64)
         return _finish(_traced(wrap(dispatch.cast_array(a, dtypes.int64, d), d)), requires_grad)
-    a = (start + np.arange(n, dtype=np.float64) * step)
+    a = start + np.arange(n, dtype=np.float64) * step
     return _finish(_traced(wrap(dispatch.cast_array(a, dtypes.float64, d), d)), requires_grad)
 
 
-def linspace(start: Any, end: Any, steps: int, *, out: Any = None, dtype: DType | None = None,
-             layout: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """steps numbers from start to end inclusive, from both ends towards the middle as PyTorch does."""
+def linspace(
+    start: Any,
+    end: Any,
+    steps: int,
+    *,
+    out: Any = None,
+    dtype: DType | None = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """steps numbers from start to end inclusive, from both ends towards the middle as PyTorch
+    does."""
     d = dtype or dtypes.get_default_dtype()
     if steps < 0:
         raise RuntimeError("number of steps must be non-negative")
     start, end = float(start), float(end)
     i = np.arange(steps, dtype=np.float64)
     step = (end - start) / (steps - 1) if steps > 1 else 0.0
-    a = np.where(i < steps // 2, start + step * i, end - step * (steps - 1 - i)) if steps > 1 \
+    a = (
+        np.where(i < steps // 2, start + step * i, end - step * (steps - 1 - i))
+        if steps > 1
         else np.full(steps, start)
+    )
     return _finish(_traced(wrap(dispatch.cast_array(a, dtypes.float64, d), d)), requires_grad)
 
 
-def eye(n: int, m: int | None = None, *, out: Any = None, dtype: DType | None = None, layout: Any = None,
-        device: Any = None, requires_grad: bool = False) -> Tensor:
+def eye(
+    n: int,
+    m: int | None = None,
+    *,
+    out: Any = None,
+    dtype: DType | None = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """The identity matrix [n, m]."""
     d = dtype or dtypes.get_default_dtype()
     return _finish(_traced(wrap(np.eye(n, m, dtype=d.np), d)), requires_grad)
@@ -345,10 +481,19 @@ def eye(n: int, m: int | None = None, *, out: Any = None, dtype: DType | None = 
 
 # ---------------------------------------------------------------- random
 
+
 def _random(fn: Any, floating: str) -> Any:
-    def make(*size: Any, generator: Any = None, out: Any = None, dtype: DType | None = None,
-             layout: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False,
-             **named: Any) -> Tensor:
+    def make(
+        *size: Any,
+        generator: Any = None,
+        out: Any = None,
+        dtype: DType | None = None,
+        layout: Any = None,
+        device: Any = None,
+        requires_grad: bool = False,
+        pin_memory: bool = False,
+        **named: Any,
+    ) -> Tensor:
         shape = size_of((named["size"],) if "size" in named else size)
         d = dtype or dtypes.get_default_dtype()
         if not d.is_floating_point:
@@ -356,6 +501,7 @@ def _random(fn: Any, floating: str) -> Any:
         check_device(device)
         t = fn(shape, d, generator)
         return out.copy_(t) if out is not None else _finish(t, requires_grad)
+
     return make
 
 
@@ -363,33 +509,68 @@ rand = _random(random_ops.rand, "check_uniform_bounds")
 randn = _random(random_ops.randn, "normal_kernel_cpu")
 
 
-def rand_like(input: Tensor, *, dtype: DType | None = None, layout: Any = None, device: Any = None,
-              requires_grad: bool = False, memory_format: Any = None) -> Tensor:
+def rand_like(
+    input: Tensor,
+    *,
+    dtype: DType | None = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    memory_format: Any = None,
+) -> Tensor:
     """rand() with input's shape and dtype."""
     return rand(tuple(input.shape), dtype=dtype or input.dtype, requires_grad=requires_grad)
 
 
-def randn_like(input: Tensor, *, dtype: DType | None = None, layout: Any = None, device: Any = None,
-               requires_grad: bool = False, memory_format: Any = None) -> Tensor:
+def randn_like(
+    input: Tensor,
+    *,
+    dtype: DType | None = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    memory_format: Any = None,
+) -> Tensor:
     """randn() with input's shape and dtype."""
     return randn(tuple(input.shape), dtype=dtype or input.dtype, requires_grad=requires_grad)
 
 
-def randint(low: int, high: Any = None, size: Any = None, *, generator: Any = None, out: Any = None,
-            dtype: DType | None = None, layout: Any = None, device: Any = None,
-            requires_grad: bool = False) -> Tensor:
+def randint(
+    low: int,
+    high: Any = None,
+    size: Any = None,
+    *,
+    generator: Any = None,
+    out: Any = None,
+    dtype: DType | None = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """Integers in [low, high) of the given size; randint(high, size) starts at 0."""
     if size is None:
         low, high, size = 0, low, high
-    return random_ops.randint_in(int(low), int(high), size_of((size,)), dtype or dtypes.int64, generator)
+    return random_ops.randint_in(
+        int(low), int(high), size_of((size,)), dtype or dtypes.int64, generator
+    )
 
 
-def randperm(n: int, *, generator: Any = None, out: Any = None, dtype: DType | None = None,
-             layout: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def randperm(
+    n: int,
+    *,
+    generator: Any = None,
+    out: Any = None,
+    dtype: DType | None = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """A random permutation of 0..n-1. CaptureBreak inside compiled code."""
     if STATE.tracer is not None:
-        raise CaptureBreak("randperm sorts random numbers, which compiled code cannot do yet",
-                           "draw the permutation outside of the compiled function and pass it in")
+        raise CaptureBreak(
+            "randperm sorts random numbers, which compiled code cannot do yet",
+            "draw the permutation outside of the compiled function and pass it in",
+        )
     a = random_ops.permutation(int(n), generator)
     d = dtype or dtypes.int64
     return wrap(dispatch.cast_array(a, dtypes.int64, d), d)
@@ -402,5 +583,3 @@ def numel_of(t: Tensor) -> Any:
 def detached(t: Tensor) -> Tensor:
     """t without history, over the same memory."""
     return alias(t)
-
-

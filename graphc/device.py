@@ -17,9 +17,11 @@ class device:
             type, index = type.type, type.index
         name, _, number = str(type).partition(":")
         if name not in ("cpu", "cuda", "mps", "xpu", "meta"):
-            raise RuntimeError("Expected one of cpu, cuda, ipu, xpu, mkldnn, opengl, opencl, ideep, hip, ve, "
-                               "fpga, maia, xla, lazy, vulkan, mps, meta, hpu, mtia, privateuseone device type "
-                               f"at start of device string: {name}")
+            raise RuntimeError(
+                "Expected one of cpu, cuda, ipu, xpu, mkldnn, opengl, opencl, ideep, hip, ve, "
+                "fpga, maia, xla, lazy, vulkan, mps, meta, hpu, mtia, privateuseone device type "
+                f"at start of device string: {name}"
+            )
         self.type = name
         self.index = int(number) if number else index
 
@@ -51,7 +53,9 @@ def check_device(d: Any) -> None:
         return
     kind = device(d).type
     if kind == "cuda":
-        raise RuntimeError("device \"cuda\": this version of graphc computes on the CPU only; "
-                           "graphc.cuda.is_available() is False")
+        raise RuntimeError(
+            'device "cuda": this version of graphc computes on the CPU only; '
+            "graphc.cuda.is_available() is False"
+        )
     if kind != "cpu":
-        raise RuntimeError(f"device {kind!r} is not supported by graphc; use \"cpu\"")
+        raise RuntimeError(f'device {kind!r} is not supported by graphc; use "cpu"')

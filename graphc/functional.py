@@ -1,6 +1,8 @@
-"""The functions of the top-level namespace (graphc.add, graphc.sum ...) with PyTorch's parameter names.
+"""The functions of the top-level namespace (graphc.add, graphc.sum ...) with PyTorch's parameter
+names.
 
-Each is thin: it settles arguments and calls ops. Methods of Tensor are made from these in `methods.py`.
+Each is thin: it settles arguments and calls ops. Methods of Tensor are made from these in
+`methods.py`.
 Source: https://pytorch.org/docs/stable/torch.html"""
 
 from __future__ import annotations
@@ -32,12 +34,16 @@ def into(out: Any, result: Tensor) -> Tensor:
     if out is None:
         return result
     if out.dtype is not result.dtype and not dtypes.can_cast(result.dtype, out.dtype):
-        raise RuntimeError(f"result type {result.dtype.title} can't be cast to the desired output type "
-                           f"{out.dtype.title}")
+        raise RuntimeError(
+            f"result type {result.dtype.title} can't be cast to the desired output type "
+            f"{out.dtype.title}"
+        )
     if out.shape != result.shape:
         out._array = result._array.astype(out.dtype.np) if out.dtype is result.dtype else out._array
         if out.shape != result.shape:
-            raise RuntimeError(f"out tensor of shape {list(out.shape)} cannot hold {list(result.shape)}")
+            raise RuntimeError(
+                f"out tensor of shape {list(out.shape)} cannot hold {list(result.shape)}"
+            )
         return out
     return out.copy_(result)
 
@@ -45,6 +51,7 @@ def into(out: Any, result: Tensor) -> Tensor:
 def _unary(op: Any) -> Callable:
     def fn(input: Tensor, *, out: Any = None) -> Tensor:
         return op(input) if out is None else into(out, op(input))
+
     fn.__name__ = fn.__qualname__ = op.name
     fn.__doc__ = op.doc or f"Elementwise {op.name}; see torch.{op.name}."
     return fn
@@ -53,34 +60,105 @@ def _unary(op: Any) -> Callable:
 def _binary(op: Any) -> Callable:
     def fn(input: Any, other: Any, *, out: Any = None) -> Tensor:
         return op(input, other) if out is None else into(out, op(input, other))
+
     fn.__name__ = fn.__qualname__ = op.name
     fn.__doc__ = op.doc or f"Elementwise {op.name} with broadcasting; see torch.{op.name}."
     return fn
 
 
-UNARY = ("abs", "neg", "sign", "square", "reciprocal", "sqrt", "rsqrt", "exp", "exp2", "expm1", "log", "log2",
-         "log10", "log1p", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "erf", "erfc",
-         "sigmoid", "relu", "floor", "ceil", "trunc", "frac", "isnan", "isinf", "isfinite", "logical_not",
-         "bitwise_not")
-BINARY = ("mul", "floor_divide", "remainder", "fmod", "atan2", "maximum", "minimum", "fmax", "fmin", "eq", "ne",
-          "lt", "le", "gt", "ge", "logical_and", "logical_or", "logical_xor", "bitwise_and", "bitwise_or",
-          "bitwise_xor", "bitwise_left_shift", "bitwise_right_shift", "copysign")
+UNARY = (
+    "abs",
+    "neg",
+    "sign",
+    "square",
+    "reciprocal",
+    "sqrt",
+    "rsqrt",
+    "exp",
+    "exp2",
+    "expm1",
+    "log",
+    "log2",
+    "log10",
+    "log1p",
+    "sin",
+    "cos",
+    "tan",
+    "asin",
+    "acos",
+    "atan",
+    "sinh",
+    "cosh",
+    "tanh",
+    "erf",
+    "erfc",
+    "sigmoid",
+    "relu",
+    "floor",
+    "ceil",
+    "trunc",
+    "frac",
+    "isnan",
+    "isinf",
+    "isfinite",
+    "logical_not",
+    "bitwise_not",
+)
+BINARY = (
+    "mul",
+    "floor_divide",
+    "remainder",
+    "fmod",
+    "atan2",
+    "maximum",
+    "minimum",
+    "fmax",
+    "fmin",
+    "eq",
+    "ne",
+    "lt",
+    "le",
+    "gt",
+    "ge",
+    "logical_and",
+    "logical_or",
+    "logical_xor",
+    "bitwise_and",
+    "bitwise_or",
+    "bitwise_xor",
+    "bitwise_left_shift",
+    "bitwise_right_shift",
+    "copysign",
+)
 for _name in UNARY:
     globals()[_name] = _unary(getattr(pointwise, _name))
 for _name in BINARY:
     globals()[_name] = _binary(getattr(pointwise, _name))
-globals().update(absolute=globals()["abs"], negative=globals()["neg"], arcsin=globals()["asin"],
-                 arccos=globals()["acos"], arctan=globals()["atan"], fix=globals()["trunc"],
-                 multiply=globals()["mul"], not_equal=globals()["ne"], less=globals()["lt"],
-                 less_equal=globals()["le"], greater=globals()["gt"], greater_equal=globals()["ge"],
-                 arctan2=globals()["atan2"])
+globals().update(
+    absolute=globals()["abs"],
+    negative=globals()["neg"],
+    arcsin=globals()["asin"],
+    arccos=globals()["acos"],
+    arctan=globals()["atan"],
+    fix=globals()["trunc"],
+    multiply=globals()["mul"],
+    not_equal=globals()["ne"],
+    less=globals()["lt"],
+    less_equal=globals()["le"],
+    greater=globals()["gt"],
+    greater_equal=globals()["ge"],
+    arctan2=globals()["atan2"],
+)
 
 
 # ---------------------------------------------------------------- arithmetic with options
 
+
 def _check_alpha(alpha: Any, d: DType) -> None:
     if isinstance(alpha, float) and d.category < dtypes.FLOAT:
-        raise RuntimeError("For integral input tensors, argument alpha must not be a floating point number.")
+        raise RuntimeError(
+            "For integral input tensors, argument alpha must not be a floating point number."
+        )
 
 
 def add(input: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Tensor:
@@ -88,8 +166,12 @@ def add(input: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Tensor:
     if isinstance(alpha, (int, float)) and alpha == 1:
         return into(out, pointwise.add(input, other))
     _check_alpha(alpha, input.dtype)
-    return into(out, pointwise.add(input, pointwise.mul(other, alpha) if isinstance(other, Tensor)
-                                   else other * alpha))
+    return into(
+        out,
+        pointwise.add(
+            input, pointwise.mul(other, alpha) if isinstance(other, Tensor) else other * alpha
+        ),
+    )
 
 
 def sub(input: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Tensor:
@@ -97,8 +179,12 @@ def sub(input: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Tensor:
     if isinstance(alpha, (int, float)) and alpha == 1:
         return into(out, pointwise.sub(input, other))
     _check_alpha(alpha, input.dtype)
-    return into(out, pointwise.sub(input, pointwise.mul(other, alpha) if isinstance(other, Tensor)
-                                   else other * alpha))
+    return into(
+        out,
+        pointwise.sub(
+            input, pointwise.mul(other, alpha) if isinstance(other, Tensor) else other * alpha
+        ),
+    )
 
 
 def rsub(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
@@ -113,8 +199,10 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None, out: Any = 
     if rounding_mode == "floor":
         return into(out, floor_divide(input, other))
     if rounding_mode != "trunc":
-        raise RuntimeError("div expected rounding_mode to be one of None, 'trunc', or 'floor' but found "
-                           f"'{rounding_mode}'")
+        raise RuntimeError(
+            "div expected rounding_mode to be one of None, 'trunc', or 'floor' but found "
+            f"'{rounding_mode}'"
+        )
     q = pointwise.div(input, other)
     d = dtypes.result_of_keys(_keys(input, other))
     if d.category <= dtypes.INT:
@@ -125,31 +213,44 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None, out: Any = 
 
 def _keys(*xs: Any) -> tuple:
     from .core.dispatch import operand_keys
+
     return operand_keys(xs)
 
 
-def floor_divide(input: Any, other: Any, *, out: Any = None) -> Tensor:     # type: ignore[no-redef]
+def floor_divide(input: Any, other: Any, *, out: Any = None) -> Tensor:  # type: ignore[no-redef]
     """Quotient rounded down. RuntimeError "ZeroDivisionError" for integer division by zero."""
     return into(out, pointwise.floor_divide(input, other))
 
 
-def remainder(input: Any, other: Any, *, out: Any = None) -> Tensor:        # type: ignore[no-redef]
-    """Remainder with the divisor's sign. RuntimeError "ZeroDivisionError" for integer zero divisors."""
+def remainder(input: Any, other: Any, *, out: Any = None) -> Tensor:  # type: ignore[no-redef]
+    """Remainder with the divisor's sign. RuntimeError "ZeroDivisionError" for integer zero
+    divisors."""
     return into(out, pointwise.remainder(input, other))
 
 
-def fmod(input: Any, other: Any, *, out: Any = None) -> Tensor:             # type: ignore[no-redef]
-    """Remainder with the dividend's sign. RuntimeError "ZeroDivisionError" for integer zero divisors."""
+def fmod(input: Any, other: Any, *, out: Any = None) -> Tensor:  # type: ignore[no-redef]
+    """Remainder with the dividend's sign. RuntimeError "ZeroDivisionError" for integer zero
+    divisors."""
     return into(out, pointwise.fmod(input, other))
 
 
 def pow(input: Any, exponent: Any, *, out: Any = None) -> Tensor:
     """input ** exponent. RuntimeError for integers to negative integer powers."""
-    if isinstance(exponent, int) and not isinstance(exponent, bool) and exponent < 0 \
-            and isinstance(input, Tensor) and input.dtype.category <= dtypes.INT:
+    if (
+        isinstance(exponent, int)
+        and not isinstance(exponent, bool)
+        and exponent < 0
+        and isinstance(input, Tensor)
+        and input.dtype.category <= dtypes.INT
+    ):
         raise RuntimeError("Integers to negative integer powers are not allowed.")
-    if isinstance(exponent, (int, float)) and exponent == 2 and isinstance(input, Tensor) \
-            and (input.dtype.category > dtypes.INT or isinstance(exponent, int)) and input.dtype is not dtypes.bool_:
+    if (
+        isinstance(exponent, (int, float))
+        and exponent == 2
+        and isinstance(input, Tensor)
+        and (input.dtype.category > dtypes.INT or isinstance(exponent, int))
+        and input.dtype is not dtypes.bool_
+    ):
         return into(out, pointwise.square(input))
     return into(out, pointwise.pow(input, exponent))
 
@@ -169,8 +270,15 @@ def clamp(input: Tensor, min: Any = None, max: Any = None, *, out: Any = None) -
         y = pointwise.clamp_min(y, min)
     if max is not None:
         y = pointwise.clamp_max(y, max)
-    return into(out, called(y, "ClampBackward0" if isinstance(min, Tensor) or isinstance(max, Tensor)
-                            else "ClampBackward1"))
+    return into(
+        out,
+        called(
+            y,
+            "ClampBackward0"
+            if isinstance(min, Tensor) or isinstance(max, Tensor)
+            else "ClampBackward1",
+        ),
+    )
 
 
 clip = clamp
@@ -191,7 +299,11 @@ def round(input: Tensor, *, decimals: int = 0, out: Any = None) -> Tensor:
     if decimals == 0:
         return into(out, pointwise.round(input))
     scale = 10.0 ** abs_int(decimals)
-    y = pointwise.round(input * scale) / scale if decimals > 0 else pointwise.round(input / scale) * scale
+    y = (
+        pointwise.round(input * scale) / scale
+        if decimals > 0
+        else pointwise.round(input / scale) * scale
+    )
     return into(out, y)
 
 
@@ -204,8 +316,10 @@ def where(condition: Tensor, input: Any = None, other: Any = None, *, out: Any =
     if input is None and other is None:
         return nonzero(condition, as_tuple=True)
     if not isinstance(condition, Tensor):
-        raise TypeError("where(): argument 'condition' (position 1) must be Tensor, not "
-                        f"{type(condition).__name__}")
+        raise TypeError(
+            "where(): argument 'condition' (position 1) must be Tensor, not "
+            f"{type(condition).__name__}"
+        )
     return into(out, pointwise.where(condition, input, other))
 
 
@@ -218,13 +332,17 @@ def lerp(input: Tensor, end: Tensor, weight: Any, *, out: Any = None) -> Tensor:
     return into(out, input + weight * d if -0.5 < weight < 0.5 else end - d * (1 - weight))
 
 
-def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1, out: Any = None) -> Tensor:
+def addcmul(
+    input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1, out: Any = None
+) -> Tensor:
     """input + value * tensor1 * tensor2."""
     p = tensor1 * tensor2
     return into(out, input + (p if isinstance(value, int) and value == 1 else p * value))
 
 
-def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1, out: Any = None) -> Tensor:
+def addcdiv(
+    input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1, out: Any = None
+) -> Tensor:
     """input + value * (tensor1 / tensor2)."""
     q = tensor1 / tensor2
     return into(out, input + (q if isinstance(value, int) and value == 1 else q * value))
@@ -233,12 +351,16 @@ def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1, 
 def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
     """value where mask, else input; input's dtype."""
     if mask.dtype is not dtypes.bool_:
-        raise RuntimeError("masked_fill_ only supports boolean masks, but got mask with dtype "
-                           f"{dtypes.c_name(mask.dtype)}")
+        raise RuntimeError(
+            "masked_fill_ only supports boolean masks, but got mask with dtype "
+            f"{dtypes.c_name(mask.dtype)}"
+        )
     if isinstance(value, Tensor):
         if value.ndim:
-            raise RuntimeError("masked_fill_ only supports a 0-dimensional value tensor, but got tensor with "
-                               f"{value.ndim} dimension(s).")
+            raise RuntimeError(
+                "masked_fill_ only supports a 0-dimensional value tensor, but got tensor with "
+                f"{value.ndim} dimension(s)."
+            )
         value = cast(value, input.dtype)
     elif input.dtype.category <= dtypes.INT and isinstance(value, float):
         value = int(value)
@@ -247,19 +369,28 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
 
 # ---------------------------------------------------------------- softmax, losses
 
+
 def softmax(input: Tensor, dim: int, *, dtype: DType | None = None, out: Any = None) -> Tensor:
     """exp(input) normalised along dim. NotImplementedError for integers."""
     x = input if dtype is None else cast(input, dtype)
-    _floating("softmax_lastdim_kernel_impl" if x.ndim == 0 or dim_index(dim, x.ndim) == x.ndim - 1
-              else "softmax_kernel_impl", x)
+    _floating(
+        "softmax_lastdim_kernel_impl"
+        if x.ndim == 0 or dim_index(dim, x.ndim) == x.ndim - 1
+        else "softmax_kernel_impl",
+        x,
+    )
     return into(out, composite.softmax(x, dim_index(dim, x.ndim)))
 
 
 def log_softmax(input: Tensor, dim: int, *, dtype: DType | None = None, out: Any = None) -> Tensor:
     """log(softmax(input, dim)), computed stably."""
     x = input if dtype is None else cast(input, dtype)
-    _floating("log_softmax_lastdim_kernel_impl" if x.ndim == 0 or dim_index(dim, x.ndim) == x.ndim - 1
-              else "softmax_kernel_impl", x)
+    _floating(
+        "log_softmax_lastdim_kernel_impl"
+        if x.ndim == 0 or dim_index(dim, x.ndim) == x.ndim - 1
+        else "softmax_kernel_impl",
+        x,
+    )
     return into(out, composite.log_softmax(x, dim_index(dim, x.ndim)))
 
 
@@ -269,6 +400,7 @@ def _floating(name: str, x: Tensor) -> None:
 
 
 # ---------------------------------------------------------------- reductions
+
 
 def _axes(dim: Any, named: dict) -> Any:
     return named.pop("axis") if dim is None and "axis" in named else dim
@@ -281,8 +413,15 @@ def _keep(keepdim: bool, named: dict) -> bool:
     return bool(keep)
 
 
-def sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None, out: Any = None,
-        **named: Any) -> Tensor:
+def sum(
+    input: Tensor,
+    dim: Any = None,
+    keepdim: bool = False,
+    *,
+    dtype: DType | None = None,
+    out: Any = None,
+    **named: Any,
+) -> Tensor:
     """Sum over dim (all axes by default); ints and bools sum to int64."""
     dim = _axes(dim, named)
     x = input if dtype is None else cast(input, dtype)
@@ -290,15 +429,22 @@ def sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType |
     return into(out, y if dim is None or y._fn is None else called(y, "SumBackward1"))
 
 
-
-
-def nansum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None) -> Tensor:
+def nansum(
+    input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None
+) -> Tensor:
     """Sum with nan as zero."""
     return sum(pointwise.where(pointwise.isnan(input), 0, input), dim, keepdim, dtype=dtype)
 
 
-def mean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None, out: Any = None,
-         **named: Any) -> Tensor:
+def mean(
+    input: Tensor,
+    dim: Any = None,
+    keepdim: bool = False,
+    *,
+    dtype: DType | None = None,
+    out: Any = None,
+    **named: Any,
+) -> Tensor:
     """Mean over dim. RuntimeError for integers."""
     dim = _axes(dim, named)
     x = input if dtype is None else cast(input, dtype)
@@ -308,8 +454,15 @@ def mean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType 
     return into(out, y if dim is None or y._fn is None else called(y, "MeanBackward1"))
 
 
-def prod(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None,
-         out: Any = None, **named: Any) -> Tensor:
+def prod(
+    input: Tensor,
+    dim: Any = None,
+    keepdim: bool = False,
+    *,
+    dtype: DType | None = None,
+    out: Any = None,
+    **named: Any,
+) -> Tensor:
     """Product over one axis or all."""
     dim = _axes(dim, named)
     x = input if dtype is None else cast(input, dtype)
@@ -317,8 +470,16 @@ def prod(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType 
 
 
 def _moment(op: Any) -> Callable:
-    def fn(input: Tensor, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *,
-           correction: Any = None, out: Any = None, **named: Any) -> Tensor:
+    def fn(
+        input: Tensor,
+        dim: Any = None,
+        unbiased: bool | None = None,
+        keepdim: bool = False,
+        *,
+        correction: Any = None,
+        out: Any = None,
+        **named: Any,
+    ) -> Tensor:
         if isinstance(dim, bool):
             dim, unbiased = None, dim
         dim = _axes(dim, named)
@@ -326,8 +487,14 @@ def _moment(op: Any) -> Callable:
             raise RuntimeError("std and var only support floating point and complex dtypes")
         if correction is None:
             correction = 1 if unbiased is None else int(unbiased)
-        return into(out, called(op(input, reduce.dims_of(input, dim), correction, _keep(keepdim, named)),
-                                op.name.capitalize() + "Backward0"))
+        return into(
+            out,
+            called(
+                op(input, reduce.dims_of(input, dim), correction, _keep(keepdim, named)),
+                op.name.capitalize() + "Backward0",
+            ),
+        )
+
     fn.__name__ = op.name
     fn.__doc__ = f"{op.name} over dim, divided by max(0, N - correction)."
     return fn
@@ -337,27 +504,46 @@ var = _moment(reduce.var)
 std = _moment(composite.std)
 
 
-def var_mean(input: Tensor, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *,
-             correction: Any = None) -> tuple:
+def var_mean(
+    input: Tensor,
+    dim: Any = None,
+    unbiased: bool | None = None,
+    keepdim: bool = False,
+    *,
+    correction: Any = None,
+) -> tuple:
     """(var, mean) over dim."""
-    return (var(input, dim, unbiased, keepdim, correction=correction),
-            mean(input, None if isinstance(dim, bool) else dim, keepdim))
+    return (
+        var(input, dim, unbiased, keepdim, correction=correction),
+        mean(input, None if isinstance(dim, bool) else dim, keepdim),
+    )
 
 
-def std_mean(input: Tensor, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *,
-             correction: Any = None) -> tuple:
+def std_mean(
+    input: Tensor,
+    dim: Any = None,
+    unbiased: bool | None = None,
+    keepdim: bool = False,
+    *,
+    correction: Any = None,
+) -> tuple:
     """(std, mean) over dim."""
-    return (std(input, dim, unbiased, keepdim, correction=correction),
-            mean(input, None if isinstance(dim, bool) else dim, keepdim))
+    return (
+        std(input, dim, unbiased, keepdim, correction=correction),
+        mean(input, None if isinstance(dim, bool) else dim, keepdim),
+    )
 
 
 def _return_type(name: str, *fields: str) -> Any:
-    base = NamedTuple(name, [(f, Any) for f in fields])     # type: ignore[misc]
+    base = NamedTuple(name, [(f, Any) for f in fields])  # type: ignore[misc]
 
     def show(self: Any) -> str:
         inner = ",\n".join(f"{f}={getattr(self, f)!r}" for f in fields)
         return f"torch.return_types.{name}(\n{inner})"
-    return type(name, (base,), {"__repr__": show, "__slots__": (), "__module__": "torch.return_types"})
+
+    return type(
+        name, (base,), {"__repr__": show, "__slots__": (), "__module__": "torch.return_types"}
+    )
 
 
 return_max = _return_type("max", "values", "indices")
@@ -365,27 +551,36 @@ return_min = _return_type("min", "values", "indices")
 
 
 def _extremum(name: str, arg: Any, full_op: Any, pair: Any, kind: Any) -> Callable:
-    def fn(input: Tensor, dim: Any = None, keepdim: bool = False, *, out: Any = None, **named: Any) -> Any:
+    def fn(
+        input: Tensor, dim: Any = None, keepdim: bool = False, *, out: Any = None, **named: Any
+    ) -> Any:
         dim = _axes(dim, named)
         if isinstance(dim, Tensor):
             return into(out, pair(input, dim))
         if dim is None:
-            if input.numel() == 0:      # type: ignore[attr-defined]
-                raise RuntimeError(f"{name}(): Expected reduction dim to be specified for input.numel() == 0. "
-                                   "Specify the reduction dim with the 'dim' argument.")
-            return called(full_op(input, reduce.dims_of(input, None), False), name.capitalize() + "Backward1")
+            if input.numel() == 0:  # type: ignore[attr-defined]
+                raise RuntimeError(
+                    f"{name}(): Expected reduction dim to be specified for input.numel() == 0. "
+                    "Specify the reduction dim with the 'dim' argument."
+                )
+            return called(
+                full_op(input, reduce.dims_of(input, None), False), name.capitalize() + "Backward1"
+            )
         keep = _keep(keepdim, named)
         dims = reduce.one_dim(dim, input.ndim)
         reduce.check_nonempty(name, tuple(input.shape), dims)
         at = arg(input, dims, True)
         if input.ndim == 0:
-            return kind(input.clone(), at)      # type: ignore[attr-defined]
+            return kind(input.clone(), at)  # type: ignore[attr-defined]
         values = gather_ops.gather(input, at, dims[0])
         if not keep:
             values, at = movement.squeeze(values, dims), movement.squeeze(at, dims)
         return kind(called(values, name.capitalize() + "Backward0"), at)
+
     fn.__name__ = name
-    fn.__doc__ = f"{name} of all elements, along dim as (values, indices), or elementwise of two tensors."
+    fn.__doc__ = (
+        f"{name} of all elements, along dim as (values, indices), or elementwise of two tensors."
+    )
     return fn
 
 
@@ -395,10 +590,12 @@ min = _extremum("min", reduce.argmin, reduce.amin, pointwise.minimum, return_min
 
 def _extreme(name: str, input: Tensor, dim: Any, keepdim: bool) -> Tensor:
     dims = reduce.dims_of(input, dim)
-    if input.numel() == 0:              # type: ignore[attr-defined]
+    if input.numel() == 0:  # type: ignore[attr-defined]
         if dim == () or dim is None:
-            raise RuntimeError(f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify "
-                               "the reduction dim with the 'dim' argument.")
+            raise RuntimeError(
+                f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify "
+                "the reduction dim with the 'dim' argument."
+            )
         reduce.check_nonempty(name, tuple(input.shape), dims)
     return (reduce.amax if name == "amax" else reduce.amin)(input, dims, keepdim)
 
@@ -425,12 +622,15 @@ def aminmax(input: Tensor, *, dim: Any = None, keepdim: bool = False) -> tuple:
 def _arg(op: Any) -> Callable:
     def fn(input: Tensor, dim: Any = None, keepdim: bool = False, *, out: Any = None) -> Tensor:
         if dim is None:
-            if input.numel() == 0:      # type: ignore[attr-defined]
-                raise IndexError(f"{op.name}(): Expected reduction dim to be specified for input.numel() == 0.")
+            if input.numel() == 0:  # type: ignore[attr-defined]
+                raise IndexError(
+                    f"{op.name}(): Expected reduction dim to be specified for input.numel() == 0."
+                )
             return into(out, op(input, reduce.dims_of(input, None), keepdim))
         dims = reduce.one_dim(dim, input.ndim)
         reduce.check_nonempty(op.name, tuple(input.shape), dims)
         return into(out, op(input, dims, keepdim))
+
     fn.__name__ = op.name
     fn.__doc__ = f"Index of the first {op.name[3:]} over all elements or along dim; nan wins."
     return fn
@@ -440,12 +640,16 @@ argmax = _arg(reduce.argmax)
 argmin = _arg(reduce.argmin)
 
 
-def any(input: Tensor, dim: Any = None, keepdim: bool = False, *, out: Any = None, **named: Any) -> Tensor:
+def any(
+    input: Tensor, dim: Any = None, keepdim: bool = False, *, out: Any = None, **named: Any
+) -> Tensor:
     """Whether any element along dim is true."""
     return into(out, reduce.any(input, reduce.dims_of(input, _axes(dim, named)), keepdim))
 
 
-def all(input: Tensor, dim: Any = None, keepdim: bool = False, *, out: Any = None, **named: Any) -> Tensor:
+def all(
+    input: Tensor, dim: Any = None, keepdim: bool = False, *, out: Any = None, **named: Any
+) -> Tensor:
     """Whether all elements along dim are true."""
     return into(out, reduce.all(input, reduce.dims_of(input, _axes(dim, named)), keepdim))
 
@@ -456,13 +660,21 @@ def logsumexp(input: Tensor, dim: Any, keepdim: bool = False, *, out: Any = None
     return into(out, reduce.logsumexp(x, reduce.dims_of(x, dim), keepdim))
 
 
-def norm(input: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, out: Any = None,
-         dtype: DType | None = None) -> Tensor:
+def norm(
+    input: Tensor,
+    p: Any = "fro",
+    dim: Any = None,
+    keepdim: bool = False,
+    out: Any = None,
+    dtype: DType | None = None,
+) -> Tensor:
     """Vector norm over dim (all axes by default): p a number, inf, -inf or "fro" (2)."""
     x = input if dtype is None else cast(input, dtype)
     if not x.dtype.is_floating_point:
-        raise RuntimeError("linalg.vector_norm: Expected a floating point or complex tensor as input. Got "
-                           f"{x.dtype.title}")
+        raise RuntimeError(
+            "linalg.vector_norm: Expected a floating point or complex tensor as input. Got "
+            f"{x.dtype.title}"
+        )
     return into(out, called(_norm(x, p, dim, keepdim), "LinalgVectorNormBackward0"))
 
 
@@ -498,6 +710,7 @@ def count_nonzero(input: Tensor, dim: Any = None) -> Tensor:
 
 # ---------------------------------------------------------------- products
 
+
 def matmul(input: Tensor, other: Tensor, *, out: Any = None) -> Tensor:
     """Matrix product with batch broadcasting; vectors as in PyTorch."""
     return into(out, contract.matmul(input, other))
@@ -527,19 +740,21 @@ def dot(input: Tensor, tensor: Tensor, *, out: Any = None) -> Tensor:
 
 def outer(input: Tensor, vec2: Tensor, *, out: Any = None) -> Tensor:
     """Products of every pair of two vectors' elements."""
-    return into(out, input.unsqueeze(1) * vec2.unsqueeze(0))    # type: ignore[attr-defined]
+    return into(out, input.unsqueeze(1) * vec2.unsqueeze(0))  # type: ignore[attr-defined]
 
 
-def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Any = 1, alpha: Any = 1,
-          out: Any = None) -> Tensor:
+def addmm(
+    input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Any = 1, alpha: Any = 1, out: Any = None
+) -> Tensor:
     """beta * input + alpha * (mat1 @ mat2)."""
     p = contract.mm(mat1, mat2)
     p = p if alpha == 1 else p * alpha
     return into(out, p if beta == 0 else (input if beta == 1 else input * beta) + p)
 
 
-def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alpha: Any = 1,
-            out: Any = None) -> Tensor:
+def baddbmm(
+    input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alpha: Any = 1, out: Any = None
+) -> Tensor:
     """beta * input + alpha * (batch1 @ batch2)."""
     p = contract.bmm(batch1, batch2)
     p = p if alpha == 1 else p * alpha
@@ -547,6 +762,7 @@ def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alp
 
 
 # ---------------------------------------------------------------- shapes
+
 
 def reshape(input: Tensor, shape: Any) -> Tensor:
     """input under another shape; a view when possible."""
@@ -566,9 +782,11 @@ def permute(input: Tensor, dims: Any) -> Tensor:
     n = input.ndim
     order = tuple(dim_index(d, n) for d in dims)
     if len(order) != n:
-        raise RuntimeError("permute(sparse_coo): number of dimensions in the tensor input does not match the "
-                           f"length of the desired ordering of dimensions i.e. input.dim() = {n} is not equal "
-                           f"to len(dims) = {len(order)}")
+        raise RuntimeError(
+            "permute(sparse_coo): number of dimensions in the tensor input does not match the "
+            f"length of the desired ordering of dimensions i.e. input.dim() = {n} is not equal "
+            f"to len(dims) = {len(order)}"
+        )
     if len(set(order)) != n:
         raise RuntimeError("permute(): duplicate dims are not allowed.")
     return movement.permute(input, order)
@@ -623,9 +841,9 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
         return input
     shape = tuple(input.type_.shape)
     size: Any = 1
-    for s in shape[a:b + 1]:
+    for s in shape[a : b + 1]:
         size = size * s
-    return movement.reshape(input, (*shape[:a], size, *shape[b + 1:]))
+    return movement.reshape(input, (*shape[:a], size, *shape[b + 1 :]))
 
 
 def ravel(input: Tensor) -> Tensor:
@@ -638,18 +856,18 @@ def unflatten(input: Tensor, dim: int, sizes: Any) -> Tensor:
     d = dim_index(dim, input.ndim)
     shape = tuple(input.type_.shape)
     inner = movement.resolve_shape(tuple(sizes), shape[d])
-    return movement.reshape(input, (*shape[:d], *inner, *shape[d + 1:]))
+    return movement.reshape(input, (*shape[:d], *inner, *shape[d + 1 :]))
 
 
 def broadcast_to(input: Tensor, size: Any) -> Tensor:
     """input expanded to size."""
-    return input.expand(size)       # type: ignore[attr-defined]
+    return input.expand(size)  # type: ignore[attr-defined]
 
 
 def broadcast_tensors(*tensors: Tensor) -> tuple:
     """The tensors expanded to their common shape."""
     shape = broadcast_shapes(*[tuple(x.type_.shape) for x in tensors])
-    return tuple(x.expand(shape) for x in tensors)      # type: ignore[attr-defined]
+    return tuple(x.expand(shape) for x in tensors)  # type: ignore[attr-defined]
 
 
 def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
@@ -660,7 +878,9 @@ def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
     n = input.type_.shape[d]
     start = start.item() if isinstance(start, Tensor) else start
     if not -n <= start <= n:
-        raise IndexError(f"start out of range (expected to be in range of [{-n}, {n}], but got {start})")
+        raise IndexError(
+            f"start out of range (expected to be in range of [{-n}, {n}], but got {start})"
+        )
     start = start + n if start < 0 else start
     if length < 0 or start + length > n:
         raise RuntimeError(f"start ({start}) + length ({length}) exceeds dimension size ({n}).")
@@ -670,13 +890,16 @@ def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
 def select(input: Tensor, dim: int, index: Any) -> Tensor:
     """input[:, ..., index] at axis dim (a view)."""
     from .indexing import _in_range
+
     if input.ndim == 0:
         raise IndexError("select() cannot be applied to a 0-dim tensor.")
     d = dim_index(dim, input.ndim)
     n = input.type_.shape[d]
     if not -n <= index < n:
-        raise IndexError(f"select(): index {index} out of range for tensor of size {list(input.shape)} at "
-                         f"dimension {d}")
+        raise IndexError(
+            f"select(): index {index} out of range for tensor of size {list(input.shape)} at "
+            f"dimension {d}"
+        )
     return movement.select(input, d, _in_range(index, n, d))
 
 
@@ -687,9 +910,11 @@ def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple:
     if isinstance(split_size_or_sections, int):
         size = split_size_or_sections
         if size <= 0 and n != 0:
-            raise RuntimeError("split_size can only be 0 if dimension size is 0, but got dimension size of "
-                               f"{n}" if size == 0 else
-                               f"split expects split_size be non-negative, but got split_size={size}")
+            raise RuntimeError(
+                f"split_size can only be 0 if dimension size is 0, but got dimension size of {n}"
+                if size == 0
+                else f"split expects split_size be non-negative, but got split_size={size}"
+            )
         sizes = [size] * (n // size) + ([n % size] if n % size else []) if n else [0]
     else:
         sizes = list(split_size_or_sections)
@@ -697,9 +922,13 @@ def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple:
         for s in sizes:
             total = total + s
         if total != n:
-            raise RuntimeError(f"split_with_sizes expects split_sizes to sum exactly to {n} (input tensor's size "
-                               f"at dimension {d}), but got split_sizes={sizes}")
-    return _pieces(tensor, d, sizes, "Split" if isinstance(split_size_or_sections, int) else "SplitWithSizes")
+            raise RuntimeError(
+                f"split_with_sizes expects split_sizes to sum exactly to {n} (input tensor's size "
+                f"at dimension {d}), but got split_sizes={sizes}"
+            )
+    return _pieces(
+        tensor, d, sizes, "Split" if isinstance(split_size_or_sections, int) else "SplitWithSizes"
+    )
 
 
 def _pieces(x: Tensor, dim: int, sizes: list, what: str) -> tuple:
@@ -762,10 +991,14 @@ def stack(tensors: Any, dim: int = 0, *, out: Any = None) -> Tensor:
         raise RuntimeError("stack expects a non-empty TensorList")
     for i, x in enumerate(xs):
         if x.shape != xs[0].shape:
-            raise RuntimeError(f"stack expects each tensor to be equal size, but got {list(xs[0].shape)} at entry "
-                               f"0 and {list(x.shape)} at entry {i}")
+            raise RuntimeError(
+                f"stack expects each tensor to be equal size, but got {list(xs[0].shape)} at entry "
+                f"0 and {list(x.shape)} at entry {i}"
+            )
     d = dim_index(dim, xs[0].ndim + 1)
-    return into(out, called(gather_ops.cat([movement.unsqueeze(x, d) for x in xs], d), "StackBackward0"))
+    return into(
+        out, called(gather_ops.cat([movement.unsqueeze(x, d) for x in xs], d), "StackBackward0")
+    )
 
 
 def hstack(tensors: Any, *, out: Any = None) -> Tensor:
@@ -776,7 +1009,9 @@ def hstack(tensors: Any, *, out: Any = None) -> Tensor:
 
 def vstack(tensors: Any, *, out: Any = None) -> Tensor:
     """Joined along the first axis; vectors are rows."""
-    return into(out, gather_ops.cat([movement.reshape(x, (1, -1)) if x.ndim < 2 else x for x in tensors], 0))
+    return into(
+        out, gather_ops.cat([movement.reshape(x, (1, -1)) if x.ndim < 2 else x for x in tensors], 0)
+    )
 
 
 def flip(input: Tensor, dims: Any) -> Tensor:
@@ -789,7 +1024,7 @@ def flip(input: Tensor, dims: Any) -> Tensor:
 def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
     """input rolled along dims; without dims, flattened first."""
     if dims is None or dims == ():
-        return movement.roll(ravel(input), (int(shifts),), (0,)).reshape(tuple(input.shape))    # type: ignore
+        return movement.roll(ravel(input), (int(shifts),), (0,)).reshape(tuple(input.shape))  # type: ignore
     s = (shifts,) if isinstance(shifts, int) else tuple(shifts)
     d = (dims,) if isinstance(dims, int) else tuple(dims)
     return movement.roll(input, s, tuple(dim_index(k, input.ndim) for k in d))
@@ -807,9 +1042,9 @@ def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Te
 def diag(input: Tensor, diagonal: int = 0, *, out: Any = None) -> Tensor:
     """The diagonal of a matrix, or a matrix with the given diagonal."""
     if input.ndim == 2:
-        return into(out, movement.diagonal(input, diagonal, 0, 1).clone())      # type: ignore[attr-defined]
+        return into(out, movement.diagonal(input, diagonal, 0, 1).clone())  # type: ignore[attr-defined]
     n = input.shape[0] + abs_int(diagonal)
-    z = input.new_zeros((n, n))         # type: ignore[attr-defined]
+    z = input.new_zeros((n, n))  # type: ignore[attr-defined]
     start = diagonal if diagonal >= 0 else -diagonal * n
     return into(out, gather_ops.as_strided_scatter(z, input, tuple(input.shape), (n + 1,), start))
 
@@ -817,14 +1052,23 @@ def diag(input: Tensor, diagonal: int = 0, *, out: Any = None) -> Tensor:
 def _triangle(name: str, keep: str) -> Callable:
     def fn(input: Tensor, diagonal: int = 0, *, out: Any = None) -> Tensor:
         from .creation import arange
+
         r, c = input.shape[-2], input.shape[-1]
-        rows, cols = arange(r).unsqueeze(1), arange(c).unsqueeze(0)     # type: ignore[attr-defined]
+        rows, cols = arange(r).unsqueeze(1), arange(c).unsqueeze(0)  # type: ignore[attr-defined]
         ahead = cols - rows
         mask = ahead <= diagonal if keep == "low" else ahead >= diagonal
-        return into(out, called(pointwise.where(mask, input, False if input.dtype is dtypes.bool_ else 0),
-                                name.capitalize() + "Backward0"))
+        return into(
+            out,
+            called(
+                pointwise.where(mask, input, False if input.dtype is dtypes.bool_ else 0),
+                name.capitalize() + "Backward0",
+            ),
+        )
+
     fn.__name__ = name
-    fn.__doc__ = f"The {'lower' if keep == 'low' else 'upper'} triangle of the last two axes, the rest zero."
+    fn.__doc__ = (
+        f"The {'lower' if keep == 'low' else 'upper'} triangle of the last two axes, the rest zero."
+    )
     return fn
 
 
@@ -835,7 +1079,7 @@ triu = _triangle("triu", "high")
 def tile(input: Tensor, dims: Any) -> Tensor:
     """repeat with missing leading dims taken as 1."""
     dims = tuple(dims)
-    return input.repeat((1,) * (input.ndim - len(dims)) + dims)     # type: ignore[attr-defined]
+    return input.repeat((1,) * (input.ndim - len(dims)) + dims)  # type: ignore[attr-defined]
 
 
 def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:
@@ -845,17 +1089,26 @@ def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:
 
 def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple:
     """Coordinate grids of vectors."""
-    xs = list(tensors[0]) if len(tensors) == 1 and isinstance(tensors[0], (list, tuple)) else list(tensors)
+    xs = (
+        list(tensors[0])
+        if len(tensors) == 1 and isinstance(tensors[0], (list, tuple))
+        else list(tensors)
+    )
     if indexing == "xy" and len(xs) > 1:
         return tuple(g.transpose(0, 1) for g in meshgrid(*xs))
     shape = tuple(x.numel() for x in xs)
-    return tuple(x.reshape(tuple(-1 if i == k else 1 for k in range(len(xs)))).expand(shape)
-                 for i, x in enumerate(xs))
+    return tuple(
+        x.reshape(tuple(-1 if i == k else 1 for k in range(len(xs)))).expand(shape)
+        for i, x in enumerate(xs)
+    )
 
 
 # ---------------------------------------------------------------- gathers
 
-def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False, out: Any = None) -> Tensor:
+
+def gather(
+    input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False, out: Any = None
+) -> Tensor:
     """out[i][j] = input[index[i][j]][j] (along dim 0), and so on."""
     if index.dtype is not dtypes.int64 and index.dtype is not dtypes.int32:
         raise RuntimeError("gather(): Expected dtype int32/int64 for index")
@@ -873,16 +1126,18 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: Any = None, *, out: Any 
         return into(out, gather_ops.gather(ravel(input), ravel(indices), 0))
     d = dim_index(dim, input.ndim)
     a, b = list(input.shape), list(indices.shape)
-    lead = broadcast_shapes(tuple(1 if i == d else n for i, n in enumerate(a)),
-                            tuple(1 if i == d else n for i, n in enumerate(b)))
-    x = input.expand(tuple(a[d] if i == d else n for i, n in enumerate(lead)))      # type: ignore[attr-defined]
-    at = indices.expand(tuple(b[d] if i == d else n for i, n in enumerate(lead)))   # type: ignore[attr-defined]
+    lead = broadcast_shapes(
+        tuple(1 if i == d else n for i, n in enumerate(a)),
+        tuple(1 if i == d else n for i, n in enumerate(b)),
+    )
+    x = input.expand(tuple(a[d] if i == d else n for i, n in enumerate(lead)))  # type: ignore[attr-defined]
+    at = indices.expand(tuple(b[d] if i == d else n for i, n in enumerate(lead)))  # type: ignore[attr-defined]
     return into(out, gather_ops.gather(x, at, d))
 
 
 def scatter(input: Tensor, dim: int, index: Tensor, src: Any) -> Tensor:
     """A copy of input with src written at index along dim."""
-    src = src if isinstance(src, Tensor) else input.new_full(tuple(index.shape), src)     # type: ignore
+    src = src if isinstance(src, Tensor) else input.new_full(tuple(index.shape), src)  # type: ignore
     return gather_ops.scatter_set(input, index, src, dim_index(dim, input.ndim))
 
 
@@ -891,30 +1146,38 @@ def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     return gather_ops.scatter_add(input, index, src, dim_index(dim, input.ndim))
 
 
-def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: Any = 1,
-              out: Any = None) -> Tensor:
+def index_add(
+    input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: Any = 1, out: Any = None
+) -> Tensor:
     """A copy of input with alpha * source added to the rows that index names."""
     d = dim_index(dim, input.ndim)
     source = source if alpha == 1 else source * alpha
     if d == 0:
-        return into(out, called(gather_ops.embedding_backward(input, index, source), "IndexAddBackward0"))
-    y = gather_ops.embedding_backward(movement.swap(input, 0, d), index, movement.swap(source, 0, d))
+        return into(
+            out, called(gather_ops.embedding_backward(input, index, source), "IndexAddBackward0")
+        )
+    y = gather_ops.embedding_backward(
+        movement.swap(input, 0, d), index, movement.swap(source, 0, d)
+    )
     return into(out, called(movement.contiguous(movement.swap(y, 0, d)), "IndexAddBackward0"))
 
 
 def nonzero(input: Tensor, *, out: Any = None, as_tuple: bool = False) -> Any:
     """Coordinates of the elements that are not zero: [count, ndim], or a tuple per axis."""
     at = gather_ops.nonzero(input)
-    return tuple(movement.select(at, 1, d).contiguous() for d in range(input.ndim)) if as_tuple else at  # type: ignore
+    return (
+        tuple(movement.select(at, 1, d).contiguous() for d in range(input.ndim)) if as_tuple else at
+    )  # type: ignore
 
 
 def masked_select(input: Tensor, mask: Tensor, *, out: Any = None) -> Tensor:
     """The elements where mask is true, as a vector."""
     x, m = broadcast_tensors(input, mask)
-    return into(out, x[m])          # type: ignore[index]
+    return into(out, x[m])  # type: ignore[index]
 
 
 # ---------------------------------------------------------------- questions
+
 
 def is_tensor(obj: Any) -> bool:
     return isinstance(obj, Tensor)
@@ -922,7 +1185,7 @@ def is_tensor(obj: Any) -> bool:
 
 def numel(input: Tensor) -> Any:
     """The number of elements."""
-    return input.numel()        # type: ignore[attr-defined]
+    return input.numel()  # type: ignore[attr-defined]
 
 
 def is_floating_point(input: Tensor) -> bool:
@@ -935,17 +1198,21 @@ def is_complex(input: Tensor) -> bool:
 
 def equal(input: Tensor, other: Tensor) -> bool:
     """Whether shapes and all elements agree."""
-    return input.shape == other.shape and bool(reduce.all(input == other, reduce.dims_of(input, None), False))
+    return input.shape == other.shape and bool(
+        reduce.all(input == other, reduce.dims_of(input, None), False)
+    )
 
 
-def allclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08,
-             equal_nan: bool = False) -> bool:
+def allclose(
+    input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
+) -> bool:
     """Whether |input - other| <= atol + rtol * |other| everywhere."""
-    return bool(isclose(input, other, rtol, atol, equal_nan).all())     # type: ignore[attr-defined]
+    return bool(isclose(input, other, rtol, atol, equal_nan).all())  # type: ignore[attr-defined]
 
 
-def isclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08,
-            equal_nan: bool = False) -> Tensor:
+def isclose(
+    input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
+) -> Tensor:
     """Elementwise |input - other| <= atol + rtol * |other|."""
     if input.dtype is not other.dtype:
         raise RuntimeError(f"{input.dtype.title} did not match {other.dtype.title}")
@@ -966,42 +1233,69 @@ def result_type(tensor1: Any, tensor2: Any) -> DType:
 def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     """Rows of zeros with a one at the class."""
     from .creation import arange
-    n = int(tensor.max().item()) + 1 if num_classes < 0 else num_classes        # type: ignore[attr-defined]
-    return cast(tensor.unsqueeze(-1) == arange(n), dtypes.int64)                # type: ignore[attr-defined]
+
+    n = int(tensor.max().item()) + 1 if num_classes < 0 else num_classes  # type: ignore[attr-defined]
+    return cast(tensor.unsqueeze(-1) == arange(n), dtypes.int64)  # type: ignore[attr-defined]
 
 
 def bernoulli(input: Tensor, *, generator: Any = None, out: Any = None) -> Tensor:
     """1 with probability input, else 0."""
     from .ops.random import rand
-    u = rand(tuple(input.shape), dtypes.float64 if input.dtype is dtypes.float64 else dtypes.float32, generator)
+
+    u = rand(
+        tuple(input.shape),
+        dtypes.float64 if input.dtype is dtypes.float64 else dtypes.float32,
+        generator,
+    )
     return into(out, cast(u < input, input.dtype))
 
 
-def normal(mean: Any, std: Any = 1.0, size: Any = None, *, generator: Any = None, out: Any = None,
-           dtype: DType | None = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def normal(
+    mean: Any,
+    std: Any = 1.0,
+    size: Any = None,
+    *,
+    generator: Any = None,
+    out: Any = None,
+    dtype: DType | None = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """mean + std * a standard normal number, elementwise."""
     from .ops.random import randn
+
     if size is not None:
-        return into(out, randn(tuple(size), dtype or dtypes.get_default_dtype(), generator) * std + mean)
+        return into(
+            out, randn(tuple(size), dtype or dtypes.get_default_dtype(), generator) * std + mean
+        )
     like = mean if isinstance(mean, Tensor) else std
     shape = broadcast_shapes(*[tuple(x.shape) for x in (mean, std) if isinstance(x, Tensor)])
     return into(out, randn(shape, like.dtype, generator) * std + mean)
 
 
-def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *, generator: Any = None,
-                out: Any = None) -> Tensor:
+def multinomial(
+    input: Tensor,
+    num_samples: int,
+    replacement: bool = False,
+    *,
+    generator: Any = None,
+    out: Any = None,
+) -> Tensor:
     """Indices drawn by the weights of each row."""
     import numpy as np
 
     from .core.tensor import wrap
     from .ops.random import rand
+
     w = np.atleast_2d(input.concrete("multinomial()").astype(np.float64))
     if not np.isfinite(w).all() or (w < 0).any():
         raise RuntimeError("probability tensor contains either `inf`, `nan` or element < 0")
     if (w.sum(1) <= 0).any():
         raise RuntimeError("invalid multinomial distribution (sum of probabilities <= 0)")
     if not replacement and num_samples > w.shape[1]:
-        raise RuntimeError("cannot sample n_sample > prob_dist.size(-1) samples without replacement")
+        raise RuntimeError(
+            "cannot sample n_sample > prob_dist.size(-1) samples without replacement"
+        )
     if replacement:
         u = rand((w.shape[0], num_samples), dtypes.float64, generator)._array
         edges = np.cumsum(w, axis=1)
@@ -1010,7 +1304,7 @@ def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *, g
     else:
         u = rand(w.shape, dtypes.float64, generator)._array
         with np.errstate(divide="ignore"):
-            keys = np.log1p(-u) / w         # exponential races: the smallest |key| is drawn first
+            keys = np.log1p(-u) / w  # exponential races: the smallest |key| is drawn first
         at = np.argsort(-keys, axis=1, kind="stable")[:, :num_samples]
     at = at.astype(np.int64)
     return wrap(np.ascontiguousarray(at if input.ndim == 2 else at[0]))

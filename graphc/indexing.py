@@ -1,5 +1,5 @@
-"""x[key] and x[key] = value with PyTorch's rules: basic keys are views, tensors and lists are advanced,
-masks select. Takes a tensor and a key; built from movement ops, `index` and `index_put`.
+"""x[key] and x[key] = value with PyTorch's rules: basic keys are views, tensors and lists are
+advanced, masks select. Takes a tensor and a key; built from movement ops, `index` and `index_put`.
 Source: https://pytorch.org/docs/stable/tensors.html and NumPy's indexing rules where they agree."""
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ def getitem(x: Tensor, key: Any) -> Tensor:
     Raises IndexError for bad indices, ValueError for negative steps, as PyTorch."""
     view, places = _basic(x, key)
     if not places:
-        return view if view is not x else movement.view(x, tuple(x.type_.shape)) if _viewable(x) else x
+        return (
+            view if view is not x else movement.view(x, tuple(x.type_.shape)) if _viewable(x) else x
+        )
     view, indices, front, first = _advanced(view, places)
     out = gather.index((view, *indices))
     return _to_place(out, indices[0].ndim, first) if not front else out
@@ -39,10 +41,14 @@ def _viewable(x: Tensor) -> bool:
 
 def setitem(x: Tensor, key: Any, value: Any) -> None:
     """x[key] = value in place; numbers and broadcastable tensors."""
-    if isinstance(key, Tensor) and key.dtype is dtypes.bool_ and not (
-            isinstance(value, Tensor) and value.ndim > 0) and key.ndim <= x.ndim:
+    if (
+        isinstance(key, Tensor)
+        and key.dtype is dtypes.bool_
+        and not (isinstance(value, Tensor) and value.ndim > 0)
+        and key.ndim <= x.ndim
+    ):
         _check_mask(x, key, 0)
-        mask = key.reshape((*key.shape, *(1,) * (x.ndim - key.ndim)))       # type: ignore[attr-defined]
+        mask = key.reshape((*key.shape, *(1,) * (x.ndim - key.ndim)))  # type: ignore[attr-defined]
         _store(x, pointwise.copy(x, pointwise.where(mask, value, x)))
         return
     if x.ndim == 0 and isinstance(key, (int, np.integer)) and not isinstance(key, bool):
@@ -53,11 +59,13 @@ def setitem(x: Tensor, key: Any, value: Any) -> None:
         _assign(view, src)
         return
     target, indices, front, first = _advanced(view, places)
-    shape = (*indices[0].shape, *target.shape[len(indices):])
+    shape = (*indices[0].shape, *target.shape[len(indices) :])
     src = pointwise.cast(src, x.dtype)
-    if not front and first:       # the value has the result's axis order: bring the index axes to the front
+    if (
+        not front and first
+    ):  # the value has the result's axis order: bring the index axes to the front
         k = indices[0].ndim
-        final = (*shape[k:k + first], *shape[:k], *shape[k + first:])
+        final = (*shape[k : k + first], *shape[:k], *shape[k + first :])
         src = _fit(src, final)
         order = [*range(first, first + k), *range(first), *range(first + k, len(final))]
         src = movement.permute(src, tuple(order))
@@ -82,21 +90,23 @@ def _type_name(value: Any) -> str:
 
 def _fit(src: Tensor, shape: tuple) -> Tensor:
     while src.ndim > len(shape) and src.shape[0] == 1:
-        src = src.squeeze(0)        # type: ignore[attr-defined]
+        src = src.squeeze(0)  # type: ignore[attr-defined]
     if tuple(src.shape) == tuple(shape):
         return src
     try:
         return movement.expand(src, tuple(shape))
     except RuntimeError:
-        raise RuntimeError(f"shape mismatch: value tensor of shape {list(src.shape)} cannot be broadcast to "
-                           f"indexing result of shape {list(shape)}") from None
+        raise RuntimeError(
+            f"shape mismatch: value tensor of shape {list(src.shape)} cannot be broadcast to "
+            f"indexing result of shape {list(shape)}"
+        ) from None
 
 
 def _assign(view: Tensor, src: Tensor) -> None:
     while src.ndim > view.ndim and src.shape[0] == 1:
-        src = src.squeeze(0)        # type: ignore[attr-defined]
+        src = src.squeeze(0)  # type: ignore[attr-defined]
     if tuple(src.shape) != tuple(view.shape):
-        src = src.expand(tuple(view.type_.shape))       # type: ignore[attr-defined]
+        src = src.expand(tuple(view.type_.shape))  # type: ignore[attr-defined]
     inplace.check_inplace(view)
     _store(view, pointwise.copy(view, src) if view._needs or src.dtype is not view.dtype else src)
 
@@ -108,9 +118,17 @@ def _store(x: Tensor, value: Tensor) -> None:
 
 # ---------------------------------------------------------------- parsing
 
+
 def _expand_key(x: Tensor, key: Any) -> list:
-    if isinstance(key, tuple) or isinstance(key, list) and len(key) < 32 and any(
-            isinstance(k, (slice, type(None), type(Ellipsis), Tensor, list, tuple, np.ndarray)) for k in key):
+    if (
+        isinstance(key, tuple)
+        or isinstance(key, list)
+        and len(key) < 32
+        and any(
+            isinstance(k, (slice, type(None), type(Ellipsis), Tensor, list, tuple, np.ndarray))
+            for k in key
+        )
+    ):
         items = list(key)
     else:
         items = [key]
@@ -126,18 +144,21 @@ def _expand_key(x: Tensor, key: Any) -> list:
         else:
             used += 1
     dots = [i for i, k in enumerate(items) if k is Ellipsis]
-    for i in dots[:0:-1]:       # further ones stand for nothing
+    for i in dots[:0:-1]:  # further ones stand for nothing
         del items[i]
     if used > x.ndim == 0 and isinstance(items[0], slice):
         raise IndexError("slice() cannot be applied to a 0-dim tensor.")
     if used > x.ndim == 0:
-        raise IndexError("invalid index of a 0-dim tensor. Use `tensor.item()` in Python or `tensor.item<T>()` in "
-                         "C++ to convert a 0-dim tensor to a number")
+        raise IndexError(
+            "invalid index of a 0-dim tensor. Use `tensor.item()` in Python or `tensor.item<T>()` "
+            "in "
+            "C++ to convert a 0-dim tensor to a number"
+        )
     if used > x.ndim:
         raise IndexError(f"too many indices for tensor of dimension {x.ndim}")
     fill = [slice(None)] * (x.ndim - used)
     if dots:
-        items[dots[0]:dots[0] + 1] = fill
+        items[dots[0] : dots[0] + 1] = fill
     else:
         items += fill
     return items
@@ -150,7 +171,7 @@ def _plain(k: Any) -> Any:
 def _basic(x: Tensor, key: Any) -> tuple[Tensor, list]:
     """x after the basic parts of the key, and [(axis, index tensor)] for the advanced ones."""
     places: list = []
-    axis = place = 0         # the axis in the result so far, and in x itself
+    axis = place = 0  # the axis in the result so far, and in x itself
     for k in _expand_key(x, key):
         if k is None or isinstance(k, bool):
             place -= 1
@@ -188,7 +209,9 @@ def _slice(x: Tensor, axis: int, k: slice) -> Tensor:
     n = x.type_.shape[axis]
     step = 1 if k.step is None else _number(k.step)
     if step <= 0:
-        raise ValueError("slice step cannot be zero" if step == 0 else "step must be greater than zero")
+        raise ValueError(
+            "slice step cannot be zero" if step == 0 else "step must be greater than zero"
+        )
     start, stop = _number(k.start), _number(k.stop)
     if start is None and stop is None and step == 1:
         return x
@@ -196,8 +219,12 @@ def _slice(x: Tensor, axis: int, k: slice) -> Tensor:
     stop = n if stop is None else _clip(stop, n)
     if stop < start:
         stop = start
-    if isinstance(start, int) and start == 0 and step == 1 and (
-            stop is n or isinstance(stop, int) and isinstance(n, int) and stop == n):
+    if (
+        isinstance(start, int)
+        and start == 0
+        and step == 1
+        and (stop is n or isinstance(stop, int) and isinstance(n, int) and stop == n)
+    ):
         return x
     return movement.slice_(x, axis, start, stop, step)
 
@@ -214,8 +241,11 @@ def _clip(v: Any, n: Any) -> Any:
 def _check_mask(x: Tensor, mask: Tensor, axis: int) -> None:
     for i, n in enumerate(mask.shape):
         if n != x.shape[axis + i]:
-            raise IndexError(f"The shape of the mask {list(mask.shape)} at index {i} does not match the shape of "
-                             f"the indexed tensor {list(x.shape)} at index {axis + i}")
+            raise IndexError(
+                f"The shape of the mask {list(mask.shape)} at index {i} does not match the shape "
+                f"of "
+                f"the indexed tensor {list(x.shape)} at index {axis + i}"
+            )
 
 
 def _tensor_index(x: Tensor, axis: int, k: Any, places: list) -> tuple[Tensor, int]:
@@ -226,13 +256,16 @@ def _tensor_index(x: Tensor, axis: int, k: Any, places: list) -> tuple[Tensor, i
         else:
             if isinstance(k, str):
                 raise TypeError("new(): invalid data type 'str'")
-            raise IndexError("only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are "
-                             f"valid indices (got {type(k).__name__})")
+            raise IndexError(
+                "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables "
+                "are "
+                f"valid indices (got {type(k).__name__})"
+            )
     if k.dtype in (dtypes.bool_, dtypes.uint8):
         _check_mask(x, k, axis)
         if k.ndim == 0:
             x = movement.unsqueeze(x, axis)
-            k = k.reshape((1,))         # type: ignore[attr-defined]
+            k = k.reshape((1,))  # type: ignore[attr-defined]
         where = gather.nonzero(k)
         for d in range(k.ndim):
             places.append((axis + d, movement.select(where, 1, d)))
@@ -240,20 +273,22 @@ def _tensor_index(x: Tensor, axis: int, k: Any, places: list) -> tuple[Tensor, i
     if k.dtype.category != dtypes.INT:
         raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
     if k.ndim == 0 and STATE.tracer is None:
-        return movement.select(x, axis, _in_range(k.item(), x.shape[axis], axis)), axis    # type: ignore
+        return movement.select(x, axis, _in_range(k.item(), x.shape[axis], axis)), axis  # type: ignore
     places.append((axis, pointwise.cast(k, dtypes.int64)))
     return x, axis + 1
 
 
 def _advanced(x: Tensor, places: list) -> tuple[Tensor, list, bool, int]:
-    """(x with the indexed axes first, indices broadcast together, result goes to the front, first axis)."""
+    """(x with the indexed axes first, indices broadcast together, result goes to the front, first
+    axis)."""
     axes = [a for a, _ in places]
     try:
         shape = broadcast_shapes(*[tuple(i.type_.shape) for _, i in places])
     except RuntimeError:
         sizes = ", ".join(str(list(i.shape)) for _, i in places)
-        raise IndexError(f"shape mismatch: indexing tensors could not be broadcast together with shapes "
-                         f"{sizes}") from None
+        raise IndexError(
+            f"shape mismatch: indexing tensors could not be broadcast together with shapes {sizes}"
+        ) from None
     indices = [i if tuple(i.type_.shape) == shape else movement.expand(i, shape) for _, i in places]
     adjacent = axes[-1] - axes[0] == len(axes) - 1
     if axes != list(range(len(axes))):
@@ -266,5 +301,5 @@ def _to_place(out: Tensor, k: int, first: int) -> Tensor:
     order = [*range(k, k + first), *range(k), *range(k + first, out.ndim)]
     out = movement.contiguous(movement.permute(out, tuple(order)))
     if STATE.tracer is None:
-        out._base = None            # the result of a gather is nobody's view
+        out._base = None  # the result of a gather is nobody's view
     return out

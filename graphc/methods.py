@@ -1,5 +1,5 @@
-"""Tensor's methods and operators, attached to the core class when the library is imported. Most are the
-top-level functions of the same name; in-place forms write through the storage.
+"""Tensor's methods and operators, attached to the core class when the library is imported. Most
+are the top-level functions of the same name; in-place forms write through the storage.
 Source: https://pytorch.org/docs/stable/tensors.html"""
 
 from __future__ import annotations
@@ -25,24 +25,146 @@ from .ops import movement, pointwise, reduce
 from .ops import random as random_ops
 
 METHODS = (
-    *functional.UNARY, *functional.BINARY, "add", "sub", "div", "pow", "float_power", "clamp", "clip",
-    "clamp_min", "clamp_max", "round", "lerp", "addcmul", "addcdiv", "masked_fill", "softmax", "log_softmax",
-    "sum", "nansum", "mean", "prod", "var", "std", "max", "min", "amax", "amin", "aminmax", "argmax", "argmin",
-    "any", "all", "logsumexp", "norm", "count_nonzero", "matmul", "mm", "bmm", "mv", "dot", "outer", "addmm",
-    "baddbmm", "transpose", "swapaxes", "swapdims", "movedim", "moveaxis", "t", "squeeze", "unsqueeze",
-    "flatten", "ravel", "unflatten", "narrow", "select", "split", "chunk", "tensor_split", "unbind", "diagonal",
-    "diag", "tril", "triu", "clone", "gather", "index_select", "take_along_dim", "scatter", "scatter_add",
-    "index_add", "nonzero", "masked_select", "equal", "allclose", "isclose", "roll", "is_floating_point",
-    "is_complex", "absolute", "negative", "arcsin", "arccos", "arctan", "fix", "multiply", "not_equal", "less",
-    "less_equal", "greater", "greater_equal", "multinomial", "bernoulli")
+    *functional.UNARY,
+    *functional.BINARY,
+    "add",
+    "sub",
+    "div",
+    "pow",
+    "float_power",
+    "clamp",
+    "clip",
+    "clamp_min",
+    "clamp_max",
+    "round",
+    "lerp",
+    "addcmul",
+    "addcdiv",
+    "masked_fill",
+    "softmax",
+    "log_softmax",
+    "sum",
+    "nansum",
+    "mean",
+    "prod",
+    "var",
+    "std",
+    "max",
+    "min",
+    "amax",
+    "amin",
+    "aminmax",
+    "argmax",
+    "argmin",
+    "any",
+    "all",
+    "logsumexp",
+    "norm",
+    "count_nonzero",
+    "matmul",
+    "mm",
+    "bmm",
+    "mv",
+    "dot",
+    "outer",
+    "addmm",
+    "baddbmm",
+    "transpose",
+    "swapaxes",
+    "swapdims",
+    "movedim",
+    "moveaxis",
+    "t",
+    "squeeze",
+    "unsqueeze",
+    "flatten",
+    "ravel",
+    "unflatten",
+    "narrow",
+    "select",
+    "split",
+    "chunk",
+    "tensor_split",
+    "unbind",
+    "diagonal",
+    "diag",
+    "tril",
+    "triu",
+    "clone",
+    "gather",
+    "index_select",
+    "take_along_dim",
+    "scatter",
+    "scatter_add",
+    "index_add",
+    "nonzero",
+    "masked_select",
+    "equal",
+    "allclose",
+    "isclose",
+    "roll",
+    "is_floating_point",
+    "is_complex",
+    "absolute",
+    "negative",
+    "arcsin",
+    "arccos",
+    "arctan",
+    "fix",
+    "multiply",
+    "not_equal",
+    "less",
+    "less_equal",
+    "greater",
+    "greater_equal",
+    "multinomial",
+    "bernoulli",
+)
 
 INPLACE = (
-    *[n for n in functional.UNARY if n not in ("isnan", "isinf", "isfinite", "logical_not")], "mul",
-    "floor_divide", "remainder", "fmod", "atan2", "eq", "ne", "lt", "le", "gt", "ge", "logical_and",
-    "logical_or", "logical_xor", "bitwise_and", "bitwise_or", "bitwise_xor", "add", "sub", "div", "pow",
-    "clamp", "clip", "clamp_min", "clamp_max", "round", "lerp", "addcmul", "addcdiv", "masked_fill", "tril",
-    "triu", "scatter", "scatter_add", "index_add", "copysign", "baddbmm", "addmm", "absolute", "negative",
-    "multiply")
+    *[n for n in functional.UNARY if n not in ("isnan", "isinf", "isfinite", "logical_not")],
+    "mul",
+    "floor_divide",
+    "remainder",
+    "fmod",
+    "atan2",
+    "eq",
+    "ne",
+    "lt",
+    "le",
+    "gt",
+    "ge",
+    "logical_and",
+    "logical_or",
+    "logical_xor",
+    "bitwise_and",
+    "bitwise_or",
+    "bitwise_xor",
+    "add",
+    "sub",
+    "div",
+    "pow",
+    "clamp",
+    "clip",
+    "clamp_min",
+    "clamp_max",
+    "round",
+    "lerp",
+    "addcmul",
+    "addcdiv",
+    "masked_fill",
+    "tril",
+    "triu",
+    "scatter",
+    "scatter_add",
+    "index_add",
+    "copysign",
+    "baddbmm",
+    "addmm",
+    "absolute",
+    "negative",
+    "multiply",
+)
 _DIRECT = {"add": pointwise.add, "sub": pointwise.sub, "mul": pointwise.mul, "div": pointwise.div}
 
 
@@ -50,15 +172,17 @@ def _inplace(name: str, room: Any = functional) -> Callable:
     fn = getattr(room, name)
     op = getattr(pointwise, name, None) if name in (*functional.UNARY, "mul") else None
     if op is not None:
+
         def method(self: Tensor, *args: Any) -> Tensor:
             return inplace.apply_inplace(op, (self, *args))
     else:
         direct = _DIRECT.get(name)
 
-        def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:      # type: ignore[misc]
+        def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:  # type: ignore[misc]
             if direct is not None and not kwargs:
                 return inplace.apply_inplace(direct, (self, *args))
             return inplace.apply_function(fn, self, args, kwargs)
+
     method.__name__ = name + "_"
     method.__doc__ = f"In-place version of {name}()."
     return method
@@ -66,45 +190,58 @@ def _inplace(name: str, room: Any = functional) -> Callable:
 
 # ---------------------------------------------------------------- operators
 
+
 def _operand(x: Any) -> bool:
-    return isinstance(x, (Tensor, int, float, bool, complex, np.number, np.bool_)) or \
-        hasattr(x, "number_type")
+    return isinstance(x, (Tensor, int, float, bool, complex, np.number, np.bool_)) or hasattr(
+        x, "number_type"
+    )
 
 
 _PLAIN = (int, float)
 
 
 def _operator(fn: Callable, swap: bool = False) -> Callable:
-    if isinstance(fn, Op):          # straight to the funnel: these are the hottest calls of all
+    if isinstance(fn, Op):  # straight to the funnel: these are the hottest calls of all
         apply = dispatch.apply
         if swap:
+
             def fast(self: Tensor, other: Any) -> Any:
                 if type(other) in _PLAIN or _operand(other):
                     return apply(fn, (other, self))
                 return NotImplemented
+
             return fast
 
         def fast(self: Tensor, other: Any) -> Any:
             if isinstance(other, Tensor) or type(other) in _PLAIN or _operand(other):
                 return apply(fn, (self, other))
-            return fn(self, creation.as_tensor(other)) if isinstance(other, np.ndarray) else NotImplemented
+            return (
+                fn(self, creation.as_tensor(other))
+                if isinstance(other, np.ndarray)
+                else NotImplemented
+            )
+
         return fast
     if swap:
+
         def method(self: Tensor, other: Any) -> Any:
             return fn(other, self) if _operand(other) else NotImplemented
     else:
+
         def method(self: Tensor, other: Any) -> Any:
             if _operand(other):
                 return fn(self, other)
             if isinstance(other, np.ndarray):
                 return fn(self, creation.as_tensor(other))
             return NotImplemented
+
     return method
 
 
 def _inplace_operator(name: str) -> Callable:
     def method(self: Tensor, other: Any) -> Any:
         return getattr(self, name)(other) if _operand(other) else NotImplemented
+
     return method
 
 
@@ -115,21 +252,42 @@ def _equality(fn: Callable, default: bool) -> Callable:
         if isinstance(other, np.ndarray):
             return fn(self, creation.as_tensor(other))
         return default
+
     return method
 
 
-_OPERATORS = {"add": pointwise.add, "sub": pointwise.sub, "mul": pointwise.mul, "truediv": pointwise.div,
-              "floordiv": functional.floor_divide, "mod": functional.remainder, "pow": functional.pow,
-              "matmul": functional.matmul, "and": pointwise.bitwise_and, "or": pointwise.bitwise_or,
-              "xor": pointwise.bitwise_xor, "lshift": pointwise.bitwise_left_shift,
-              "rshift": pointwise.bitwise_right_shift}
+_OPERATORS = {
+    "add": pointwise.add,
+    "sub": pointwise.sub,
+    "mul": pointwise.mul,
+    "truediv": pointwise.div,
+    "floordiv": functional.floor_divide,
+    "mod": functional.remainder,
+    "pow": functional.pow,
+    "matmul": functional.matmul,
+    "and": pointwise.bitwise_and,
+    "or": pointwise.bitwise_or,
+    "xor": pointwise.bitwise_xor,
+    "lshift": pointwise.bitwise_left_shift,
+    "rshift": pointwise.bitwise_right_shift,
+}
 _COMPARE = {"lt": pointwise.lt, "le": pointwise.le, "gt": pointwise.gt, "ge": pointwise.ge}
-_IOPS = {"add": "add_", "sub": "sub_", "mul": "mul_", "truediv": "div_", "floordiv": "floor_divide_",
-         "mod": "remainder_", "pow": "pow_", "and": "bitwise_and_", "or": "bitwise_or_",
-         "xor": "bitwise_xor_"}
+_IOPS = {
+    "add": "add_",
+    "sub": "sub_",
+    "mul": "mul_",
+    "truediv": "div_",
+    "floordiv": "floor_divide_",
+    "mod": "remainder_",
+    "pow": "pow_",
+    "and": "bitwise_and_",
+    "or": "bitwise_or_",
+    "xor": "bitwise_xor_",
+}
 
 
 # ---------------------------------------------------------------- methods of their own
+
 
 class _Methods:
     """Bodies of the methods that are not top-level functions; copied onto Tensor."""
@@ -179,16 +337,22 @@ class _Methods:
         shape = size_args(sizes)
         own = self.type_.shape
         lead = len(shape) - len(own)
-        if any(isinstance(s, int) and s < 0 for s in shape[:max(lead, 0)]):
+        if any(isinstance(s, int) and s < 0 for s in shape[: max(lead, 0)]):
             bad = next(i for i, s in enumerate(shape) if isinstance(s, int) and s < 0)
-            raise RuntimeError(f"The expanded size of the tensor ({shape[bad]}) isn't allowed in a leading, "
-                               f"non-existing dimension {bad}")
+            raise RuntimeError(
+                f"The expanded size of the tensor ({shape[bad]}) isn't allowed in a leading, "
+                f"non-existing dimension {bad}"
+            )
         if lead < 0:
-            raise RuntimeError(f"expand(torch.{self.dtype.title}Tensor{{{list(own)}}}, size={list(shape)}): the "
-                               f"number of sizes provided ({len(shape)}) must be greater or equal to the number "
-                               f"of dimensions in the tensor ({len(own)})")
-        full = tuple(own[i - lead] if i >= lead and isinstance(s, int) and s == -1 else s
-                     for i, s in enumerate(shape))
+            raise RuntimeError(
+                f"expand(torch.{self.dtype.title}Tensor{{{list(own)}}}, size={list(shape)}): the "
+                f"number of sizes provided ({len(shape)}) must be greater or equal to the number "
+                f"of dimensions in the tensor ({len(own)})"
+            )
+        full = tuple(
+            own[i - lead] if i >= lead and isinstance(s, int) and s == -1 else s
+            for i, s in enumerate(shape)
+        )
         return movement.expand(self, full)
 
     def expand_as(self: Any, other: Any) -> Any:
@@ -204,8 +368,10 @@ class _Methods:
         own = self.type_.shape
         lead = len(counts) - len(own)
         if lead < 0:
-            raise RuntimeError("Number of dimensions of repeat dims can not be smaller than number of dimensions "
-                               "of tensor")
+            raise RuntimeError(
+                "Number of dimensions of repeat dims can not be smaller than number of dimensions "
+                "of tensor"
+            )
         x = movement.reshape(self, (1,) * lead + tuple(own))
         mixed: list = []
         split: list = []
@@ -214,8 +380,10 @@ class _Methods:
             mixed += [r, n]
         y = movement.expand(movement.reshape(x, tuple(split)), tuple(mixed))
         out = movement.reshape(y, tuple(r * n for r, n in zip(counts, x.type_.shape, strict=True)))
-        return functional.called(out if out._storage is not self._storage else movement.clone(out, None),
-                                 "RepeatBackward0")
+        return functional.called(
+            out if out._storage is not self._storage else movement.clone(out, None),
+            "RepeatBackward0",
+        )
 
     def sum_to_size(self: Any, *size: Any) -> Any:
         shape = size_args(size)
@@ -223,13 +391,14 @@ class _Methods:
         if own == shape:
             return self
         lead = len(own) - len(shape)
-        dims = tuple(range(lead)) + tuple(i + lead for i, n in enumerate(shape)
-                                          if n == 1 and own[i + lead] != 1)
+        dims = tuple(range(lead)) + tuple(
+            i + lead for i, n in enumerate(shape) if n == 1 and own[i + lead] != 1
+        )
         y = reduce.sum(self, dims, True) if dims else self
         return movement.reshape(y, shape)
 
     def as_strided(self: Any, size: Any, stride: Any, storage_offset: int | None = None) -> Any:
-        own = self.storage_offset()
+        own = self._start() if storage_offset is None else self.storage_offset()
         at = own if storage_offset is None else storage_offset
         _check_window(self, tuple(size), tuple(stride), at)
         return movement.as_strided(self, tuple(size), tuple(stride), at - own)
@@ -240,12 +409,19 @@ class _Methods:
             return self.unsqueeze(0).narrow(0, 0, size)
         meta = self.type_
         if size > meta.shape[d]:
-            raise RuntimeError(f"maximum size for tensor at dimension {d} is {meta.shape[d]} but size is {size}")
+            raise RuntimeError(
+                f"maximum size for tensor at dimension {d} is {meta.shape[d]} but size is {size}"
+            )
         if step <= 0:
             raise RuntimeError(f"step is {step} but must be > 0")
         n = (meta.shape[d] - size) // step + 1
-        shape = (*meta.shape[:d], n, *meta.shape[d + 1:], size)
-        strides = (*meta.strides[:d], meta.strides[d] * step, *meta.strides[d + 1:], meta.strides[d])
+        shape = (*meta.shape[:d], n, *meta.shape[d + 1 :], size)
+        strides = (
+            *meta.strides[:d],
+            meta.strides[d] * step,
+            *meta.strides[d + 1 :],
+            meta.strides[d],
+        )
         return movement.as_strided(self, shape, strides, 0)
 
     def flip(self: Any, *dims: Any) -> Any:
@@ -259,19 +435,25 @@ class _Methods:
         a = self.concrete(".item()")
         if a.size != 1:
             raise RuntimeError(f"a Tensor with {a.size} elements cannot be converted to Scalar")
-        return (dispatch.cast_array(a, self.dtype, dtypes.float32) if self.dtype.is_half else a).item()
+        return (
+            dispatch.cast_array(a, self.dtype, dtypes.float32) if self.dtype.is_half else a
+        ).item()
 
     def tolist(self: Any) -> Any:
         a = self.concrete(".tolist()")
-        return (dispatch.cast_array(a, self.dtype, dtypes.float32) if self.dtype.is_half else a).tolist()
+        return (
+            dispatch.cast_array(a, self.dtype, dtypes.float32) if self.dtype.is_half else a
+        ).tolist()
 
     def numpy(self: Any, *, force: bool = False) -> np.ndarray:
-        a = self.concrete(".numpy()").view()        # an object of its own: its shape may be assigned
+        a = self.concrete(".numpy()").view()  # an object of its own: its shape may be assigned
         if force:
             return a
         if self._needs:
-            raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() "
-                               "instead.")
+            raise RuntimeError(
+                "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() "
+                "instead."
+            )
         if self.dtype is dtypes.bfloat16:
             raise TypeError("Got unsupported ScalarType BFloat16")
         return a
@@ -280,7 +462,9 @@ class _Methods:
         a = self.numpy()
         return a.astype(dtype) if dtype is not None else np.array(a) if copy else a
 
-    def __array_wrap__(self: Any, array: Any, context: Any = None, return_scalar: bool = False) -> Any:
+    def __array_wrap__(
+        self: Any, array: Any, context: Any = None, return_scalar: bool = False
+    ) -> Any:
         return creation.from_numpy(np.ascontiguousarray(array))
 
     def __dlpack__(self: Any, **options: Any) -> Any:
@@ -334,8 +518,15 @@ class _Methods:
     __str__ = __repr__
 
     # dtypes and devices
-    def to(self: Any, *args: Any, dtype: DType | None = None, device: Any = None, non_blocking: bool = False,
-           copy: bool = False, memory_format: Any = None) -> Any:
+    def to(
+        self: Any,
+        *args: Any,
+        dtype: DType | None = None,
+        device: Any = None,
+        non_blocking: bool = False,
+        copy: bool = False,
+        memory_format: Any = None,
+    ) -> Any:
         for a in args:
             if isinstance(a, DType):
                 dtype = a
@@ -403,11 +594,14 @@ class _Methods:
     @data.setter
     def data(self: Any, value: Any) -> None:
         if STATE.tracer is not None:
-            if not STATE.tracer.same_place(self, value):        # x.data -= y assigns what is there already
+            if not STATE.tracer.same_place(
+                self, value
+            ):  # x.data -= y assigns what is there already
                 STATE.tracer.refuse("assigning .data while compiling", "use copy_() under no_grad")
             return
         self._array, self.dtype, self._storage = value._array, value.dtype, value._storage
         from .core import observe
+
         observe.changed(self, "data")
 
     def detach(self: Any) -> Any:
@@ -415,17 +609,25 @@ class _Methods:
 
     def detach_(self: Any) -> Any:
         if self._base is not None:
-            raise RuntimeError("Can't detach views in-place. Use detach() instead. If you are using "
-                               "DistributedDataParallel (DDP) for training, and gradient_as_bucket_view is set as "
-                               "True, gradients are views of DDP buckets, and hence detach_() cannot be called "
-                               "on these gradients. To fix this error, please refer to the Optimizer.zero_grad() "
-                               "function in torch/optim/optimizer.py as the solution.")
+            raise RuntimeError(
+                "Can't detach views in-place. Use detach() instead. If you are using "
+                "DistributedDataParallel (DDP) for training, and gradient_as_bucket_view is set as "
+                "True, gradients are views of DDP buckets, and hence detach_() cannot be called "
+                "on these gradients. To fix this error, please refer to the Optimizer.zero_grad() "
+                "function in torch/optim/optimizer.py as the solution."
+            )
         self._fn, self._needs = None, False
         return self
 
-    def backward(self: Any, gradient: Any = None, retain_graph: bool | None = None,
-                 create_graph: bool = False, inputs: Any = None) -> None:
+    def backward(
+        self: Any,
+        gradient: Any = None,
+        retain_graph: bool | None = None,
+        create_graph: bool = False,
+        inputs: Any = None,
+    ) -> None:
         from .autograd import backward
+
         backward(self, gradient, retain_graph, create_graph, inputs=inputs)
 
     def retain_grad(self: Any) -> None:
@@ -438,7 +640,8 @@ class _Methods:
         def keep(g: Any) -> None:
             old = self._grad
             self._grad = g if old is None else old + g
-        setattr(keep, "last", True)         # noqa: B010  (after the hooks that change the gradient)
+
+        setattr(keep, "last", True)  # noqa: B010  (after the hooks that change the gradient)
         tape.register_tensor_hook(self, keep)
 
     @property
@@ -450,7 +653,9 @@ class _Methods:
 
     def register_post_accumulate_grad_hook(self: Any, hook: Callable) -> Any:
         if self.grad_fn is not None:
-            raise RuntimeError("post accumulate grad hooks cannot be registered on non-leaf tensors")
+            raise RuntimeError(
+                "post accumulate grad hooks cannot be registered on non-leaf tensors"
+            )
         return tape.HookHandle(self.__dict__.setdefault("_post_accumulate_hooks", {}), hook)
 
     def is_inference(self: Any) -> bool:
@@ -469,50 +674,89 @@ class _Methods:
         return self._storage
 
     # making others
-    def new_zeros(self: Any, *size: Any, dtype: DType | None = None, device: Any = None,
-                  requires_grad: bool = False) -> Any:
-        return creation.zeros(size_of(size), dtype=dtype or self.dtype, device=device,
-                              requires_grad=requires_grad)
+    def new_zeros(
+        self: Any,
+        *size: Any,
+        dtype: DType | None = None,
+        device: Any = None,
+        requires_grad: bool = False,
+    ) -> Any:
+        return creation.zeros(
+            size_of(size), dtype=dtype or self.dtype, device=device, requires_grad=requires_grad
+        )
 
-    def new_ones(self: Any, *size: Any, dtype: DType | None = None, device: Any = None,
-                 requires_grad: bool = False) -> Any:
-        return creation.ones(size_of(size), dtype=dtype or self.dtype, device=device,
-                             requires_grad=requires_grad)
+    def new_ones(
+        self: Any,
+        *size: Any,
+        dtype: DType | None = None,
+        device: Any = None,
+        requires_grad: bool = False,
+    ) -> Any:
+        return creation.ones(
+            size_of(size), dtype=dtype or self.dtype, device=device, requires_grad=requires_grad
+        )
 
-    def new_empty(self: Any, *size: Any, dtype: DType | None = None, device: Any = None,
-                  requires_grad: bool = False) -> Any:
-        return creation.empty(size_of(size), dtype=dtype or self.dtype, device=device,
-                              requires_grad=requires_grad)
+    def new_empty(
+        self: Any,
+        *size: Any,
+        dtype: DType | None = None,
+        device: Any = None,
+        requires_grad: bool = False,
+    ) -> Any:
+        return creation.empty(
+            size_of(size), dtype=dtype or self.dtype, device=device, requires_grad=requires_grad
+        )
 
-    def new_full(self: Any, size: Any, fill_value: Any, dtype: DType | None = None, device: Any = None,
-                 requires_grad: bool = False) -> Any:
-        return creation.full(size, fill_value, dtype=dtype or self.dtype, device=device,
-                             requires_grad=requires_grad)
+    def new_full(
+        self: Any,
+        size: Any,
+        fill_value: Any,
+        dtype: DType | None = None,
+        device: Any = None,
+        requires_grad: bool = False,
+    ) -> Any:
+        return creation.full(
+            size, fill_value, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad
+        )
 
-    def new_tensor(self: Any, data: Any, dtype: DType | None = None, device: Any = None,
-                   requires_grad: bool = False) -> Any:
-        return creation.tensor(data, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad)
+    def new_tensor(
+        self: Any,
+        data: Any,
+        dtype: DType | None = None,
+        device: Any = None,
+        requires_grad: bool = False,
+    ) -> Any:
+        return creation.tensor(
+            data, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad
+        )
 
     # writes
     def copy_(self: Any, src: Any, non_blocking: bool = False) -> Any:
         src = src if isinstance(src, Tensor) else creation.as_tensor(src)
-        if src.ndim > self.ndim or any(n != m and n != 1 for n, m in zip(
-                src.shape[::-1], self.shape[::-1], strict=False)):
-            raise RuntimeError(f"The size of tensor a ({self.shape[-1] if self.ndim else 1}) must match the size "
-                               f"of tensor b ({src.shape[-1]}) at non-singleton dimension "
-                               f"{self.ndim - 1 if self.ndim else 0}")
+        if src.ndim > self.ndim or any(
+            n != m and n != 1 for n, m in zip(src.shape[::-1], self.shape[::-1], strict=False)
+        ):
+            raise RuntimeError(
+                f"The size of tensor a ({self.shape[-1] if self.ndim else 1}) must match the size "
+                f"of tensor b ({src.shape[-1]}) at non-singleton dimension "
+                f"{self.ndim - 1 if self.ndim else 0}"
+            )
         return _overwrite(self, src)
 
     def fill_(self: Any, value: Any) -> Any:
-        if 0 in self.stride() and STATE.tracer is None:     # one value fits an expanded tensor
-            base = self.as_strided([1 if s == 0 else n for n, s in zip(self.shape, self.stride(), strict=True)],
-                                   self.stride(), self.storage_offset())
+        if 0 in self.stride():  # one value fits an expanded tensor
+            base = self.as_strided(
+                [1 if s == 0 else n for n, s in zip(self.shape, self.stride(), strict=True)],
+                self.stride(),
+            )
             if base.shape != self.shape:
                 base.fill_(value)
                 return self
         if isinstance(value, Tensor) and value.ndim:
-            raise RuntimeError("fill_ only supports 0-dimension value tensor but got tensor with "
-                               f"{value.ndim} dimensions.")
+            raise RuntimeError(
+                "fill_ only supports 0-dimension value tensor but got tensor with "
+                f"{value.ndim} dimensions."
+            )
         return _overwrite(self, value)
 
     def zero_(self: Any) -> Any:
@@ -533,28 +777,37 @@ class _Methods:
             indexing.setitem(self, tuple(indices), values)
             return self
         from .ops import gather
+
         view, places = indexing._basic(self, tuple(indices))
         target, at, _, _ = indexing._advanced(view, places)
-        shape = (*at[0].shape, *target.shape[len(at):])
+        shape = (*at[0].shape, *target.shape[len(at) :])
         src = indexing._fit(pointwise.cast(values, self.dtype), shape)
         inplace.check_inplace(target)
         inplace.store(target, gather.index_add_at((target, src, *at)))
         return self
 
-    def uniform_(self: Any, from_: float = 0, to: float = 1, *, generator: Any = None, **named: Any) -> Any:
+    def uniform_(
+        self: Any, from_: float = 0, to: float = 1, *, generator: Any = None, **named: Any
+    ) -> Any:
         low, high = named.get("a", named.get("from", from_)), named.get("b", to)
         u = random_ops.rand(tuple(self.shape), self.dtype, generator)
         return _overwrite(self, u * (high - low) + low)
 
     def normal_(self: Any, mean: float = 0, std: float = 1, *, generator: Any = None) -> Any:
-        return _overwrite(self, random_ops.randn(tuple(self.shape), self.dtype, generator) * std + mean)
+        return _overwrite(
+            self, random_ops.randn(tuple(self.shape), self.dtype, generator) * std + mean
+        )
 
     def random_(self: Any, from_: int = 0, to: int | None = None, *, generator: Any = None) -> Any:
         if to is None:
-            low, high = (0, from_) if from_ else (0, 1 << (24 if self.dtype is dtypes.float32 else 53))
+            low, high = (
+                (0, from_) if from_ else (0, 1 << (24 if self.dtype is dtypes.float32 else 53))
+            )
         else:
             low, high = from_, to
-        return _overwrite(self, random_ops.randint_in(low, high, tuple(self.shape), dtypes.int64, generator))
+        return _overwrite(
+            self, random_ops.randint_in(low, high, tuple(self.shape), dtypes.int64, generator)
+        )
 
     def bernoulli_(self: Any, p: Any = 0.5, *, generator: Any = None) -> Any:
         u = random_ops.rand(tuple(self.shape), dtypes.float32, generator)
@@ -571,7 +824,8 @@ class _Methods:
         return _reshape_in_place(self, functional.unsqueeze(self, dim))
 
     def resize_(self: Any, *sizes: Any, memory_format: Any = None) -> Any:
-        """Another shape over the same memory, or over new memory that starts with the old values."""
+        """Another shape over the same memory, or over new memory that starts with the old
+        values."""
         shape = size_of(sizes)
         n = int(np.prod(shape, dtype=np.int64))
         if self._needs:
@@ -579,7 +833,7 @@ class _Methods:
         flat = self.concrete("resize_()").reshape(-1)
         if n > flat.size or not self.is_contiguous():
             new = creation.empty(n, dtype=self.dtype)
-            new._array[:min(n, flat.size)] = flat[:n]
+            new._array[: min(n, flat.size)] = flat[:n]
             self._storage, flat = new._storage, new._array
         self._array = flat[:n].reshape(shape)
         self._storage.version += 1
@@ -594,10 +848,12 @@ class _Methods:
     # copies of the object
     def __deepcopy__(self: Any, memo: dict) -> Any:
         if self.grad_fn is not None:
-            raise RuntimeError("Only Tensors created explicitly by the user (graph leaves) support the deepcopy "
-                               "protocol at the moment.  If you were attempting to deepcopy a module, this may "
-                               "be because of a torch.nn.utils.weight_norm usage, see "
-                               "https://github.com/pytorch/pytorch/pull/103001")
+            raise RuntimeError(
+                "Only Tensors created explicitly by the user (graph leaves) support the deepcopy "
+                "protocol at the moment.  If you were attempting to deepcopy a module, this may "
+                "be because of a torch.nn.utils.weight_norm usage, see "
+                "https://github.com/pytorch/pytorch/pull/103001"
+            )
         if id(self) in memo:
             return memo[id(self)]
         if STATE.tracer is not None:
@@ -608,9 +864,14 @@ class _Methods:
             whole: Any = self._storage.value
             strides = tuple(s // whole.itemsize for s in whole.strides)
             copied = memo[key] = Storage(movement._restride_kernel(whole, strides))
-            memo[id(copied)] = self._storage            # keeps the key alive
-        out = _window(copied, self.dtype, tuple(self.shape), self.stride(),
-                      address(self._array) - address(self._storage.value))
+            memo[id(copied)] = self._storage  # keeps the key alive
+        out = _window(
+            copied,
+            self.dtype,
+            tuple(self.shape),
+            self.stride(),
+            address(self._array) - address(self._storage.value),
+        )
         out.__class__ = self.__class__
         out._needs = self._needs
         memo[id(self)] = out
@@ -627,12 +888,27 @@ class _Methods:
         whole = self._storage.value
         strides = tuple(s // whole.itemsize for s in whole.strides)
         storage, at = self._storage, address(a) - address(whole)
-        if whole.dtype != a.dtype or 2 * a.nbytes < whole.nbytes or not is_dense(whole.shape, strides):
-            dense = movement._restride_kernel(a, None)      # a window of much larger memory goes alone
+        if (
+            whole.dtype != a.dtype
+            or 2 * a.nbytes < whole.nbytes
+            or not is_dense(whole.shape, strides)
+        ):
+            dense = movement._restride_kernel(a, None)  # a window of much larger memory goes alone
             storage, at, a = Storage(dense), 0, dense
         elements = tuple(s // a.itemsize for s in a.strides) if a.size else self.stride()
-        return (_rebuild, (self.__class__, storage, self.dtype, a.shape, elements, at,
-                           self._needs and self.grad_fn is None, extra))
+        return (
+            _rebuild,
+            (
+                self.__class__,
+                storage,
+                self.dtype,
+                a.shape,
+                elements,
+                at,
+                self._needs and self.grad_fn is None,
+                extra,
+            ),
+        )
 
     def clone_preserving(self: Any) -> Any:
         return movement.clone(self, None)
@@ -646,20 +922,32 @@ class _Methods:
 
 
 def _window(storage: Storage, dtype: DType, shape: tuple, strides: tuple, at: int) -> Tensor:
-    """A tensor over storage's memory: strides in elements, the start in bytes from the storage's value."""
+    """A tensor over storage's memory: strides in elements, the start in bytes from the storage's
+    value."""
     whole: Any = storage.value
     if whole.dtype != dtype.np:
         whole = whole.view(dtype.np)
     size = dtype.itemsize
-    a = movement.strided(whole, shape, tuple(s * size for s in strides), at) if 0 not in shape else \
-        np.empty(shape, dtype.np)
+    a = (
+        movement.strided(whole, shape, tuple(s * size for s in strides), at)
+        if 0 not in shape
+        else np.empty(shape, dtype.np)
+    )
     t = wrap(a, dtype)
     t._storage = storage
     return t
 
 
-def _rebuild(cls: type, storage: Storage, dtype: DType, shape: tuple, strides: tuple, at: int, needs: bool,
-             extra: dict) -> Any:
+def _rebuild(
+    cls: type,
+    storage: Storage,
+    dtype: DType,
+    shape: tuple,
+    strides: tuple,
+    at: int,
+    needs: bool,
+    extra: dict,
+) -> Any:
     out: Any = _window(storage, dtype, shape, strides, at)
     if cls is not Tensor:
         out.__class__ = cls
@@ -672,8 +960,10 @@ def size_args(args: tuple) -> tuple:
     """Shape arguments given one by one or as one sequence; -1 stays."""
     if len(args) == 1 and isinstance(args[0], (tuple, list)):
         args = tuple(args[0])
-    return tuple(int(a) if isinstance(a, np.integer) else a.item() if isinstance(a, Tensor) else a  # type: ignore
-                 for a in args)
+    return tuple(
+        int(a) if isinstance(a, np.integer) else a.item() if isinstance(a, Tensor) else a  # type: ignore
+        for a in args
+    )
 
 
 def _overwrite(target: Tensor, value: Any) -> Tensor:
@@ -690,14 +980,18 @@ def _overwrite(target: Tensor, value: Any) -> Tensor:
     else:
         if target.dtype.category <= dtypes.INT and isinstance(value, float):
             value = int(value)
-        a[...] = creation._half_value(value, target.dtype) if target.dtype.is_half else \
-            dispatch.number_array(value, target.dtype)
+        a[...] = (
+            creation._half_value(value, target.dtype)
+            if target.dtype.is_half
+            else dispatch.number_array(value, target.dtype)
+        )
     target._storage.version += 1
     return target
 
 
 def _detached_copy_of_version(t: Tensor) -> Tensor:
-    """.data: the same memory under a version counter of its own, so writes go unnoticed by autograd."""
+    """.data: the same memory under a version counter of its own, so writes go unnoticed by
+    autograd."""
     out = alias(t)
     out._storage = Storage(t._storage.value)
     return out
@@ -708,8 +1002,10 @@ def _check_window(t: Tensor, size: tuple, stride: tuple, offset: int) -> None:
     if len(size) != len(stride):
         raise RuntimeError("mismatch in length of strides and shape")
     if any(s < 0 for s in stride):
-        raise RuntimeError("as_strided: Negative strides are not supported at the moment, got strides: "
-                           f"{list(stride)}")
+        raise RuntimeError(
+            "as_strided: Negative strides are not supported at the moment, got strides: "
+            f"{list(stride)}"
+        )
     if offset < 0:
         raise RuntimeError(f"Tensor: invalid storage offset {offset}")
     if 0 in size:
@@ -717,9 +1013,11 @@ def _check_window(t: Tensor, size: tuple, stride: tuple, offset: int) -> None:
     needed = (offset + 1 + sum((n - 1) * s for n, s in zip(size, stride, strict=True))) * t.itemsize
     there = t._storage.root().nbytes if t._array is not None else STATE.tracer.storage_bytes(t)
     if needed > there:
-        raise RuntimeError(f"setStorage: sizes {list(size)}, strides {list(stride)}, storage offset {offset}, and "
-                           f"itemsize {t.itemsize} requiring a storage size of {needed} are out of bounds for "
-                           f"storage of size {there}")
+        raise RuntimeError(
+            f"setStorage: sizes {list(size)}, strides {list(stride)}, storage offset {offset}, and "
+            f"itemsize {t.itemsize} requiring a storage size of {needed} are out of bounds for "
+            f"storage of size {there}"
+        )
 
 
 def _reshape_in_place(t: Tensor, view: Tensor) -> Tensor:
@@ -739,6 +1037,7 @@ def _view_dtype(t: Tensor, d: DType) -> Tensor:
 def _cast_method(name: str, d: DType) -> Callable:
     def method(self: Tensor, memory_format: Any = None) -> Tensor:
         return pointwise.cast(self, d)
+
     method.__name__ = name
     method.__doc__ = f"self as {d}."
     return method
@@ -746,8 +1045,10 @@ def _cast_method(name: str, d: DType) -> Callable:
 
 def _invert(self: Tensor) -> Tensor:
     if self.dtype.category > dtypes.INT:
-        raise TypeError("~ (operator.invert) is only implemented on integer and Boolean-type tensors")
-    return functional.bitwise_not(self)         # type: ignore[attr-defined]
+        raise TypeError(
+            "~ (operator.invert) is only implemented on integer and Boolean-type tensors"
+        )
+    return functional.bitwise_not(self)  # type: ignore[attr-defined]
 
 
 def _construct(cls: Any, *args: Any, device: Any = None) -> Any:
@@ -756,7 +1057,11 @@ def _construct(cls: Any, *args: Any, device: Any = None) -> Any:
         return object.__new__(cls)
     if len(args) == 1 and isinstance(args[0], Tensor):
         return alias(args[0])
-    if len(args) == 1 and not isinstance(args[0], (int, np.integer)) and type(args[0]).__name__ != "Size":
+    if (
+        len(args) == 1
+        and not isinstance(args[0], (int, np.integer))
+        and type(args[0]).__name__ != "Size"
+    ):
         return creation.tensor(args[0], dtype=dtypes.get_default_dtype())
     return creation.empty(*args) if args else creation.empty(0)
 
@@ -779,23 +1084,49 @@ def attach() -> None:
         setattr(Tensor, f"__{name}__", _operator(fn))
     for name, target in _IOPS.items():
         setattr(Tensor, f"__i{name}__", _inplace_operator(target))
-    Tensor.__eq__ = _equality(pointwise.eq, False)          # type: ignore[method-assign, assignment]
-    Tensor.__ne__ = _equality(pointwise.ne, True)           # type: ignore[method-assign, assignment]
+    Tensor.__eq__ = _equality(pointwise.eq, False)  # type: ignore[method-assign, assignment]
+    Tensor.__ne__ = _equality(pointwise.ne, True)  # type: ignore[method-assign, assignment]
     methods: dict[str, Any] = {
-        "__neg__": functional.neg, "__pos__": lambda self: self, "__abs__": functional.abs,     # type: ignore
-        "__invert__": _invert, "__getitem__": indexing.getitem,                  # type: ignore
-        "__setitem__": indexing.setitem, "__array_priority__": 1000}
-    methods.update({k: v for k, v in vars(_Methods).items()
-                    if k not in ("__module__", "__dict__", "__weakref__", "__doc__", "__annotations__",
-                                 "__firstlineno__", "__static_attributes__")})
-    for name, d in (("float", dtypes.float32), ("double", dtypes.float64), ("half", dtypes.float16),
-                    ("bfloat16", dtypes.bfloat16), ("int", dtypes.int32), ("long", dtypes.int64),
-                    ("short", dtypes.int16), ("char", dtypes.int8), ("byte", dtypes.uint8),
-                    ("bool", dtypes.bool_)):
+        "__neg__": functional.neg,
+        "__pos__": lambda self: self,
+        "__abs__": functional.abs,  # type: ignore
+        "__invert__": _invert,
+        "__getitem__": indexing.getitem,  # type: ignore
+        "__setitem__": indexing.setitem,
+        "__array_priority__": 1000,
+    }
+    methods.update(
+        {
+            k: v
+            for k, v in vars(_Methods).items()
+            if k
+            not in (
+                "__module__",
+                "__dict__",
+                "__weakref__",
+                "__doc__",
+                "__annotations__",
+                "__firstlineno__",
+                "__static_attributes__",
+            )
+        }
+    )
+    for name, d in (
+        ("float", dtypes.float32),
+        ("double", dtypes.float64),
+        ("half", dtypes.float16),
+        ("bfloat16", dtypes.bfloat16),
+        ("int", dtypes.int32),
+        ("long", dtypes.int64),
+        ("short", dtypes.int16),
+        ("char", dtypes.int8),
+        ("byte", dtypes.uint8),
+        ("bool", dtypes.bool_),
+    ):
         methods[name] = _cast_method(name, d)
     for name, value in methods.items():
         setattr(Tensor, name, value)
-    Tensor.__new__ = _construct             # type: ignore[method-assign, assignment]
+    Tensor.__new__ = _construct  # type: ignore[method-assign, assignment]
 
 
 attach()

@@ -1,5 +1,6 @@
-"""repr of tensors in PyTorch's format: four digits, scientific when the range asks for it, summarised above
-1,000 elements. Source of the rules: https://pytorch.org/docs/stable/generated/torch.set_printoptions.html"""
+"""repr of tensors in PyTorch's format: four digits, scientific when the range asks for it,
+summarised above 1,000 elements. Source of the rules:
+https://pytorch.org/docs/stable/generated/torch.set_printoptions.html"""
 
 from __future__ import annotations
 
@@ -29,12 +30,19 @@ OPTIONS = Options()
 _PROFILES = {"default": (4, 1000, 3, 80), "short": (2, 1000, 2, 80), "full": (4, math.inf, 3, 80)}
 
 
-def set_printoptions(precision: int | None = None, threshold: float | None = None,
-                     edgeitems: int | None = None, linewidth: int | None = None, profile: str | None = None,
-                     sci_mode: bool | None = None) -> None:
+def set_printoptions(
+    precision: int | None = None,
+    threshold: float | None = None,
+    edgeitems: int | None = None,
+    linewidth: int | None = None,
+    profile: str | None = None,
+    sci_mode: bool | None = None,
+) -> None:
     """Changes how tensors print; a profile is "default", "short" or "full"."""
     if profile is not None:
-        OPTIONS.precision, OPTIONS.threshold, OPTIONS.edgeitems, OPTIONS.linewidth = _PROFILES[profile]
+        OPTIONS.precision, OPTIONS.threshold, OPTIONS.edgeitems, OPTIONS.linewidth = _PROFILES[
+            profile
+        ]
     if precision is not None:
         OPTIONS.precision = precision
     if threshold is not None:
@@ -96,10 +104,12 @@ def _vector(a: np.ndarray, indent: int, fmt: _Formatter, summarize: bool) -> str
     per_line = max(1, int(math.floor((OPTIONS.linewidth - indent) / (fmt.width + 2))))
     edge = OPTIONS.edgeitems
     if summarize and a.size > 2 * edge:
-        items = [fmt(v) for v in a[:edge].tolist()] + [" ..."] + [fmt(v) for v in a[-edge:].tolist()]
+        items = (
+            [fmt(v) for v in a[:edge].tolist()] + [" ..."] + [fmt(v) for v in a[-edge:].tolist()]
+        )
     else:
         items = [fmt(v) for v in a.tolist()]
-    lines = [", ".join(items[i:i + per_line]) for i in range(0, len(items), per_line)] or [""]
+    lines = [", ".join(items[i : i + per_line]) for i in range(0, len(items), per_line)] or [""]
     return "[" + (",\n" + " " * (indent + 1)).join(lines) + "]"
 
 
@@ -110,8 +120,11 @@ def _nested(a: np.ndarray, indent: int, fmt: _Formatter, summarize: bool) -> str
         return _vector(a, indent, fmt, summarize)
     edge = OPTIONS.edgeitems
     if summarize and a.shape[0] > 2 * edge:
-        rows = [_nested(x, indent + 1, fmt, summarize) for x in a[:edge]] + ["..."] + \
-               [_nested(x, indent + 1, fmt, summarize) for x in a[-edge:]]
+        rows = (
+            [_nested(x, indent + 1, fmt, summarize) for x in a[:edge]]
+            + ["..."]
+            + [_nested(x, indent + 1, fmt, summarize) for x in a[-edge:]]
+        )
     else:
         rows = [_nested(x, indent + 1, fmt, summarize) for x in a]
     return "[" + ("," + "\n" * (a.ndim - 1) + " " * (indent + 1)).join(rows) + "]"
@@ -142,7 +155,7 @@ def tensor_repr(x: Tensor) -> str:
     prefix = "tensor("
     suffixes = []
     default = x.dtype in (dtypes.get_default_dtype(), dtypes.int64, dtypes.bool_)
-    if x.numel() == 0:                          # type: ignore[attr-defined]
+    if x.numel() == 0:  # type: ignore[attr-defined]
         if x.ndim != 1:
             suffixes.append(f"size={tuple(x.shape)}")
         if x.dtype is not dtypes.get_default_dtype():

@@ -1,4 +1,5 @@
-"""Process-wide state for users: thread count, random state as a tensor, and a report of what is in force."""
+"""Process-wide state for users: thread count, random state as a tensor, and a report of what is in
+force."""
 
 from __future__ import annotations
 
@@ -41,17 +42,21 @@ def set_rng_state(new_state: Tensor) -> None:
 
 
 def info() -> str:
-    """What this installation runs with: compiler, kernels, threads, cache, and whether the bitwise contract
-    (eager == compiled, any thread count) is in force."""
+    """What this installation runs with: compiler, kernels, threads, cache, and whether the bitwise
+    contract (eager == compiled, any thread count) is in force."""
     facts = library.describe()
     native = facts["native"]
-    lines = [f"graphc on Python {platform.python_version()}, numpy {np.__version__}, {sys.platform} "
-             f"{platform.machine()}, {os.cpu_count()} CPUs",
-             f"C compiler: {facts['compiler'] or 'none'}",
-             f"native kernels: {'yes' if native else 'no (numpy only)'}",
-             f"bitwise contract: {'in force' if native else 'off, needs a C compiler'}",
-             f"threads: {facts['threads']}"]
+    lines = [
+        f"graphc on Python {platform.python_version()}, numpy {np.__version__}, {sys.platform} "
+        f"{platform.machine()}, {os.cpu_count()} CPUs",
+        f"C compiler: {facts['compiler'] or 'none'}",
+        f"native kernels: {'yes' if native else 'no (numpy only)'}",
+        f"bitwise contract: {'in force' if native else 'off, needs a C compiler'}",
+        f"threads: {facts['threads']}",
+    ]
     cache = facts["cache"]
     if cache:
-        lines.append(f"cache: {cache['folder']}, {cache['entries']} entries, {cache['bytes'] / 2**20:.1f} MB")
+        lines.append(
+            f"cache: {cache['folder']}, {cache['entries']} entries, {cache['bytes'] / 2**20:.1f} MB"
+        )
     return "\n".join(lines)

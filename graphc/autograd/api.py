@@ -16,31 +16,44 @@ def _tuple(x: Any) -> tuple:
 
 
 def _start(outputs: tuple, grads: tuple) -> list:
-    """The cotangents to start from. RuntimeError for non-scalars without one and for wrong shapes."""
+    """The cotangents to start from. RuntimeError for non-scalars without one and for wrong
+    shapes."""
     out = []
     for i, t in enumerate(outputs):
         g = grads[i] if i < len(grads) else None
         if not t.requires_grad:
-            raise RuntimeError(f"element {i} of tensors does not require grad and does not have a grad_fn")
+            raise RuntimeError(
+                f"element {i} of tensors does not require grad and does not have a grad_fn"
+            )
         if g is None:
             if t.numel() != 1:
                 raise RuntimeError("grad can be implicitly created only for scalar outputs")
             if not t.dtype.is_floating_point:
-                raise RuntimeError("grad can be implicitly created only for real scalar outputs but got "
-                                   f"{t.dtype}")
+                raise RuntimeError(
+                    f"grad can be implicitly created only for real scalar outputs but got {t.dtype}"
+                )
             g = ones_like(t)
         elif tuple(g.shape) != tuple(t.shape):
-            raise RuntimeError(f"Mismatch in shape: grad_output[{i}] has a shape of {g.shape} and output[{i}] has "
-                               f"a shape of {t.shape}.")
+            raise RuntimeError(
+                f"Mismatch in shape: grad_output[{i}] has a shape of {g.shape} and output[{i}] has "
+                f"a shape of {t.shape}."
+            )
         out.append(g)
     return out
 
 
-def backward(tensors: Any, grad_tensors: Any = None, retain_graph: bool | None = None,
-             create_graph: bool = False, grad_variables: Any = None, inputs: Any = None) -> None:
+def backward(
+    tensors: Any,
+    grad_tensors: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    grad_variables: Any = None,
+    inputs: Any = None,
+) -> None:
     """Accumulates gradients of `tensors` into the .grad of the leaves (or of `inputs` only).
 
-    Raises PyTorch's RuntimeErrors: non-scalar without gradient, nothing to differentiate, graph freed."""
+    Raises PyTorch's RuntimeErrors: non-scalar without gradient, nothing to differentiate, graph
+    freed."""
     try:
         outs = _tuple(tensors)
         chosen = None if inputs is None else _tuple(inputs)
@@ -48,17 +61,27 @@ def backward(tensors: Any, grad_tensors: Any = None, retain_graph: bool | None =
             raise RuntimeError("`inputs` argument to `backward()` cannot be empty.")
         grads = _start(outs, _tuple(grad_tensors))
         keep = create_graph if retain_graph is None else retain_graph
-        found = tape.run_backward(outs, grads, retain_graph=keep, create_graph=create_graph, inputs=chosen)
+        found = tape.run_backward(
+            outs, grads, retain_graph=keep, create_graph=create_graph, inputs=chosen
+        )
         for t, g in zip(chosen or (), found, strict=bool(chosen)):
             if t.grad_fn is not None and g is not None:
                 tape.accumulate_grad(t, g, False, create_graph)
     except (RuntimeError, TypeError, IndexError, ValueError) as e:
-        raise with_user_line(e)
+        raise with_user_line(e) from None
 
 
-def grad(outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool | None = None,
-         create_graph: bool = False, only_inputs: bool = True, allow_unused: bool | None = None,
-         is_grads_batched: bool = False, materialize_grads: bool = False) -> tuple:
+def grad(
+    outputs: Any,
+    inputs: Any,
+    grad_outputs: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    only_inputs: bool = True,
+    allow_unused: bool | None = None,
+    is_grads_batched: bool = False,
+    materialize_grads: bool = False,
+) -> tuple:
     """Gradients of outputs with respect to inputs, as a tuple; .grad is not touched.
 
     Raises RuntimeError for inputs that were not used unless allow_unused (then None)."""
@@ -73,17 +96,20 @@ def grad(outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool
                 raise RuntimeError("One of the differentiated Tensors does not require grad")
         start = _start(outs, _tuple(grad_outputs))
         keep = create_graph if retain_graph is None else retain_graph
-        found: Sequence = tape.run_backward(outs, start, retain_graph=keep, create_graph=create_graph,
-                                            inputs=ins, accumulate=False)
+        found: Sequence = tape.run_backward(
+            outs, start, retain_graph=keep, create_graph=create_graph, inputs=ins, accumulate=False
+        )
         for i, g in enumerate(found):
             if g is None and not allow_unused:
-                raise RuntimeError(f"The differentiated Tensor at index {i} appears to not have been used in the "
-                                   "graph. Set allow_unused=True if this is the desired behavior.")
+                raise RuntimeError(
+                    f"The differentiated Tensor at index {i} appears to not have been used in the "
+                    "graph. Set allow_unused=True if this is the desired behavior."
+                )
         if materialize_grads:
             found = [zeros_like(t) if g is None else g for g, t in zip(found, ins, strict=True)]
         return tuple(found)
     except (RuntimeError, TypeError, IndexError, ValueError) as e:
-        raise with_user_line(e)
+        raise with_user_line(e) from None
 
 
 def is_anomaly_enabled() -> bool:

@@ -54,10 +54,14 @@ class FunctionCtx:
 
 _FREED: Any = ("freed",)
 _FREED_TEXT = (
-    "Trying to backward through the graph a second time (or directly access saved tensors after they have "
-    "already been freed). Saved intermediate values of the graph are freed when you call .backward() or "
-    "autograd.grad(). Specify retain_graph=True if you need to backward through the graph a second time or if "
-    "you need to access saved tensors after calling backward.")
+    "Trying to backward through the graph a second time (or directly access saved tensors after "
+    "they have "
+    "already been freed). Saved intermediate values of the graph are freed when you call "
+    ".backward() or "
+    "autograd.grad(). Specify retain_graph=True if you need to backward through the graph a second "
+    "time or if "
+    "you need to access saved tensors after calling backward."
+)
 
 
 class _FunctionEntry(tape.TapeEntry):
@@ -79,8 +83,10 @@ class _FunctionEntry(tape.TapeEntry):
         if len(found) > n and all(g is None for g in found[n:]):
             found = found[:n]
         if len(found) != n:
-            raise RuntimeError(f"function {self.name()} returned an incorrect number of gradients (expected {n}, "
-                               f"got {len(found)})")
+            raise RuntimeError(
+                f"function {self.name()} returned an incorrect number of gradients (expected {n}, "
+                f"got {len(found)})"
+            )
         return found
 
     def release(self) -> None:
@@ -91,22 +97,27 @@ class _FunctionEntry(tape.TapeEntry):
 
 def _zeros(entry: Any, i: int) -> Tensor:
     from ..creation import zeros
+
     shape, dtype = entry.out_types[i]
     return zeros(tuple(shape), dtype=dtype)
 
 
 class Function:
-    """Base of custom operations: define static forward(ctx, ...) and backward(ctx, *grads), or forward
-    without ctx and setup_context(ctx, inputs, output). Call with apply()."""
+    """Base of custom operations: define static forward(ctx, ...) and backward(ctx, *grads), or
+    forward without ctx and setup_context(ctx, inputs, output). Call with apply()."""
 
     @staticmethod
     def forward(*args: Any, **kwargs: Any) -> Any:
-        raise NotImplementedError("You must implement the forward function for custom autograd.Function.")
+        raise NotImplementedError(
+            "You must implement the forward function for custom autograd.Function."
+        )
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> Any:
-        raise NotImplementedError("You must implement either the backward or vjp method for your custom "
-                                  "autograd.Function to use it with backward mode AD.")
+        raise NotImplementedError(
+            "You must implement either the backward or vjp method for your custom "
+            "autograd.Function to use it with backward mode AD."
+        )
 
     setup_context: Any = None
 
@@ -114,8 +125,9 @@ class Function:
     def apply(cls, *args: Any, **kwargs: Any) -> Any:
         """Runs forward without recording it and puts one entry on the tape."""
         ctx = FunctionCtx()
-        ctx.needs_input_grad = tuple(isinstance(a, Tensor) and a.requires_grad
-                                     for a in (*args, *kwargs.values()))
+        ctx.needs_input_grad = tuple(
+            isinstance(a, Tensor) and a.requires_grad for a in (*args, *kwargs.values())
+        )
         needs = STATE.grad and any(ctx.needs_input_grad)
         with no_grad():
             if cls.setup_context is not None:
@@ -125,35 +137,60 @@ class Function:
                 out = cls.forward(ctx, *args, **kwargs)
         outs = out if isinstance(out, tuple) else (out,)
         # forward may return an input: it gets a history of its own unless marked dirty
-        outs = tuple(alias(o) if isinstance(o, Tensor) and not any(o is d for d in ctx._dirty)
-                     and any(o is a for a in args) else o for o in outs)
+        outs = tuple(
+            alias(o)
+            if isinstance(o, Tensor)
+            and not any(o is d for d in ctx._dirty)
+            and any(o is a for a in args)
+            else o
+            for o in outs
+        )
         for t in ctx._dirty:
             if needs and t._needs and t.grad_fn is None:
-                raise RuntimeError("a leaf Variable that requires grad has been used in an in-place operation.")
+                raise RuntimeError(
+                    "a leaf Variable that requires grad has been used in an in-place operation."
+                )
             t._storage.version += 1
-        ctx._versions = tuple(t._storage.version if isinstance(t, Tensor) else 0 for t in ctx._saved)
+        ctx._versions = tuple(
+            t._storage.version if isinstance(t, Tensor) else 0 for t in ctx._saved
+        )
         if needs:
             _record(cls, ctx, args, outs)
         return outs if isinstance(out, tuple) else outs[0]
 
 
 def _record(cls: Any, ctx: FunctionCtx, args: tuple, outs: tuple) -> None:
-    op = Op(cls.__name__, "opaque", inputs=tuple(f"x{i}" for i in range(len(args))), infer=lambda *a: None,
-            eager=cls.forward, samples=tuple)
+    op = Op(
+        cls.__name__,
+        "opaque",
+        inputs=tuple(f"x{i}" for i in range(len(args))),
+        infer=lambda *a: None,
+        eager=cls.forward,
+        samples=tuple,
+    )
     entry_type = _ENTRIES.get(cls)
     if entry_type is None:
-        entry_type = _ENTRIES[cls] = type(cls.__name__ + "Backward", (_FunctionEntry,), {"__slots__": ()})
+        entry_type = _ENTRIES[cls] = type(
+            cls.__name__ + "Backward", (_FunctionEntry,), {"__slots__": ()}
+        )
     entry = entry_type()
     entry.op, entry.ctx, entry.function, entry.attrs, entry.types = op, ctx, cls, (), None
     entry.edges = tuple(tape.edge_of(a) for a in args)
-    entry.metas = tuple(None if e is None else (a.shape, a.dtype) for e, a in zip(entry.edges, args, strict=True))
-    entry.out_types = tuple((o.shape, o.dtype) if isinstance(o, Tensor) else ((), None) for o in outs)
+    entry.metas = tuple(
+        None if e is None else (a.shape, a.dtype) for e, a in zip(entry.edges, args, strict=True)
+    )
+    entry.out_types = tuple(
+        (o.shape, o.dtype) if isinstance(o, Tensor) else ((), None) for o in outs
+    )
     entry.seq = next(tape._COUNTER)
     entry.pre_hooks = entry.post_hooks = entry.metadata = None
     entry.origin, entry.saved = None, None
     for i, o in enumerate(outs):
-        if isinstance(o, Tensor) and o.dtype.is_floating_point \
-                and not any(o is x for x in ctx._non_differentiable):
+        if (
+            isinstance(o, Tensor)
+            and o.dtype.is_floating_point
+            and not any(o is x for x in ctx._non_differentiable)
+        ):
             o._fn, o._output_nr, o._needs = entry, i, True
 
 
@@ -162,10 +199,10 @@ _ENTRIES: dict[type, type] = {}
 
 def once_differentiable(fn: Callable) -> Callable:
     """Marks a backward whose result must not be differentiated again."""
+
     @functools.wraps(fn)
     def wrapped(ctx: Any, *grads: Any) -> Any:
         with no_grad():
             return fn(ctx, *grads)
+
     return wrapped
-
-

@@ -25,7 +25,8 @@ def _outputs(y: Any) -> tuple:
 
 
 def _numerical(fn: Callable, inputs: tuple, which: int, eps: float) -> list[np.ndarray]:
-    """Jacobians of every output with respect to inputs[which]: [input elements, output elements]."""
+    """Jacobians of every output with respect to inputs[which]: [input elements, output
+    elements]."""
     x = inputs[which]
     flat = x._array.reshape(-1) if x._array.flags.c_contiguous else None
     if flat is None:
@@ -44,20 +45,35 @@ def _numerical(fn: Callable, inputs: tuple, which: int, eps: float) -> list[np.n
     return [np.stack([c[j] for c in columns]) for j in range(count)]
 
 
-def gradcheck(func: Callable, inputs: Any, *, eps: float = 1e-6, atol: float = 1e-5, rtol: float = 1e-3,
-              raise_exception: bool = True, nondet_tol: float = 0.0, check_undefined_grad: bool = True,
-              check_grad_dtypes: bool = False, check_batched_grad: bool = False, fast_mode: bool = False,
-              masked: bool | None = None) -> bool:
+def gradcheck(
+    func: Callable,
+    inputs: Any,
+    *,
+    eps: float = 1e-6,
+    atol: float = 1e-5,
+    rtol: float = 1e-3,
+    raise_exception: bool = True,
+    nondet_tol: float = 0.0,
+    check_undefined_grad: bool = True,
+    check_grad_dtypes: bool = False,
+    check_batched_grad: bool = False,
+    fast_mode: bool = False,
+    masked: bool | None = None,
+) -> bool:
     """True when the gradients of func at float64 inputs agree with finite differences of step eps.
 
     Raises GradcheckError (or returns False with raise_exception=False) naming input and output."""
     args = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
     active = [i for i, t in enumerate(args) if isinstance(t, Tensor) and t.requires_grad]
     if not active:
-        raise ValueError("gradcheck expects at least one input tensor to require gradient, but none of them "
-                         "have requires_grad=True.")
-    args = tuple(a.detach().contiguous().clone().requires_grad_() if i in active else a    # type: ignore
-                 for i, a in enumerate(args))
+        raise ValueError(
+            "gradcheck expects at least one input tensor to require gradient, but none of them "
+            "have requires_grad=True."
+        )
+    args = tuple(
+        a.detach().contiguous().clone().requires_grad_() if i in active else a  # type: ignore
+        for i, a in enumerate(args)
+    )
     with enable_grad():
         outs = _outputs(func(*args))
     try:
@@ -67,8 +83,10 @@ def gradcheck(func: Callable, inputs: Any, *, eps: float = 1e-6, atol: float = 1
                 analytic = _analytic(y, args[i])
                 want = numerical[j] if numerical else np.zeros_like(analytic)
                 if not np.allclose(analytic, want, rtol=rtol, atol=atol, equal_nan=True):
-                    raise GradcheckError(f"Jacobian mismatch for output {j} with respect to input {i},\n"
-                                         f"numerical:{want}\nanalytical:{analytic}\n")
+                    raise GradcheckError(
+                        f"Jacobian mismatch for output {j} with respect to input {i},\n"
+                        f"numerical:{want}\nanalytical:{analytic}\n"
+                    )
     except GradcheckError:
         if raise_exception:
             raise
@@ -82,7 +100,7 @@ def _analytic(y: Tensor, x: Tensor) -> np.ndarray:
     if not y.requires_grad:
         return out
     for k in range(m):
-        seed = zeros_like(y).contiguous()       # type: ignore[attr-defined]
+        seed = zeros_like(y).contiguous()  # type: ignore[attr-defined]
         seed._array.reshape(-1)[k] = 1
         (g,) = grad(y, x, seed, retain_graph=True, allow_unused=True)
         if g is not None:
@@ -90,17 +108,32 @@ def _analytic(y: Tensor, x: Tensor) -> np.ndarray:
     return out
 
 
-def gradgradcheck(func: Callable, inputs: Any, grad_outputs: Any = None, *, eps: float = 1e-6,
-                  atol: float = 1e-5, rtol: float = 1e-3, gen_non_contig_grad_outputs: bool = False,
-                  raise_exception: bool = True, nondet_tol: float = 0.0, check_undefined_grad: bool = True,
-                  check_grad_dtypes: bool = False, check_batched_grad: bool = False, fast_mode: bool = False,
-                  masked: bool = False) -> bool:
-    """gradcheck of the gradient of func: right second derivatives, also with respect to grad_outputs."""
+def gradgradcheck(
+    func: Callable,
+    inputs: Any,
+    grad_outputs: Any = None,
+    *,
+    eps: float = 1e-6,
+    atol: float = 1e-5,
+    rtol: float = 1e-3,
+    gen_non_contig_grad_outputs: bool = False,
+    raise_exception: bool = True,
+    nondet_tol: float = 0.0,
+    check_undefined_grad: bool = True,
+    check_grad_dtypes: bool = False,
+    check_batched_grad: bool = False,
+    fast_mode: bool = False,
+    masked: bool = False,
+) -> bool:
+    """gradcheck of the gradient of func: right second derivatives, also with respect to
+    grad_outputs."""
     args = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
     with enable_grad():
         outs = _outputs(func(*args))
     if grad_outputs is None:
-        seeds = [np.random.default_rng(7 + i).standard_normal(tuple(y.shape)) for i, y in enumerate(outs)]
+        seeds = [
+            np.random.default_rng(7 + i).standard_normal(tuple(y.shape)) for i, y in enumerate(outs)
+        ]
         grad_outputs = tuple(tensor(s, dtype=dtypes.float64).requires_grad_() for s in seeds)
     else:
         grad_outputs = (grad_outputs,) if isinstance(grad_outputs, Tensor) else tuple(grad_outputs)
@@ -112,8 +145,20 @@ def gradgradcheck(func: Callable, inputs: Any, grad_outputs: Any = None, *, eps:
             ys = [y for y in _outputs(func(*xs))]
             pairs = [(y, g) for y, g in zip(ys, gs, strict=True) if y.requires_grad]
             active = [x for x in xs if isinstance(x, Tensor) and x.requires_grad]
-            found = grad([y for y, _ in pairs], active, [g for _, g in pairs], create_graph=True,
-                         allow_unused=True)
+            found = grad(
+                [y for y, _ in pairs],
+                active,
+                [g for _, g in pairs],
+                create_graph=True,
+                allow_unused=True,
+            )
         return tuple(zeros_like(x) if g is None else g for g, x in zip(found, active, strict=True))
-    return gradcheck(gradient, args + tuple(grad_outputs), eps=eps, atol=atol, rtol=rtol,
-                     raise_exception=raise_exception)
+
+    return gradcheck(
+        gradient,
+        args + tuple(grad_outputs),
+        eps=eps,
+        atol=atol,
+        rtol=rtol,
+        raise_exception=raise_exception,
+    )

@@ -1,5 +1,5 @@
-"""Element types: takes names, numpy dtypes or Python numbers; gives `DType` singletons and PyTorch's
-promotion rules. Invariant: two equal dtypes are the same object."""
+"""Element types: takes names, numpy dtypes or Python numbers; gives `DType` singletons and
+PyTorch's promotion rules. Invariant: two equal dtypes are the same object."""
 
 from __future__ import annotations
 
@@ -11,20 +11,42 @@ BOOL, INT, FLOAT, COMPLEX = range(4)
 
 
 class DType:
-    """One element type. `name` is PyTorch's (`float32`), `code` the short one of the runtime (`f32`),
-    `ctype` the C type of one element in memory, `category` BOOL < INT < FLOAT < COMPLEX."""
+    """One element type. `name` is PyTorch's (`float32`), `code` the short one of the runtime
+    (`f32`), `ctype` the C type of one element in memory, `category` BOOL < INT < FLOAT <
+    COMPLEX."""
 
-    __slots__ = ("name", "code", "ctype", "itemsize", "category", "is_signed", "title", "_np",
-                 "is_floating_point", "is_complex", "order", "zero_dim")
+    __slots__ = (
+        "name",
+        "code",
+        "ctype",
+        "itemsize",
+        "category",
+        "is_signed",
+        "title",
+        "_np",
+        "is_floating_point",
+        "is_complex",
+        "order",
+        "zero_dim",
+    )
 
-    def __init__(self, name: str, code: str, ctype: str, itemsize: int, category: int,
-                 title: str, order: int, signed: bool = True):
+    def __init__(
+        self,
+        name: str,
+        code: str,
+        ctype: str,
+        itemsize: int,
+        category: int,
+        title: str,
+        order: int,
+        signed: bool = True,
+    ):
         self.name, self.code, self.ctype, self.itemsize = name, code, ctype, itemsize
         self.category, self.title, self.order, self.is_signed = category, title, order, signed
         self.is_floating_point = category == FLOAT
         self.is_complex = category == COMPLEX
         self._np: np.dtype | None = None
-        self.zero_dim = (self,)     # marks "0-d tensor of this dtype" in promotion keys
+        self.zero_dim = (self,)  # marks "0-d tensor of this dtype" in promotion keys
 
     @property
     def np(self) -> np.dtype:
@@ -32,6 +54,7 @@ class DType:
         if self._np is None:
             if self.name == "bfloat16":
                 import ml_dtypes
+
                 self._np = np.dtype(ml_dtypes.bfloat16)
                 _FROM_NP[self._np] = self
             else:
@@ -79,8 +102,20 @@ float64 = DType("float64", "f64", "double", 8, FLOAT, "Double", 9)
 complex64 = DType("complex64", "c64", "float _Complex", 8, COMPLEX, "ComplexFloat", 10)
 complex128 = DType("complex128", "c128", "double _Complex", 16, COMPLEX, "ComplexDouble", 11)
 
-ALL = (bool_, uint8, int8, int16, int32, int64, float16, bfloat16, float32, float64, complex64,
-       complex128)
+ALL = (
+    bool_,
+    uint8,
+    int8,
+    int16,
+    int32,
+    int64,
+    float16,
+    bfloat16,
+    float32,
+    float64,
+    complex64,
+    complex128,
+)
 REAL = ALL[:10]
 _BY_NAME = {d.name: d for d in ALL}
 _BY_CODE = {d.code: d for d in ALL}
@@ -104,7 +139,8 @@ def dtype_coded(code: str) -> DType:
 
 
 def from_numpy_dtype(dt: Any) -> DType:
-    """The DType of a numpy dtype. Raises PyTorch's TypeError for dtypes that have no counterpart."""
+    """The DType of a numpy dtype. Raises PyTorch's TypeError for dtypes that have no
+    counterpart."""
     found = _FROM_NP.get(dt)
     if found is None:
         dt = np.dtype(dt)
@@ -113,9 +149,12 @@ def from_numpy_dtype(dt: Any) -> DType:
             found = _FROM_NP[bfloat16.np]
         if found is None:
             raise TypeError(
-                f"can't convert np.ndarray of type {dt.type.__module__}.{dt.type.__name__}. The only "
-                "supported types are: float64, float32, float16, complex64, complex128, int64, int32, "
-                "int16, int8, uint8, and bool.")
+                f"can't convert np.ndarray of type {dt.type.__module__}.{dt.type.__name__}. The "
+                f"only "
+                "supported types are: float64, float32, float16, complex64, complex128, int64, "
+                "int32, "
+                "int16, int8, uint8, and bool."
+            )
     return found
 
 
@@ -148,9 +187,18 @@ def of_number(x: Any) -> DType:
 
 def c_name(d: DType) -> str:
     """The C++ type as PyTorch's newer errors spell it (`long int`)."""
-    return {"int64": "long int", "int16": "short int", "float16": "c10::Half", "bfloat16": "c10::BFloat16",
-            "float32": "float", "float64": "double", "int32": "int", "int8": "signed char",
-            "uint8": "unsigned char", "bool": "bool"}.get(d.name, d.name)
+    return {
+        "int64": "long int",
+        "int16": "short int",
+        "float16": "c10::Half",
+        "bfloat16": "c10::BFloat16",
+        "float32": "float",
+        "float64": "double",
+        "int32": "int",
+        "int8": "signed char",
+        "uint8": "unsigned char",
+        "bool": "bool",
+    }.get(d.name, d.name)
 
 
 _PROMOTED: dict[tuple[DType, DType], DType] = {}
@@ -234,11 +282,14 @@ class finfo:
     def __init__(self, type: DType | None = None):
         d = _default if type is None else type
         if d.category not in (FLOAT, COMPLEX):
-            raise TypeError(f"torch.finfo() requires a floating point input type. Use torch.iinfo to handle "
-                            f"'{d!r}'")
+            raise TypeError(
+                f"torch.finfo() requires a floating point input type. Use torch.iinfo to handle "
+                f"'{d!r}'"
+            )
         d = d.to_real()
         if d is bfloat16:
             import ml_dtypes
+
             i: Any = ml_dtypes.finfo(ml_dtypes.bfloat16)
         else:
             i = np.finfo(d.np)
@@ -248,9 +299,11 @@ class finfo:
         self.resolution = float(i.resolution)
 
     def __repr__(self) -> str:
-        return (f"finfo(resolution={self.resolution:g}, min={self.min:g}, max={self.max:g}, "
-                f"eps={self.eps:g}, smallest_normal={self.smallest_normal:g}, tiny={self.tiny:g}, "
-                f"dtype={self.dtype})")
+        return (
+            f"finfo(resolution={self.resolution:g}, min={self.min:g}, max={self.max:g}, "
+            f"eps={self.eps:g}, smallest_normal={self.smallest_normal:g}, tiny={self.tiny:g}, "
+            f"dtype={self.dtype})"
+        )
 
 
 class iinfo:
@@ -258,8 +311,10 @@ class iinfo:
 
     def __init__(self, type: DType):
         if type.category != INT:
-            raise TypeError(f"torch.iinfo() requires an integer input type. Use torch.finfo to handle "
-                            f"'{type!r}'")
+            raise TypeError(
+                f"torch.iinfo() requires an integer input type. Use torch.finfo to handle "
+                f"'{type!r}'"
+            )
         i = np.iinfo(type.np)
         self.bits, self.dtype = type.itemsize * 8, type.name
         self.max, self.min = int(i.max), int(i.min)

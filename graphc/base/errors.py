@@ -43,7 +43,7 @@ def user_origin(depth: int = 1) -> Origin | None:
         name = frame.f_code.co_filename
         if not internal(name):
             return Origin(name, frame.f_lineno)
-        frame = frame.f_back        # type: ignore[assignment]
+        frame = frame.f_back  # type: ignore[assignment]
     return None
 
 
@@ -52,7 +52,8 @@ class GraphcError(RuntimeError):
 
 
 class CaptureBreak(GraphcError):
-    """Something that compiled code cannot do was met while capturing. `origin` is the user's line."""
+    """Something that compiled code cannot do was met while capturing. `origin` is the user's
+    line."""
 
     def __init__(self, what: str, fix: str = "", origin: Origin | None = None):
         self.what, self.fix = what, fix

@@ -1,5 +1,6 @@
-"""Nested containers: takes any nesting of tuples, lists, dicts, named tuples and dataclass instances,
-gives its leaves and a spec that rebuilds it. Invariant: unflatten(flatten(x)) has x's types."""
+"""Nested containers: takes any nesting of tuples, lists, dicts, named tuples and dataclass
+instances, gives its leaves and a spec that rebuilds it. Invariant: unflatten(flatten(x)) has x's
+types."""
 
 from __future__ import annotations
 
@@ -36,7 +37,9 @@ class Spec:
     children: tuple
 
     def __repr__(self) -> str:
-        return f"{self.type.__name__}{list(self.context) if self.context else ''}{list(self.children)}"
+        return (
+            f"{self.type.__name__}{list(self.context) if self.context else ''}{list(self.children)}"
+        )
 
 
 def is_namedtuple(x: Any) -> bool:

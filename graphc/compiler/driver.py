@@ -1,7 +1,8 @@
-"""The cold path: takes a captured Graph, gives the record, the C source and the opaque steps of a program.
+"""The cold path: takes a captured Graph, gives the record, the C source and the opaque steps of a
+program.
 
-Passes, fusion, memory plan, lowering, printing, in this order. Invariant: imports of networkx and jinja2
-happen below this module only.
+Passes, fusion, memory plan, lowering, printing, in this order. Invariant: imports of networkx and
+jinja2 happen below this module only.
 """
 
 from __future__ import annotations
@@ -47,27 +48,48 @@ def compile_graph(graph: Graph, name: str = "program") -> tuple[dict, str, dict]
     for g in plan.groups:
         for k in kernels_of.get(g.id, ()):
             comments[k] = _comment(g, k, memory)
-    writer = Writer(name, segments, address, slots, comments, _summary(graph, plan, arena),
-                    {n for n in arena.offsets}, timed=config.debug >= 2)
+    writer = Writer(
+        name,
+        segments,
+        address,
+        slots,
+        comments,
+        _summary(graph, plan, arena),
+        {n for n in arena.offsets},
+        timed=config.debug >= 2,
+    )
     writer.arena_slot = len(memory.inputs) + len(memory.outputs)
     source = writer.write()
     for g in plan.groups:
         for k in kernels_of.get(g.id, ()):
             info = describe(k.name, g, k, memory.places)
-            info.source = (writer.final(k, comments[k]) if k in source.functions else
-                           f"/* a call of the runtime's gemm_{k.gemm.code} */\n" if k.gemm else "")
+            info.source = (
+                writer.final(k, comments[k])
+                if k in source.functions
+                else f"/* a call of the runtime's gemm_{k.gemm.code} */\n"
+                if k.gemm
+                else ""
+            )
             infos.append(info)
     record = {
-        "name": name, "messages": source.messages, "before": before,
-        "after": groups_text(graph, plan), "memory": memory_text(
-            arena, memory.inputs, memory.outputs, memory.in_place, memory.notes),
-        "inputs": len(memory.inputs), "results": len(graph.outputs),
+        "name": name,
+        "messages": source.messages,
+        "before": before,
+        "after": groups_text(graph, plan),
+        "memory": memory_text(arena, memory.inputs, memory.outputs, memory.in_place, memory.notes),
+        "inputs": len(memory.inputs),
+        "results": len(graph.outputs),
         "outputs": [(i, spec(n)) for i, _, n in memory.outputs],
         "symbols": [s for s in slots if not s.startswith(("seed", "offset"))],
-        "scalars": _scalar_count(graph), "draws": _draw_count(graph), "segments": len(segments),
-        "arena": _python(arena.size), "kernels": [i.record() for i in infos],
-        "refused": [(r.producer, r.consumer, r.reason, str(r.origin) if r.origin else "")
-                    for r in plan.refused],
+        "scalars": _scalar_count(graph),
+        "draws": _draw_count(graph),
+        "segments": len(segments),
+        "arena": _python(arena.size),
+        "kernels": [i.record() for i in infos],
+        "refused": [
+            (r.producer, r.consumer, r.reason, str(r.origin) if r.origin else "")
+            for r in plan.refused
+        ],
         "steps": [[k.name for k in batch] for batch in writer.steps],
         "opaque": any(g.kind == "opaque" for g in plan.groups),
     }
@@ -78,8 +100,11 @@ def _refuse_complex(graph: Graph) -> None:
     for n in graph.nodes:
         for t in n.type if type(n.type) is tuple else (n.type,):
             if t is not None and t.dtype.is_complex:
-                raise CaptureBreak(f"{n.op.name if n.op else 'an operator'} on complex numbers cannot be compiled",
-                                   "keep complex numbers outside of the compiled function", n.origin)
+                raise CaptureBreak(
+                    f"{n.op.name if n.op else 'an operator'} on complex numbers cannot be compiled",
+                    "keep complex numbers outside of the compiled function",
+                    n.origin,
+                )
 
 
 def _print_loops(segments: list[list[Kernel]]) -> None:
@@ -92,8 +117,10 @@ def _print_loops(segments: list[list[Kernel]]) -> None:
 
 # ---------------------------------------------------------------- sizes, scalars, draws
 
+
 def size_slots(graph: Graph) -> dict[str, int]:
-    """Symbol name -> position in `sizes`: symbolic sizes by name, then seed and offset per generator."""
+    """Symbol name -> position in `sizes`: symbolic sizes by name, then seed and offset per
+    generator."""
     names: set[str] = set()
     for n in [*graph.inputs, *graph.nodes]:
         for t in n.type if type(n.type) is tuple else (n.type,):
@@ -117,16 +144,22 @@ def _draw_count(graph: Graph) -> int:
 
 def _scalar_count(graph: Graph) -> int:
     from ..ir.graph import Scalar
-    return max((a.index for n in graph.nodes for a in n.args if isinstance(a, Scalar)), default=-1) + 1
+
+    return (
+        max((a.index for n in graph.nodes for a in n.args if isinstance(a, Scalar)), default=-1) + 1
+    )
 
 
 def seeds(slot: int) -> tuple[Expr, Expr]:
     """Seed and start offset of a generator slot as expressions."""
-    return tuple(IndexValue(Index({(Symbol(f"{w}{slot}", 0, None, None, "size"),): 1}))     # type: ignore
-                 for w in ("seed", "offset"))
+    return tuple(
+        IndexValue(Index({(Symbol(f"{w}{slot}", 0, None, None, "size"),): 1}))  # type: ignore
+        for w in ("seed", "offset")
+    )
 
 
 # ---------------------------------------------------------------- lowering of all groups
+
 
 def lower(graph: Graph, plan: Plan, memory: Assignment) -> tuple[list[list[Kernel]], dict]:
     """Kernels per segment, and per group id."""
@@ -160,9 +193,20 @@ def _commit(graph: Graph, memory: Assignment, i: int, node_id: int, slot: int) -
     row = counter("row", n)
     at = tuple(unflatten(row, node.shape))
     from ..ir.loop import For
-    s = Store(target.buffer, position(at, target.strides), Load(source.buffer, position(at, source.strides)))
-    return Kernel(f"commit{i}", "rows", [For(one_symbol(row), n, [s], "parallel")], one_symbol(row),
-                  as_index(n), 1)
+
+    s = Store(
+        target.buffer,
+        position(at, target.strides),
+        Load(source.buffer, position(at, source.strides)),
+    )
+    return Kernel(
+        f"commit{i}",
+        "rows",
+        [For(one_symbol(row), n, [s], "parallel")],
+        one_symbol(row),
+        as_index(n),
+        1,
+    )
 
 
 def _scratch(kernels_of: dict) -> dict[str, tuple[Buffer, int, int]]:
@@ -186,17 +230,23 @@ def addresses(memory: Assignment, arena: Layout) -> dict[str, str]:
 
 # ---------------------------------------------------------------- texts
 
+
 def _summary(graph: Graph, plan: Plan, arena: Layout) -> list[str]:
-    return [f"{len(graph.nodes)} operations in {len(plan.groups)} kernels, arena of {arena.size} bytes"]
+    return [
+        f"{len(graph.nodes)} operations in {len(plan.groups)} kernels, arena of {arena.size} bytes"
+    ]
 
 
 def _comment(g: Group, k: Kernel, memory: Assignment) -> list[str]:
     from .inspect.views import quantity
+
     info = describe(k.name, g, k, memory.places)
     lines = [f"{k.name}: {', '.join(info.ops) or 'copy'}"]
     lines += [f"  {f.rsplit('/', 1)[-1]}:{n}: {text}" for f, n, text in info.lines]
-    lines.append(f"  gives {', '.join(info.shapes)}; {quantity(info.bytes, 'B')} moved, "
-                 f"{quantity(info.flops, 'FLOP')}")
+    lines.append(
+        f"  gives {', '.join(info.shapes)}; {quantity(info.bytes, 'B')} moved, "
+        f"{quantity(info.flops, 'FLOP')}"
+    )
     return lines
 
 
@@ -206,6 +256,7 @@ def groups_text(graph: Graph, plan: Plan) -> str:
     for i, n in enumerate(graph.nodes):
         names[n.id] = f"%{i}"
     from ..ir.text import _node_line
+
     lines = [f"{names[n.id]}: {n.type}" for n in graph.inputs]
     for g in plan.groups:
         stored = {u.node.id for u in g.stored}
@@ -221,9 +272,14 @@ def groups_text(graph: Graph, plan: Plan) -> str:
 def spec(n: Node) -> tuple:
     """(dtype, shape, strides, dense) of an output, sizes as ints or Python text."""
     from ..ir.types import is_contiguous
+
     t = n.type
-    return (t.dtype.name, [_python(s) for s in t.shape], [_python(s) for s in t.strides],
-            bool(is_contiguous(t.shape, t.strides)))
+    return (
+        t.dtype.name,
+        [_python(s) for s in t.shape],
+        [_python(s) for s in t.strides],
+        bool(is_contiguous(t.shape, t.strides)),
+    )
 
 
 def _python(x: Any) -> Any:
@@ -233,7 +289,10 @@ def _python(x: Any) -> Any:
 
 # ---------------------------------------------------------------- opaque operators
 
-def _opaque_steps(graph: Graph, plan: Plan, memory: Assignment, arena: Layout) -> dict[int, Callable]:
+
+def _opaque_steps(
+    graph: Graph, plan: Plan, memory: Assignment, arena: Layout
+) -> dict[int, Callable]:
     """{segment: function(state, arrays, results, size values)} running the opaque op after it."""
     steps: dict[int, Callable] = {}
     segment = 0
@@ -244,13 +303,17 @@ def _opaque_steps(graph: Graph, plan: Plan, memory: Assignment, arena: Layout) -
     return steps
 
 
-def _opaque_step(node: Node, graph: Graph, plan: Plan, memory: Assignment, arena: Layout) -> Callable:
+def _opaque_step(
+    node: Node, graph: Graph, plan: Plan, memory: Assignment, arena: Layout
+) -> Callable:
     picked = [n for n in graph.nodes if n.is_output_of and n.args[0] is node]
     slot = {n.id: i for i, n in enumerate(graph.inputs)}
     out_slot = {b.name: i for i, b, _ in memory.outputs}
     op: Any = node.op
 
-    def view(n: Node, place: Place, state: Any, arrays: Any, results: Any, values: Any) -> np.ndarray:
+    def view(
+        n: Node, place: Place, state: Any, arrays: Any, results: Any, values: Any
+    ) -> np.ndarray:
         if n.id in slot and place is memory.places[n.id][0]:
             return arrays[slot[n.id]]
         name = place.buffer.name
@@ -258,18 +321,32 @@ def _opaque_step(node: Node, graph: Graph, plan: Plan, memory: Assignment, arena
             return results[out_slot[name]]
         if name.startswith("in") and name not in arena.offsets:
             return arrays[int(name[2:])]
-        shape, strides, at = (_numbers(x, values) for x in (n.shape, place.strides, (arena.offsets[name],)))
+        shape, strides, at = (
+            _numbers(x, values) for x in (n.shape, place.strides, (arena.offsets[name],))
+        )
         return state.arena_view(at[0], shape, strides, n.dtype.np)
 
     def run(state: Any, arrays: Any, results: Any, values: Any) -> None:
-        args = [view(a, memory.places[a.id][0], state, arrays, results, values) if isinstance(a, Node) else a
-                for a in node.args]
-        args = [np.ascontiguousarray(a).reshape(a.shape) if isinstance(a, np.ndarray) else a for a in args]
+        args = [
+            view(a, memory.places[a.id][0], state, arrays, results, values)
+            if isinstance(a, Node)
+            else a
+            for a in node.args
+        ]
+        args = [
+            np.ascontiguousarray(a).reshape(a.shape) if isinstance(a, np.ndarray) else a
+            for a in args
+        ]
         attrs = tuple(_number(x, values) for x in node.attrs)
-        found = op.eager(args, *attrs) if op.variadic and len(op.inputs) == 1 else op.eager(*args, *attrs)
-        for n, r in ([(node, found)] if not picked else [(p, found[p.attrs[1]]) for p in picked]):
+        found = (
+            op.eager(args, *attrs)
+            if op.variadic and len(op.inputs) == 1
+            else op.eager(*args, *attrs)
+        )
+        for n, r in [(node, found)] if not picked else [(p, found[p.attrs[1]]) for p in picked]:
             for p in memory.places.get(n.id, ()):
                 np.copyto(view(n, p, state, arrays, results, values), r)
+
     return run
 
 
@@ -281,4 +358,3 @@ def _number(x: Any, values: dict | None) -> Any:
     if isinstance(x, Index):
         return x.evaluate(values or {})
     return x
-

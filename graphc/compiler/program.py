@@ -1,7 +1,8 @@
 """Programs: takes a captured Graph, gives a `Program` that runs it as compiled C.
 
-`build` looks for a stored record first: a warm process runs no pass, no template and no compiler, and
-imports neither networkx nor jinja2. Invariant: a call with a non-zero status has changed no input.
+`build` looks for a stored record first: a warm process runs no pass, no template and no compiler,
+and imports neither networkx nor jinja2. Invariant: a call with a non-zero status has changed no
+input.
 """
 
 from __future__ import annotations
@@ -24,10 +25,11 @@ from ..native import cpu, library
 from ..native.cache import digest, disk_cache
 from .inspect.views import KernelInfo, kernel_from_record, why_text
 
-FORMAT = 3          # of the record; older ones are rebuilt
+FORMAT = 3  # of the record; older ones are rebuilt
 RECORD = "program.json"
 SOURCE = "program.c"
-# gcc 12's straight-line vectoriser drops the rounding of a float that was stored and read again as a double
+# gcc 12's straight-line vectoriser drops the rounding of a float that was stored and read again as
+# a double
 FLAGS = ("-fno-tree-slp-vectorize",)
 
 
@@ -41,17 +43,23 @@ class ProgramError(GraphcError):
 
 
 class Program:
-    """A compiled graph. `call` runs it; `kernels`, `source`, `memory`, `why_not_fused`, `graph_before` and
-    `graph_after` show what it is."""
+    """A compiled graph. `call` runs it; `kernels`, `source`, `memory`, `why_not_fused`,
+    `graph_before` and `graph_after` show what it is."""
 
-    def __init__(self, record: dict, path: str, source: str, constants: list,
-                 opaque: dict[int, Callable] | None = None):
+    def __init__(
+        self,
+        record: dict,
+        path: str,
+        source: str,
+        constants: list,
+        opaque: dict[int, Callable] | None = None,
+    ):
         self._record, self._path = record, path
         self.source = source
         self.messages: list[str] = record["messages"]
         self.graph_before, self.graph_after = record["before"], record["after"]
         self.memory: str = record["memory"]
-        self._constants = constants         # graph outputs that are no arrays: (position, value)
+        self._constants = constants  # graph outputs that are no arrays: (position, value)
         self._opaque = opaque or {}
         self._program = library.program(path)
         self._run, self._api = self._program.run, self._program.api
@@ -66,8 +74,11 @@ class Program:
             _report_at_exit(self)
         # outputs that need no thought on a call: small, of a known shape, row-major
         plain = [(i, spec.shape, spec.dtype) for i, spec in self._out if spec.small]
-        self._plain = plain if len(plain) == len(self._out) and not any(
-            d.kind == "V" for _, _, d in plain) else None
+        self._plain = (
+            plain
+            if len(plain) == len(self._out) and not any(d.kind == "V" for _, _, d in plain)
+            else None
+        )
 
     @property
     def kernels(self) -> list[KernelInfo]:
@@ -83,10 +94,15 @@ class Program:
 
     # ---------------------------------------------------------------- running
 
-    def call(self, arrays: Sequence[np.ndarray], scalars: Sequence[float] = (),
-             rng: Sequence[tuple[int, int]] = (), sizes: Sequence[int] = ()) -> list:
-        """The results in the order of the graph's outputs, in fresh memory; updates are written into
-        `arrays`. Raises ProgramError with nothing written."""
+    def call(
+        self,
+        arrays: Sequence[np.ndarray],
+        scalars: Sequence[float] = (),
+        rng: Sequence[tuple[int, int]] = (),
+        sizes: Sequence[int] = (),
+    ) -> list:
+        """The results in the order of the graph's outputs, in fresh memory; updates are written
+        into `arrays`. Raises ProgramError with nothing written."""
         state = self._states.pop() if self._states else _State(self)
         self.calls += 1
         try:
@@ -97,7 +113,7 @@ class Program:
                     state.set_input(i, a)
                 i += 1
             if scalars:
-                state.scalars[0:len(scalars)] = scalars
+                state.scalars[0 : len(scalars)] = scalars
             if rng or sizes or state.dynamic:
                 state.set_sizes(self, sizes, rng)
             values = None
@@ -142,7 +158,6 @@ class Program:
                 self._opaque[k](state, arrays, results, values)
         return 0
 
-
     def times(self) -> list[tuple[str, float, int]]:
         """(kernels of a step, nanoseconds in all calls, bytes per call), for programs built while
         GRAPHC_DEBUG is 2 or more; empty for others."""
@@ -152,8 +167,10 @@ class Program:
         start = cpu.function(self._program._library, "gcp_profile", "void *(void)")()
         spent = cpu.ffi().cast("double *", start)
         moved = {k["name"]: k["bytes"] for k in self._record["kernels"]}
-        return [(", ".join(names), spent[i], sum(moved.get(n, 0) for n in names))
-                for i, names in enumerate(steps)]
+        return [
+            (", ".join(names), spent[i], sum(moved.get(n, 0) for n in names))
+            for i, names in enumerate(steps)
+        ]
 
 
 def _report_at_exit(program: Program) -> None:
@@ -166,6 +183,7 @@ def _report_at_exit(program: Program) -> None:
         for names, ns, moved in sorted(program.times(), key=lambda t: -t[1]):
             rate = moved * calls / ns if ns else 0.0
             print(f"{ns / calls / 1e3:10.1f} us {rate:7.1f} GB/s  {names}", file=sys.stderr)
+
     atexit.register(report)
 
 
@@ -176,26 +194,37 @@ class _Spec:
 
     def __init__(self, dtype: str, shape: list, strides: list, dense: bool):
         self.dtype = dtypes.dtype_named(dtype).np
-        self.shape, self.strides, self.dense = [_size(s) for s in shape], [_size(s) for s in strides], dense
+        self.shape, self.strides, self.dense = (
+            [_size(s) for s in shape],
+            [_size(s) for s in strides],
+            dense,
+        )
         self.fixed = all(isinstance(s, int) for s in self.shape)
         if self.fixed:
-            self.shape = tuple(self.shape)      # type: ignore[assignment]
+            self.shape = tuple(self.shape)  # type: ignore[assignment]
             self.strides = tuple(self.strides)  # type: ignore[assignment]
-        self.small = self.fixed and dense and int(np.prod(shape)) * self.dtype.itemsize < library.LARGE
+        self.small = (
+            self.fixed and dense and int(np.prod(shape)) * self.dtype.itemsize < library.LARGE
+        )
 
     def make(self, values: dict | None) -> np.ndarray:
         if self.small:
             return np.empty(self.shape, self.dtype)
         shape, strides = self.shape, self.strides
         if not self.fixed:
-            shape = tuple(_value(s, values) for s in shape)     # type: ignore[assignment]
+            shape = tuple(_value(s, values) for s in shape)  # type: ignore[assignment]
             strides = tuple(_value(s, values) for s in strides)  # type: ignore[assignment]
         if self.dense:
-            return library.empty(shape, self.dtype)             # type: ignore[arg-type]
-        span = 1 + sum((n - 1) * s for n, s in zip(shape, strides, strict=True)) if 0 not in shape else 1
+            return library.empty(shape, self.dtype)  # type: ignore[arg-type]
+        span = (
+            1 + sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
+            if 0 not in shape
+            else 1
+        )
         size = self.dtype.itemsize
-        return np.lib.stride_tricks.as_strided(library.empty((span,), self.dtype), shape,
-                                               [s * size for s in strides])
+        return np.lib.stride_tricks.as_strided(
+            library.empty((span,), self.dtype), shape, [s * size for s in strides]
+        )
 
     def pointer(self, a: np.ndarray) -> Any:
         return library.pointer(a) if self.dense else address(a)
@@ -235,7 +264,9 @@ class _State:
             self.table[i] = address(a)
         self.refs[i] = weakref.ref(a)
 
-    def set_sizes(self, program: Program, sizes: Sequence[int], rng: Sequence[tuple[int, int]]) -> None:
+    def set_sizes(
+        self, program: Program, sizes: Sequence[int], rng: Sequence[tuple[int, int]]
+    ) -> None:
         i = 0
         for s in sizes:
             self.sizes[i] = s
@@ -251,8 +282,12 @@ class _State:
         """An array over arena memory."""
         start = address_of(self.arena)
         at = -start % 64 + offset
-        span = 1 + sum((n - 1) * s for n, s in zip(shape, strides, strict=True)) if 0 not in shape else 0
-        flat = self.arena[at:at + span * dtype.itemsize].view(dtype)       # type: ignore[index]
+        span = (
+            1 + sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
+            if 0 not in shape
+            else 0
+        )
+        flat = self.arena[at : at + span * dtype.itemsize].view(dtype)  # type: ignore[index]
         return np.lib.stride_tricks.as_strided(flat, shape, [s * dtype.itemsize for s in strides])
 
 
@@ -293,14 +328,23 @@ def _stamp() -> str:
         here = os.path.dirname(os.path.abspath(__file__))
         root = os.path.dirname(here)
         parts = []
-        for folder in ("base", "ir", "ops", "compiler", "compiler/passes", "compiler/lower",
-                       "compiler/codegen", "compiler/inspect"):
+        for folder in (
+            "base",
+            "ir",
+            "ops",
+            "compiler",
+            "compiler/passes",
+            "compiler/lower",
+            "compiler/codegen",
+            "compiler/inspect",
+        ):
             with os.scandir(os.path.join(root, folder)) as entries:
                 for e in sorted(entries, key=lambda e: e.name):
                     if e.name.endswith(".py"):
                         st = e.stat()
                         parts.append(f"{folder}/{e.name} {st.st_size} {st.st_mtime_ns}")
         from ..base.resources import templates_dir
+
         for path in sorted((templates_dir() / "c").iterdir()):
             st = path.stat()
             parts.append(f"{path.name} {st.st_size} {st.st_mtime_ns}")
@@ -309,11 +353,20 @@ def _stamp() -> str:
 
 
 def key_of(graph: Graph, fast_math: bool = False) -> str:
-    """The cache key: the captured graph's text with types, the compiler, the runtime, our own sources."""
+    """The cache key: the captured graph's text with types, the compiler, the runtime, our own
+    sources."""
     draws = ",".join(f"{k}:{v}" for k, v in sorted(graph.draws.items()))
-    return digest("program", str(FORMAT), _stamp(), native_build.fingerprint(), *FLAGS, str(fast_math), draws,
-                  "timed" if config.debug >= 2 else "",
-                  graph_text(graph))
+    return digest(
+        "program",
+        str(FORMAT),
+        _stamp(),
+        native_build.fingerprint(),
+        *FLAGS,
+        str(fast_math),
+        draws,
+        "timed" if config.debug >= 2 else "",
+        graph_text(graph),
+    )
 
 
 def build(graph: Graph, *, fast_math: bool = False, name: str = "program") -> Program:
@@ -326,17 +379,21 @@ def build(graph: Graph, *, fast_math: bool = False, name: str = "program") -> Pr
     if entry is not None:
         record = json.loads(entry.files[RECORD])
         if not record["opaque"]:
-            program = Program(record, entry.path(native_build.LIBRARY), entry.files[SOURCE].decode(),
-                              constants)
+            program = Program(
+                record, entry.path(native_build.LIBRARY), entry.files[SOURCE].decode(), constants
+            )
             program.cached = True
             return program
     from .driver import compile_graph
+
     record, source, opaque = compile_graph(graph, name)
     if config.debug >= 5:
         import sys
+
         print(source, file=sys.stderr)
-    entry = native_build.shared_object({SOURCE: source}, key=key, flags=FLAGS,
-                                       extras={RECORD: json.dumps(record).encode()})
+    entry = native_build.shared_object(
+        {SOURCE: source}, key=key, flags=FLAGS, extras={RECORD: json.dumps(record).encode()}
+    )
     return Program(record, entry.path(native_build.LIBRARY), source, constants, opaque)
 
 

@@ -1,8 +1,8 @@
 """The funnel. Every operator call goes through `apply(op, inputs, attrs)`: the tape sits above the
 executor, the capture switch below the tape, so whatever runs can be differentiated and captured.
 
-Takes tensors (pointwise ops also Python numbers), gives tensors. Invariant: executors never see Tensor
-methods, tape code never sees arrays.
+Takes tensors (pointwise ops also Python numbers), gives tensors. Invariant: executors never see
+Tensor methods, tape code never sees arrays.
 """
 
 from __future__ import annotations
@@ -30,12 +30,14 @@ _NUMBERS = (int, float, bool, complex)
 def apply(op: Op, inputs: tuple, attrs: tuple = ()) -> Any:
     """Runs one op and records it on the tape when an input requires a gradient.
 
-    Returns a Tensor, or a tuple of them for ops with several outputs. Raises the op's own errors, with
-    the user's line added as a note."""
+    Returns a Tensor, or a tuple of them for ops with several outputs. Raises the op's own errors,
+    with the user's line added as a note."""
     needs = False
     if STATE.grad:
         for t in inputs:
-            if isinstance(t, Tensor) and (t._needs or t._storage.flags & TRACKED and t.requires_grad):
+            if isinstance(t, Tensor) and (
+                t._needs or t._storage.flags & TRACKED and t.requires_grad
+            ):
                 needs = True
                 break
     try:
@@ -50,7 +52,9 @@ def apply(op: Op, inputs: tuple, attrs: tuple = ()) -> Any:
         elif op.kind == "pointwise":
             try:
                 out = run_pointwise(op, inputs, attrs)
-            except RuntimeWarning:      # numpy's inf and nan warnings, where the user turned them to errors
+            except (
+                RuntimeWarning
+            ):  # numpy's inf and nan warnings, where the user turned them to errors
                 with np.errstate(all="ignore"):
                     out = run_pointwise(op, inputs, attrs)
         else:
@@ -87,9 +91,14 @@ def _half_of(inputs: tuple) -> DType | None:
 
 
 def _widen(op: Op, inputs: tuple, attrs: tuple, half: DType) -> Any:
-    """A composite on half tensors: cast up, run in float32, round its floating results back once."""
-    wide = tuple([t.to(dtypes.float32) if isinstance(t, Tensor) and t.dtype.is_half else t     # type: ignore
-                  for t in inputs])
+    """A composite on half tensors: cast up, run in float32, round its floating results back
+    once."""
+    wide = tuple(
+        [
+            t.to(dtypes.float32) if isinstance(t, Tensor) and t.dtype.is_half else t  # type: ignore
+            for t in inputs
+        ]
+    )
     out = apply(op, wide, attrs)
     if type(out) is tuple:
         return tuple([t.to(half) if t.dtype is dtypes.float32 else t for t in out])
@@ -98,9 +107,10 @@ def _widen(op: Op, inputs: tuple, attrs: tuple, half: DType) -> Any:
 
 # ---------------------------------------------------------------- pointwise executor
 
+
 class Plan:
-    """How a pointwise op runs for one combination of operand kinds: numpy dtype per input, the dtype of
-    the result, and whether it is computed in float32 and rounded (half types)."""
+    """How a pointwise op runs for one combination of operand kinds: numpy dtype per input, the
+    dtype of the result, and whether it is computed in float32 and rounded (half types)."""
 
     __slots__ = ("inputs", "np_inputs", "np_types", "out", "half")
 
@@ -128,11 +138,15 @@ def number_type(x: Any) -> Any:
     t = type(x)
     if t in _NUMBERS:
         return t
-    kind = getattr(x, "number_type", None)      # run-time scalars say what they stand for
+    kind = getattr(x, "number_type", None)  # run-time scalars say what they stand for
     if kind is not None:
         return kind
-    for cls, np_cls in ((bool, np.bool_), (int, np.integer), (float, np.floating),
-                        (complex, np.complexfloating)):
+    for cls, np_cls in (
+        (bool, np.bool_),
+        (int, np.integer),
+        (float, np.floating),
+        (complex, np.complexfloating),
+    ):
         if isinstance(x, (cls, np_cls)):
             return cls
     raise TypeError(f"unsupported operand type for a tensor operation: {type(x).__name__!r}")
@@ -170,31 +184,30 @@ def run_pointwise(op: Op, inputs: tuple, attrs: tuple, out: np.ndarray | None = 
             keys.append(number_type(t))
     plan = plan_of(op, tuple(keys))
     arrays: list = []
-    i = 0
-    for t in inputs:
+    for i, t in enumerate(inputs):
         want = plan.np_inputs[i]
         if isinstance(t, Tensor):
             a = t._array
             if a.dtype is not want and a.dtype != want:
                 if plan.inputs[i].is_half and t.dtype is not plan.inputs[i]:
-                    a = cast_array(a, t.dtype, plan.inputs[i])      # round to the half type first
+                    a = cast_array(a, t.dtype, plan.inputs[i])  # round to the half type first
                     a = cast_array(a, plan.inputs[i], plan.inputs[i].compute)
                 else:
                     a = cast_array(a, t.dtype, plan.inputs[i].compute)
         else:
             a = operand_array(t, plan.inputs[i])
         arrays.append(a)
-        i += 1
     try:
         if plan.half and plan.out.is_half:
             result = cast_array(np.asarray(op.eager(*arrays, *attrs)), plan.out.compute, plan.out)
         elif isinstance(op.eager, np.ufunc):
             if out is not None and out.dtype == plan.out.np:
-                with np.errstate(all="ignore"):     # no retry after a warning: out may be an input, too
+                # no retry after a warning: out may be an input, too
+                with np.errstate(all="ignore"):
                     result = op.eager(*arrays, out=out)
             else:
                 out = None
-                for a in arrays:        # numpy's axis order differs from PyTorch's when layouts mix
+                for a in arrays:  # numpy's axis order differs from PyTorch's when layouts mix
                     if a.ndim > 1 and not a.flags.c_contiguous:
                         out = _result_array(arrays, plan.out)
                         break
@@ -202,9 +215,30 @@ def run_pointwise(op: Op, inputs: tuple, attrs: tuple, out: np.ndarray | None = 
         else:
             result = op.eager(*arrays, *attrs)
     except ValueError:
-        broadcast_shapes(*[a.shape for a in arrays])     # PyTorch's error, when shapes are at fault
+        broadcast_shapes(*[a.shape for a in arrays])  # PyTorch's error, when shapes are at fault
         raise
+    if len(arrays) > 1 and 1 in result.shape and result.ndim > 1 and result is not out:
+        result = _exact_strides(result, arrays)
     return wrap(result, plan.out)
+
+
+def _exact_strides(result: np.ndarray, arrays: list) -> np.ndarray:
+    """The result with the strides that infer gives to axes of size 1, where operands are
+    broadcast."""
+    if all(
+        a.ndim != result.ndim or a.shape == result.shape
+        for a in arrays
+        if isinstance(a, np.ndarray)
+    ):
+        return result
+    want = pointwise_strides(
+        result.shape, [(a.shape, tuple([s // a.itemsize for s in a.strides])) for a in arrays]
+    )
+    want = tuple([s * result.itemsize for s in want])
+    pairs = zip(result.shape, want, result.strides, strict=True)
+    if want == result.strides or any(a != b for n, a, b in pairs if n != 1):
+        return result
+    return np.lib.stride_tricks.as_strided(result, result.shape, want)
 
 
 def _result_array(arrays: list, d: DType) -> np.ndarray:
@@ -217,7 +251,8 @@ def _result_array(arrays: list, d: DType) -> np.ndarray:
 
 
 def operand_array(x: Any, d: DType) -> Any:
-    """number_array for an operand of arithmetic: integers wrap around in narrow dtypes, as in PyTorch."""
+    """number_array for an operand of arithmetic: integers wrap around in narrow dtypes, as in
+    PyTorch."""
     if d.category == dtypes.INT and d.itemsize < 8:
         bits = 8 * d.itemsize
         x = int(x) & ((1 << bits) - 1)
@@ -226,11 +261,12 @@ def operand_array(x: Any, d: DType) -> Any:
     return number_array(x, d)
 
 
-_F32_MAX = 3.4028234663852886e38      # beyond, numpy warns of what is simply inf
+_F32_MAX = 3.4028234663852886e38  # beyond, numpy warns of what is simply inf
 
 
 def number_array(x: Any, d: DType) -> Any:
-    """A Python number as a numpy scalar of dtype d; half types round first, then widen to float32."""
+    """A Python number as a numpy scalar of dtype d; half types round first, then widen to
+    float32."""
     if d.category == dtypes.INT:
         info = np.iinfo(d.np)
         x = int(x)
@@ -240,8 +276,11 @@ def number_array(x: Any, d: DType) -> Any:
             raise RuntimeError(f"value cannot be converted to type {d.ctype} without overflow")
         return d.np.type(x)
     if d.is_half:
-        return np.asarray(cast_array(cast_array(np.asarray(float(x), np.float32), dtypes.float32, d),
-                                     d, dtypes.float32))
+        return np.asarray(
+            cast_array(
+                cast_array(np.asarray(float(x), np.float32), dtypes.float32, d), d, dtypes.float32
+            )
+        )
     if d is dtypes.float32:
         if -_F32_MAX < x < _F32_MAX:
             return np.float32(x)
@@ -252,13 +291,19 @@ def number_array(x: Any, d: DType) -> Any:
 
 # ---------------------------------------------------------------- general executor
 
+
 def run(op: Op, inputs: tuple, attrs: tuple) -> Any:
     """Eager execution of the other kinds: arrays in, arrays out, wrapped. Views share storage."""
     arrays = [t._array if isinstance(t, Tensor) else t for t in inputs]
-    if op.extra.get("half") == "float32" and any(isinstance(t, Tensor) and t.dtype.is_half
-                                                 for t in inputs):
+    if op.extra.get("half") == "float32" and any(
+        isinstance(t, Tensor) and t.dtype.is_half for t in inputs
+    ):
         return _run_half(op, inputs, arrays, attrs)
-    result = op.eager(arrays, *attrs) if op.variadic and len(op.inputs) == 1 else op.eager(*arrays, *attrs)
+    result = (
+        op.eager(arrays, *attrs)
+        if op.variadic and len(op.inputs) == 1
+        else op.eager(*arrays, *attrs)
+    )
     if op.view:
         parent = inputs[0]
         if type(result) is tuple or type(result) is list:
@@ -272,18 +317,23 @@ def run(op: Op, inputs: tuple, attrs: tuple) -> Any:
 def _run_half(op: Op, inputs: tuple, arrays: list, attrs: tuple) -> Any:
     """Runs an op on half tensors in float32 and rounds its float32 results back once."""
     half = next(t.dtype for t in inputs if isinstance(t, Tensor) and t.dtype.is_half)
-    wide = [cast_array(a, t.dtype, dtypes.float32)
-            if isinstance(t, Tensor) and t.dtype.is_half else a
-            for t, a in zip(inputs, arrays, strict=True)]
-    result = op.eager(wide, *attrs) if op.variadic and len(op.inputs) == 1 else op.eager(*wide, *attrs)
+    wide = [
+        cast_array(a, t.dtype, dtypes.float32) if isinstance(t, Tensor) and t.dtype.is_half else a
+        for t, a in zip(inputs, arrays, strict=True)
+    ]
+    result = (
+        op.eager(wide, *attrs) if op.variadic and len(op.inputs) == 1 else op.eager(*wide, *attrs)
+    )
 
     def back(r: np.ndarray) -> Tensor:
         r = np.asarray(r)
         return wrap(cast_array(r, dtypes.float32, half) if r.dtype == np.float32 else r)
+
     return tuple(back(r) for r in result) if type(result) is tuple else back(result)
 
 
-# `graphc.ops.kernels` puts the total casts of the native library here; numpy's own are whitelisted for
+# `graphc.ops.kernels` puts the total casts of the native library here; numpy's own are whitelisted
+# for
 # int -> float and float32 <-> float64 only.
 CAST: list[Callable[[np.ndarray, DType, DType], np.ndarray]] = []
 
@@ -294,6 +344,7 @@ def cast_array(a: np.ndarray, from_: DType, to: DType) -> np.ndarray:
 
 
 # ---------------------------------------------------------------- writing
+
 
 def write(target: Tensor, value: Tensor) -> None:
     """target's memory = value (same shape, any dtype; cast by the contract). Bumps the version."""

@@ -1,6 +1,8 @@
-"""What compiled code needs to hear of the Python side: state changes, run-time scalars, eager islands.
+"""What compiled code needs to hear of the Python side: state changes, run-time scalars, eager
+islands.
 
-The user library calls these; the compiler listens. Invariant: outside capture each call costs one check.
+The user library calls these; the compiler listens. Invariant: outside capture each call costs one
+check.
 """
 
 from __future__ import annotations
@@ -11,7 +13,8 @@ from typing import Any
 
 from .modes import STATE
 
-# One epoch for all module state. It moves only when a name that some compiled program read changes, so
+# One epoch for all module state. It moves only when a name that some compiled program read
+# changes, so
 # counters that nobody read cost nothing.
 epoch: list[int] = [0]
 watched: set[str] = set()
@@ -21,8 +24,9 @@ lent: dict[str, Any] = {}
 
 
 def changed(obj: Any, name: str) -> None:
-    """Says that attribute or dictionary entry `name` of `obj` changed. Entries of a module's dictionaries
-    (parameters, buffers, children) always count: code that goes through all of them names none."""
+    """Says that attribute or dictionary entry `name` of `obj` changed. Entries of a module's
+    dictionaries (parameters, buffers, children) always count: code that goes through all of them
+    names none."""
     if name in watched or isinstance(obj, dict):
         epoch[0] += 1
 
@@ -33,8 +37,8 @@ def watch(names: Any) -> None:
 
 
 def scalar(mapping: Any, key: Any) -> Any:
-    """mapping[key] for a float hyper-parameter: under capture a run-time scalar that is read again on
-    every call of the program, so a learning-rate schedule never recompiles."""
+    """mapping[key] for a float hyper-parameter: under capture a run-time scalar that is read again
+    on every call of the program, so a learning-rate schedule never recompiles."""
     value = mapping[key]
     tracer = STATE.tracer
     if tracer is not None and isinstance(value, (int, float)) and not isinstance(value, bool):

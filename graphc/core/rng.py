@@ -1,7 +1,8 @@
-"""Random state: a Generator is (seed, offset) of a counter-based stream; a draw reserves whole blocks.
+"""Random state: a Generator is (seed, offset) of a counter-based stream; a draw reserves whole
+blocks.
 
-Takes a number of 64-bit words, gives the position of a draw. Invariant: element i of a draw depends on
-(seed, offset, i) alone, so fusion, tiling and threads cannot change it.
+Takes a number of 64-bit words, gives the position of a draw. Invariant: element i of a draw
+depends on (seed, offset, i) alone, so fusion, tiling and threads cannot change it.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ class Generator:
         """Restarts the stream; seeds from -2**63 to 2**64 - 1."""
         seed = int(seed)
         if not -(1 << 63) <= seed < (1 << 64):
-            raise RuntimeError(f"Overflow when unpacking long long: seed {seed} does not fit into 64 bits")
+            raise RuntimeError(
+                f"Overflow when unpacking long long: seed {seed} does not fit into 64 bits"
+            )
         _refuse("manual_seed()")
         self.seed_, self.offset = seed & _MASK, 0
         return self
@@ -67,15 +70,18 @@ def _rebuild(seed: int, offset: int) -> Generator:
 
 def _refuse(what: str) -> None:
     if STATE.tracer is not None:
-        STATE.tracer.refuse(f"{what} changes the random state while compiling",
-                            "seed before calling the compiled function")
+        STATE.tracer.refuse(
+            f"{what} changes the random state while compiling",
+            "seed before calling the compiled function",
+        )
 
 
 default_generator = Generator()
 
 
 def draw(words: Any, generator: Generator | None = None) -> Any:
-    """Reserves a draw of `words` words: (seed, offset) in eager mode, a graph `Draw` under capture."""
+    """Reserves a draw of `words` words: (seed, offset) in eager mode, a graph `Draw` under
+    capture."""
     g = default_generator if generator is None else generator
     tracer = STATE.tracer
     if tracer is not None:

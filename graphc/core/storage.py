@@ -1,6 +1,6 @@
-"""Storage: the memory that tensors share. `value` is the owning ndarray, or a graph Node while traced;
-`version` counts in-place writes and is what saved tensors are checked against; `flags` hold what all
-tensors over the memory share."""
+"""Storage: the memory that tensors share. `value` is the owning ndarray, or a graph Node while
+traced; `version` counts in-place writes and is what saved tensors are checked against; `flags`
+hold what all tensors over the memory share."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def _loaded(flat: np.ndarray, name: str) -> Storage:
     return Storage(flat.view(dtype_named(name).np))
 
 
-TRACKED = 1         # a write gave a base a history, so views without one may have one now
-INFERENCE = 2       # made in inference mode
+TRACKED = 1  # a write gave a base a history, so views without one may have one now
+INFERENCE = 2  # made in inference mode
 
 
 class Storage:

@@ -1,7 +1,8 @@
 """The tape: one TapeEntry per differentiable call, and backward over them.
 
-Takes roots and cotangents, gives gradients. Invariants: entries run in strictly descending creation order;
-a VJP sees Tensors only, so it can be recorded again (create_graph) and captured; nothing recurses.
+Takes roots and cotangents, gives gradients. Invariants: entries run in strictly descending
+creation order; a VJP sees Tensors only, so it can be recorded again (create_graph) and captured;
+nothing recurses.
 """
 
 from __future__ import annotations
@@ -21,17 +22,31 @@ from .tensor import Tensor, alias, set_grad
 
 _COUNTER = itertools.count(1)
 _FREED: Any = ("freed",)
-anomaly: list[bool] = [False]       # detect_anomaly: entries remember the forward line
+anomaly: list[bool] = [False]  # detect_anomaly: entries remember the forward line
 
 
 class TapeEntry:
     """One recorded call; users see it as `grad_fn`, under PyTorch's class name.
 
-    edges: per input None or (entry | leaf tensor, output number); metas: per input (shape, dtype) where
-    there is an edge; saved: what the VJPs read; out_types: per output (shape, dtype)."""
+    edges: per input None or (entry | leaf tensor, output number); metas: per input (shape, dtype)
+    where there is an edge; saved: what the VJPs read; out_types: per output (shape, dtype)."""
 
-    __slots__ = ("op", "edges", "metas", "attrs", "saved", "versions", "types", "seq", "out_types",
-                 "pre_hooks", "post_hooks", "origin", "metadata", "__weakref__")
+    __slots__ = (
+        "op",
+        "edges",
+        "metas",
+        "attrs",
+        "saved",
+        "versions",
+        "types",
+        "seq",
+        "out_types",
+        "pre_hooks",
+        "post_hooks",
+        "origin",
+        "metadata",
+        "__weakref__",
+    )
 
     op: Op
     edges: tuple
@@ -52,11 +67,14 @@ class TapeEntry:
 
     @property
     def next_functions(self) -> tuple:
-        return tuple((None, 0) if e is None else
-                     (AccumulateGrad(e[0]), 0) if isinstance(e[0], Tensor) else e for e in self.edges)
+        return tuple(
+            (None, 0) if e is None else (AccumulateGrad(e[0]), 0) if isinstance(e[0], Tensor) else e
+            for e in self.edges
+        )
 
     def register_hook(self, hook: Any) -> Any:
-        """hook(grad_inputs, grad_outputs) runs after this entry; a returned tuple replaces grad_inputs."""
+        """hook(grad_inputs, grad_outputs) runs after this entry; a returned tuple replaces
+        grad_inputs."""
         if self.post_hooks is None:
             self.post_hooks = {}
         return HookHandle(self.post_hooks, hook)
@@ -75,19 +93,26 @@ class TapeEntry:
         saved = self.saved
         if saved is _FREED:
             raise RuntimeError(
-                "Trying to backward through the graph a second time (or directly access saved tensors after "
-                "they have already been freed). Saved intermediate values of the graph are freed when you "
-                "call .backward() or autograd.grad(). Specify retain_graph=True if you need to backward "
-                "through the graph a second time or if you need to access saved tensors after calling "
-                "backward.")
+                "Trying to backward through the graph a second time (or directly access saved "
+                "tensors after "
+                "they have already been freed). Saved intermediate values of the graph are freed "
+                "when you "
+                "call .backward() or autograd.grad(). Specify retain_graph=True if you need to "
+                "backward "
+                "through the graph a second time or if you need to access saved tensors after "
+                "calling "
+                "backward."
+            )
         op = self.op
         g = grads[0]
         if g is None and len(grads) == 1:
             return (None,) * len(self.edges)
         rules: Any = op.vjp
         if isinstance(rules, tuple):
-            return [None if rule is None or edge is None else self._call(rule, g, grads)
-                    for rule, edge in zip(rules, self.edges, strict=True)]
+            return [
+                None if rule is None or edge is None else self._call(rule, g, grads)
+                for rule, edge in zip(rules, self.edges, strict=True)
+            ]
         return self._call(rules, g, grads)
 
     def _call(self, rule: Rule, g: Any, grads: list) -> Any:
@@ -107,7 +132,7 @@ class TapeEntry:
             elif kind == "all":
                 args.append(tuple(self.unpack(("in", i)) for i in range(read[1], len(self.edges))))
             elif kind == "types":
-                args.append(self.types[read[1]:])
+                args.append(self.types[read[1] :])
             else:
                 args.append(tuple(e is not None for e in self.edges))
         if g is None and "g" in [r[0] for r in rule.reads]:
@@ -128,7 +153,8 @@ class TapeEntry:
         return t
 
     def release(self) -> None:
-        """Drops what was saved; a second run then raises. Entries that saved nothing stay usable."""
+        """Drops what was saved; a second run then raises. Entries that saved nothing stay
+        usable."""
         if self.saved:
             self.saved = _FREED
 
@@ -137,11 +163,14 @@ def modified(t: Tensor, version: int, producer: Any = None) -> str:
     """The text for a saved tensor whose memory was written since."""
     fn = t._fn if producer is None else producer
     what = f", which is output {t._output_nr} of {short_name(fn.name())}," if fn is not None else ""
-    return ("one of the variables needed for gradient computation has been modified by an inplace "
-            f"operation: [torch.{t.dtype.title}Tensor {list(t.shape)}]{what} is at version "
-            f"{t._storage.version}; expected version {version} instead. Hint: enable anomaly detection to find "
-            "the operation that failed to compute its gradient, with "
-            "torch.autograd.set_detect_anomaly(True, check_nan=False).")
+    return (
+        "one of the variables needed for gradient computation has been modified by an inplace "
+        f"operation: [torch.{t.dtype.title}Tensor {list(t.shape)}]{what} is at version "
+        f"{t._storage.version}; expected version {version} instead. Hint: enable anomaly detection "
+        f"to find "
+        "the operation that failed to compute its gradient, with "
+        "torch.autograd.set_detect_anomaly(True, check_nan=False)."
+    )
 
 
 def short_name(name: str) -> str:
@@ -204,7 +233,7 @@ def entry_class(name: str) -> type:
 
 
 _CLASSES: dict[str, type] = {}
-saved_hooks: list[tuple] = []       # saved_tensors_hooks: (pack, unpack), innermost last
+saved_hooks: list[tuple] = []  # saved_tensors_hooks: (pack, unpack), innermost last
 
 
 def shape_of(t: Tensor) -> tuple:
@@ -215,14 +244,17 @@ def shape_of(t: Tensor) -> tuple:
 
 def edge_of(t: Any) -> Any:
     """Where the gradient of t goes: (entry, output number), (leaf, 0), or None."""
-    if not isinstance(t, Tensor) or not (t._needs or t._storage.flags & TRACKED and t.requires_grad):
+    if not isinstance(t, Tensor) or not (
+        t._needs or t._storage.flags & TRACKED and t.requires_grad
+    ):
         return None
     fn = t._fn if t._base is None else t.grad_fn
     return (t, 0) if fn is None else (fn, t._output_nr)
 
 
-def record(op: Op, inputs: tuple, attrs: tuple, out: Any, class_name: str = "",
-           types: tuple | None = None) -> None:
+def record(
+    op: Op, inputs: tuple, attrs: tuple, out: Any, class_name: str = "", types: tuple | None = None
+) -> None:
     """Puts a call on the tape and makes its floating outputs require gradients."""
     edges = tuple([edge_of(t) for t in inputs])
     outs = out if type(out) is tuple else (out,)
@@ -234,12 +266,13 @@ def record(op: Op, inputs: tuple, attrs: tuple, out: Any, class_name: str = "",
     entry.seq = next(_COUNTER)
     entry.pre_hooks = entry.post_hooks = entry.metadata = None
     tracer = STATE.tracer
-    entry.origin = (tracer.origin() if tracer is not None else user_origin(2) if anomaly[0] else None)
-    entry.metas = tuple([None if e is None else (shape_of(t), t.dtype)
-                         for e, t in zip(edges, inputs, strict=True)])
+    entry.origin = tracer.origin() if tracer is not None else user_origin(2) if anomaly[0] else None
+    entry.metas = tuple(
+        [None if e is None else (shape_of(t), t.dtype) for e, t in zip(edges, inputs, strict=True)]
+    )
     entry.out_types = tuple([(shape_of(t), t.dtype) for t in outs])
     entry.saved, entry.types = _save(op, entry, inputs, outs, types)
-    auxiliary = op.extra.get("auxiliary", ())       # outputs that no gradient flows through
+    auxiliary = op.extra.get("auxiliary", ())  # outputs that no gradient flows through
     for j, t in enumerate(outs):
         if t.dtype.category >= 2 and j not in auxiliary:
             t._fn, t._needs = entry, True
@@ -252,12 +285,18 @@ def _save(op: Op, entry: TapeEntry, inputs: tuple, outs: tuple, types: tuple | N
     plan = op.plans.get(key)
     if plan is None:
         rules = op.vjp if isinstance(op.vjp, tuple) else (op.vjp,) * len(entry.edges)
-        reads: Any = {r for rule, e in zip(rules, entry.edges, strict=False) if rule and e is not None
-                 for r in rule.reads}
+        reads: Any = {
+            r
+            for rule, e in zip(rules, entry.edges, strict=False)
+            if rule and e is not None
+            for r in rule.reads
+        }
         for r in [r for r in reads if r[0] == "all"]:
             reads |= {("in", i) for i in range(r[1], len(entry.edges))}
-        plan = op.plans[key] = (tuple(r for r in sorted(reads) if r[0] in ("in", "out")),
-                                any(r[0] in ("type", "types") for r in reads))
+        plan = op.plans[key] = (
+            tuple(r for r in sorted(reads) if r[0] in ("in", "out")),
+            any(r[0] in ("type", "types") for r in reads),
+        )
     reads, wants_types = plan
     saved: Any = None
     if reads:
@@ -266,16 +305,18 @@ def _save(op: Op, entry: TapeEntry, inputs: tuple, outs: tuple, types: tuple | N
             t: Any = inputs[read[1]] if read[0] == "in" else alias(outs[read[1]])
             if isinstance(t, Tensor):
                 if t._inference:
-                    raise RuntimeError("Inference tensors cannot be saved for backward. Please do not use "
-                                       "Tensors created in inference mode in computation tracked by "
-                                       "autograd. To work around this, you can make a clone to get a normal "
-                                       "tensor and use it in autograd, or use `torch.no_grad()` instead of "
-                                       "`torch.inference_mode()`.")
+                    raise RuntimeError(
+                        "Inference tensors cannot be saved for backward. Please do not use "
+                        "Tensors created in inference mode in computation tracked by "
+                        "autograd. To work around this, you can make a clone to get a normal "
+                        "tensor and use it in autograd, or use `torch.no_grad()` instead of "
+                        "`torch.inference_mode()`."
+                    )
                 packed = None
                 if saved_hooks:
                     pack, unpack = saved_hooks[-1]
                     kept = pack(t)
-                    packed = lambda kept=kept, unpack=unpack: unpack(kept)      # noqa: E731
+                    packed = lambda kept=kept, unpack=unpack: unpack(kept)  # noqa: E731
                     saved[read] = (None, 0, packed)
                     continue
                 saved[read] = (t, t._storage.version, packed)
@@ -288,8 +329,16 @@ def _save(op: Op, entry: TapeEntry, inputs: tuple, outs: tuple, types: tuple | N
 
 # ---------------------------------------------------------------- backward
 
-def run_backward(roots: Sequence[Tensor], grads: Sequence[Any], *, retain_graph: bool, create_graph: bool,
-                 inputs: Sequence[Tensor] | None = None, accumulate: bool = True) -> list:
+
+def run_backward(
+    roots: Sequence[Tensor],
+    grads: Sequence[Any],
+    *,
+    retain_graph: bool,
+    create_graph: bool,
+    inputs: Sequence[Tensor] | None = None,
+    accumulate: bool = True,
+) -> list:
     """Runs the tape from `roots` with cotangents `grads`.
 
     With `inputs`, only what leads to them runs; their gradients are returned (accumulate=False, for
@@ -307,9 +356,11 @@ def run_backward(roots: Sequence[Tensor], grads: Sequence[Any], *, retain_graph:
     wanted, leaves, needed = _targets(inputs, entries)
     previous = STATE.grad
     STATE.grad = create_graph
-    sink = _Sink(pending, leaves, wanted, accumulate, create_graph, None if inputs is None else needed)
+    sink = _Sink(
+        pending, leaves, wanted, accumulate, create_graph, None if inputs is None else needed
+    )
     try:
-        for t, g in leaf_roots:
+        for t, _ in leaf_roots:
             pending[id(t)] = pending.get(id(t), 0) + 1
         for t, g in leaf_roots:
             sink.to_leaf(t, g)
@@ -338,7 +389,8 @@ def _reach(start: dict) -> tuple[set, dict[int, int]]:
 
 
 def _targets(inputs: Sequence[Tensor] | None, entries: set) -> tuple[dict, set, set]:
-    """(entry -> {output number: positions in inputs}, ids of leaf targets, entries that lead to any)."""
+    """(entry -> {output number: positions in inputs}, ids of leaf targets, entries that lead to
+    any)."""
     wanted: dict[Any, dict[int, list[int]]] = {}
     leaves: set[int] = set()
     if inputs is None:
@@ -351,8 +403,11 @@ def _targets(inputs: Sequence[Tensor] | None, entries: set) -> tuple[dict, set, 
             wanted.setdefault(fn, {}).setdefault(t._output_nr, []).append(i)
     needed: set = set()
     for e in sorted(entries, key=lambda e: e.seq):
-        if e in wanted or any(edge is not None and (edge[0] in needed if not isinstance(edge[0], Tensor)
-                                                    else id(edge[0]) in leaves) for edge in e.edges):
+        if e in wanted or any(
+            edge is not None
+            and (edge[0] in needed if not isinstance(edge[0], Tensor) else id(edge[0]) in leaves)
+            for edge in e.edges
+        ):
             needed.add(e)
     return wanted, leaves, needed
 
@@ -360,14 +415,21 @@ def _targets(inputs: Sequence[Tensor] | None, entries: set) -> tuple[dict, set, 
 class _Sink:
     """Where gradients end up during one run."""
 
-    def __init__(self, pending: dict, leaves: set, wanted: dict, accumulate: bool, create_graph: bool,
-                 needed: set | None):
+    def __init__(
+        self,
+        pending: dict,
+        leaves: set,
+        wanted: dict,
+        accumulate: bool,
+        create_graph: bool,
+        needed: set | None,
+    ):
         self.pending, self.leaves, self.wanted = pending, leaves, wanted
         self.accumulate, self.create_graph, self.needed = accumulate, create_graph, needed
-        self.sums: dict[int, Any] = {}          # leaf id -> running cotangent
-        self.fresh: dict[int, bool] = {}        # leaf id -> the sum is ours alone
-        self.captured: dict[int, Any] = {}      # leaf id -> gradient, for autograd.grad
-        self.at: dict[int, Any] = {}            # position in inputs -> gradient of a non-leaf
+        self.sums: dict[int, Any] = {}  # leaf id -> running cotangent
+        self.fresh: dict[int, bool] = {}  # leaf id -> the sum is ours alone
+        self.captured: dict[int, Any] = {}  # leaf id -> gradient, for autograd.grad
+        self.at: dict[int, Any] = {}  # position in inputs -> gradient of a non-leaf
 
     def to_leaf(self, leaf: Tensor, g: Any, fresh: bool = False) -> None:
         """One contribution to a leaf; the last one delivers the sum."""
@@ -402,21 +464,21 @@ class _Sink:
 
 
 def accumulate_grad(leaf: Tensor, g: Tensor, fresh: bool, create_graph: bool) -> None:
-    """leaf.grad += g, with PyTorch's identity rules: an existing .grad is changed in place unless the
-    graph of the gradient is wanted; a new one is g itself only when nobody else holds it."""
+    """leaf.grad += g, with PyTorch's identity rules: an existing .grad is changed in place unless
+    the graph of the gradient is wanted; a new one is g itself only when nobody else holds it."""
     old = leaf.grad
     if old is None:
         if create_graph:
             set_grad(leaf, g if fresh else g.clone())
         else:
-            d: Any = g.detach()         # type: ignore[attr-defined]
+            d: Any = g.detach()  # type: ignore[attr-defined]
             if d.type_.strides != leaf.type_.strides and leaf.type_.is_contiguous:
                 d = d.contiguous() if not d.type_.is_contiguous else d if fresh else d.clone()
             elif not fresh:
                 d = d.clone()
             set_grad(leaf, d)
     elif create_graph:
-        set_grad(leaf, old + g)     # type: ignore[operator]
+        set_grad(leaf, old + g)  # type: ignore[operator]
     else:
         old.add_(g)
     for hook in list(leaf.__dict__.get("_post_accumulate_hooks", {}).values()):
@@ -442,7 +504,7 @@ def _run(start: dict, sink: _Sink, retain_graph: bool) -> None:
             if tracer is None:
                 results = entry.run(grads)
             else:
-                tracer.entering(entry)      # the backward's nodes carry the forward's line
+                tracer.entering(entry)  # the backward's nodes carry the forward's line
                 results = entry.run(grads)
                 tracer.entering(None)
         except RuntimeError as e:
@@ -463,17 +525,20 @@ def _run(start: dict, sink: _Sink, retain_graph: bool) -> None:
 
 def _leads_on(entry: TapeEntry, sink: _Sink) -> bool:
     for edge in entry.edges:
-        if edge is not None and (id(edge[0]) in sink.leaves or edge[0] in sink.needed):    # type: ignore
+        if edge is not None and (id(edge[0]) in sink.leaves or edge[0] in sink.needed):  # type: ignore
             return True
     return False
 
 
-def _send(entry: TapeEntry, results: Sequence, grads: list, sink: _Sink, buffers: dict,
-          heap: list) -> None:
+def _send(
+    entry: TapeEntry, results: Sequence, grads: list, sink: _Sink, buffers: dict, heap: list
+) -> None:
     """Hands each gradient on to the producer of its input, in input order."""
     if len(results) != len(entry.edges):
-        raise RuntimeError(f"function {entry.name()} returned an incorrect number of gradients (expected "
-                           f"{len(entry.edges)}, got {len(results)})")
+        raise RuntimeError(
+            f"function {entry.name()} returned an incorrect number of gradients (expected "
+            f"{len(entry.edges)}, got {len(results)})"
+        )
     for g, edge, meta in zip(results, entry.edges, entry.metas, strict=True):
         if edge is None:
             continue
@@ -498,11 +563,13 @@ def _fit(g: Tensor, meta: tuple, entry: TapeEntry) -> Tensor:
     shape, dtype = meta
     if shape_of(g) != shape:
         if entry.op.kind != "pointwise" and not entry.op.extra.get("broadcasts"):
-            raise RuntimeError(f"Function {entry.name()} returned an invalid gradient at index 0 - got "
-                               f"{list(g.shape)} but expected shape compatible with {list(shape)}")
-        g = g.sum_to_size(shape)        # type: ignore[attr-defined]
+            raise RuntimeError(
+                f"Function {entry.name()} returned an invalid gradient at index 0 - got "
+                f"{list(g.shape)} but expected shape compatible with {list(shape)}"
+            )
+        g = g.sum_to_size(shape)  # type: ignore[attr-defined]
     if g.dtype is not dtype:
-        g = g.to(dtype)                 # type: ignore[attr-defined]
+        g = g.to(dtype)  # type: ignore[attr-defined]
     return g
 
 
@@ -513,7 +580,8 @@ def _is_fresh(g: Tensor, results: Sequence, grads: list) -> bool:
         return False
     if sum(1 for r in results if isinstance(r, Tensor) and r._storage is s) > 1:
         return False
-    # references: the tensor's own slot, the local name `s`, getrefcount's argument; a view's base, which
+    # references: the tensor's own slot, the local name `s`, getrefcount's argument; a view's base,
+    # which
     # only the view may hold (its attribute, the local name, the argument), is one more
     base = g._base
     if base is not None:
@@ -563,4 +631,5 @@ def register_tensor_hook(t: Tensor, hook: Any) -> HookHandle:
 def out_meta(entry: TapeEntry, nr: int) -> TensorType:
     shape, dtype = entry.out_types[nr]
     from ..ir.types import tensor_type
+
     return tensor_type(shape, dtype)

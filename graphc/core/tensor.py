@@ -1,8 +1,8 @@
-"""Tensor: a mutable name for a value. Fields and laws only; arithmetic, methods and printing are attached
-from above (`graphc/methods.py`), because `core` does not know the ops.
+"""Tensor: a mutable name for a value. Fields and laws only; arithmetic, methods and printing are
+attached from above (`graphc/methods.py`), because `core` does not know the ops.
 
-Invariants: `_array` is a numpy view of the storage's memory, or None while traced, when `_meta` describes
-the value; `dtype` always agrees with it.
+Invariants: `_array` is a numpy view of the storage's memory, or None while traced, when `_meta`
+describes the value; `dtype` always agrees with it.
 """
 
 from __future__ import annotations
@@ -36,42 +36,43 @@ class Size(tuple):
         got = tuple.__getitem__(self, i)
         return Size(got) if isinstance(i, slice) else got
 
-    def __add__(self, other: Any) -> Size:      # type: ignore[override]
+    def __add__(self, other: Any) -> Size:  # type: ignore[override]
         return Size(tuple.__add__(self, tuple(other)))
 
     def __radd__(self, other: Any) -> Size:
         return Size(tuple(other) + tuple(self))
 
-    def __mul__(self, n: Any) -> Size:          # type: ignore[override]
+    def __mul__(self, n: Any) -> Size:  # type: ignore[override]
         return Size(tuple.__mul__(self, n))
 
-    __rmul__ = __mul__      # type: ignore[assignment]
+    __rmul__ = __mul__  # type: ignore[assignment]
 
     def __reduce__(self) -> tuple:
         return (Size, (tuple(self),))
 
 
 class Tensor:
-    """An n-dimensional array with PyTorch's semantics. Made by `graphc.tensor`, `graphc.zeros` ..."""
+    """An n-dimensional array with PyTorch's semantics. Made by `graphc.tensor`, `graphc.zeros`
+    ..."""
 
     __slots__ = ("_array", "dtype", "_storage", "_needs", "_fn", "__dict__", "__weakref__")
 
     # Rare fields live in __dict__ and default here.
     _grad: Any = None
-    _base: Any = None               # the tensor this one is a differentiable view of
+    _base: Any = None  # the tensor this one is a differentiable view of
     _output_nr: int = 0
     _hooks: Any = None
     _retains_grad: bool = False
-    _meta: Any = None               # TensorType while traced
-    _trace: Any = None              # the tracer's own record
-    _rebased: int = 0               # how often in-place writes to views rewrote the history
+    _meta: Any = None  # TensorType while traced
+    _trace: Any = None  # the tracer's own record
+    _rebased: int = 0  # how often in-place writes to views rewrote the history
     _rebase_seen: int = 0
-    _multi_view: Any = None         # (op, number) of a view that came with others
-    _no_grad_view: bool = False     # a view taken while gradients were off
-    _offset: int = 0                # storage offset while traced
-    _regenerate: Any                # attached by core.inplace
+    _multi_view: Any = None  # (op, number) of a view that came with others
+    _no_grad_view: bool = False  # a view taken while gradients were off
+    _offset: int = 0  # storage offset while traced
+    _regenerate: Any  # attached by core.inplace
 
-    if TYPE_CHECKING:               # `graphc/methods.py` attaches operators and methods
+    if TYPE_CHECKING:  # `graphc/methods.py` attaches operators and methods
         dtype: DType
         _needs: bool
         _array: Any
@@ -79,11 +80,11 @@ class Tensor:
         _fn: Any
         data: Any
         _any: Any
-        __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __matmul__ = _any
-        __truediv__ = __rtruediv__ = __floordiv__ = __mod__ = __pow__ = __rpow__ = _any
-        __neg__ = __invert__ = __and__ = __or__ = __xor__ = __eq__ = __ne__ = _any
-        __lt__ = __le__ = __gt__ = __ge__ = __getitem__ = __setitem__ = __len__ = _any
-        __iter__ = __float__ = __int__ = __index__ = __bool__ = _any
+        __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __matmul__ = _any  # noqa: F821
+        __truediv__ = __rtruediv__ = __floordiv__ = __mod__ = __pow__ = __rpow__ = _any  # noqa: F821
+        __neg__ = __invert__ = __and__ = __or__ = __xor__ = __eq__ = __ne__ = _any  # noqa: F821
+        __lt__ = __le__ = __gt__ = __ge__ = __getitem__ = __setitem__ = __len__ = _any  # noqa: F821
+        __iter__ = __float__ = __int__ = __index__ = __bool__ = _any  # noqa: F821
 
         def __getattr__(self, name: str) -> Any: ...
 
@@ -121,10 +122,20 @@ class Tensor:
         return st if dim is None else st[dim]
 
     def storage_offset(self) -> int:
+        """Where the tensor starts in its storage, in elements."""
+        if STATE.tracer is not None:
+            STATE.tracer.read_offset(self)
+        return self._start()
+
+    def _start(self) -> int:
         if self._array is None:
             return self._offset
         root = self._storage.root()
-        return (address(self._array) - address(root)) // self._array.itemsize if self._array.size else 0
+        return (
+            (address(self._array) - address(root)) // self._array.itemsize
+            if self._array.size
+            else 0
+        )
 
     def data_ptr(self) -> int:
         return address(self.concrete("data_ptr()"))
@@ -152,14 +163,18 @@ class Tensor:
         if requires_grad == self._needs:
             return self
         if not requires_grad and self.grad_fn is not None:
-            raise RuntimeError("you can only change requires_grad flags of leaf variables. If you want to "
-                               "use a computed variable in a subgraph that doesn't require differentiation "
-                               "use var_no_grad = var.detach().")
+            raise RuntimeError(
+                "you can only change requires_grad flags of leaf variables. If you want to "
+                "use a computed variable in a subgraph that doesn't require differentiation "
+                "use var_no_grad = var.detach()."
+            )
         if requires_grad and not (self.dtype.is_floating_point or self.dtype.is_complex):
             raise RuntimeError("only Tensors of floating point dtype can require gradients")
         if requires_grad and self._inference and not STATE.inference:
-            raise RuntimeError("Setting requires_grad=True on inference tensor outside InferenceMode is "
-                               "not allowed.")
+            raise RuntimeError(
+                "Setting requires_grad=True on inference tensor outside InferenceMode is "
+                "not allowed."
+            )
         if STATE.tracer is not None:
             STATE.tracer.set_requires_grad(self, bool(requires_grad))
         self._needs = bool(requires_grad)
@@ -199,12 +214,16 @@ class Tensor:
     def concrete(self, what: str) -> np.ndarray:
         """The memory of this tensor as an ndarray; CaptureBreak, naming `what`, inside capture."""
         if STATE.tracer is not None:
-            raise CaptureBreak(f"{what} needs the tensor's value, which is not known while compiling",
-                               "move it out of the compiled function, or compute with tensors "
-                               "(graphc.where) instead")
+            raise CaptureBreak(
+                f"{what} needs the tensor's value, which is not known while compiling",
+                "move it out of the compiled function, or compute with tensors "
+                "(graphc.where) instead",
+            )
         if self._array is None:
-            raise RuntimeError(f"{what}: this tensor was made while compiling and has no value; it must "
-                               "not be kept after the compiled function was captured")
+            raise RuntimeError(
+                f"{what}: this tensor was made while compiling and has no value; it must "
+                "not be kept after the compiled function was captured"
+            )
         return self._array
 
     def __hash__(self) -> int:
@@ -222,29 +241,44 @@ def set_grad(t: Tensor, value: Any) -> None:
 
 def _check_grad(t: Tensor, g: Any) -> None:
     if not isinstance(g, Tensor):
-        raise TypeError("assigned grad expected to be a Tensor or None but got grad of type "
-                        f"{type(g).__name__}")
+        raise TypeError(
+            f"assigned grad expected to be a Tensor or None but got grad of type {type(g).__name__}"
+        )
     if g is t:
         raise RuntimeError("can't assign Variable as its own grad")
     if g.dtype is not t.dtype:
-        raise RuntimeError(f"attempting to assign a gradient with dtype '{type_word(g.dtype)}' to a tensor "
-                           f"with grad_dtype '{t.dtype.title}'. The gradient must match the tensor's "
-                           "grad_dtype (defaults to the tensor's dtype). You can set the tensor's grad_dtype "
-                           "attribute with a specific dtype, or None to allow any dtype. Set grad_dtype with "
-                           "caution. Diverging the dtypes of a tensor and its gradient may break downstream "
-                           "systems that assume they match.")
+        raise RuntimeError(
+            f"attempting to assign a gradient with dtype '{type_word(g.dtype)}' to a tensor "
+            f"with grad_dtype '{t.dtype.title}'. The gradient must match the tensor's "
+            "grad_dtype (defaults to the tensor's dtype). You can set the tensor's grad_dtype "
+            "attribute with a specific dtype, or None to allow any dtype. Set grad_dtype with "
+            "caution. Diverging the dtypes of a tensor and its gradient may break downstream "
+            "systems that assume they match."
+        )
     if g.shape != t.shape:
-        raise RuntimeError(f"attempting to assign a gradient of size '{list(g.shape)}' to a tensor of size "
-                           f"'{list(t.shape)}'. Please ensure that the gradient and the tensor are the "
-                           "same size")
+        raise RuntimeError(
+            f"attempting to assign a gradient of size '{list(g.shape)}' to a tensor of size "
+            f"'{list(t.shape)}'. Please ensure that the gradient and the tensor are the "
+            "same size"
+        )
 
 
 def type_word(d: DType) -> str:
     """C++ spelling that PyTorch uses for dtypes in errors."""
-    return {"float32": "float", "float64": "double", "int64": "long", "int32": "int", "int16": "short",
-            "int8": "signed char", "uint8": "unsigned char", "bool": "bool", "float16": "c10::Half",
-            "bfloat16": "c10::BFloat16", "complex64": "c10::complex<float>",
-            "complex128": "c10::complex<double>"}[d.name]
+    return {
+        "float32": "float",
+        "float64": "double",
+        "int64": "long",
+        "int32": "int",
+        "int16": "short",
+        "int8": "signed char",
+        "uint8": "unsigned char",
+        "bool": "bool",
+        "float16": "c10::Half",
+        "bfloat16": "c10::BFloat16",
+        "complex64": "c10::complex<float>",
+        "complex128": "c10::complex<double>",
+    }[d.name]
 
 
 def address(a: np.ndarray) -> int:

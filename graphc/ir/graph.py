@@ -15,8 +15,8 @@ from .types import TensorType
 
 
 class Scalar:
-    """A run-time Python number in the graph: slot `index` of the program's scalars, with the value that
-    it had while capturing (`hint`, for printing only)."""
+    """A run-time Python number in the graph: slot `index` of the program's scalars, with the value
+    that it had while capturing (`hint`, for printing only)."""
 
     __slots__ = ("index", "hint")
 
@@ -44,13 +44,21 @@ class Node:
     """One value. `op` is an Op, or None for an input; `args` are Nodes, Python numbers or Scalars;
     `attrs` hashable values in the op's order; `type` a TensorType; `origin` the user's line.
 
-    An op with several outputs is one Node whose type is a tuple, followed by one `Node` per used output
-    with op None, args (that node,) and attrs ("output", j)."""
+    An op with several outputs is one Node whose type is a tuple, followed by one `Node` per used
+    output with op None, args (that node,) and attrs ("output", j)."""
 
     __slots__ = ("op", "args", "attrs", "type", "origin", "id", "name")
 
-    def __init__(self, op: Op | None, args: tuple, attrs: tuple, type: Any, origin: Origin | None,
-                 id: int, name: str = ""):
+    def __init__(
+        self,
+        op: Op | None,
+        args: tuple,
+        attrs: tuple,
+        type: Any,
+        origin: Origin | None,
+        id: int,
+        name: str = "",
+    ):
         self.op, self.args, self.attrs, self.type = op, args, attrs, type
         self.origin, self.id, self.name = origin, id, name
 
@@ -80,8 +88,8 @@ class Node:
 
 
 class Graph:
-    """inputs: input Nodes in slot order; nodes: every other Node in creation order; outputs: Nodes or
-    plain constants; updates: {input slot: Node} written back after the run."""
+    """inputs: input Nodes in slot order; nodes: every other Node in creation order; outputs: Nodes
+    or plain constants; updates: {input slot: Node} written back after the run."""
 
     __slots__ = ("inputs", "nodes", "outputs", "updates", "_consed", "_next", "draws")
 
@@ -90,7 +98,7 @@ class Graph:
         self.nodes: list[Node] = []
         self.outputs: list[Any] = []
         self.updates: dict[int, Node] = {}
-        self.draws: dict[int, Any] = {}     # generator slot -> total blocks advanced
+        self.draws: dict[int, Any] = {}  # generator slot -> total blocks advanced
         self._consed: dict[tuple, Node] = {}
         self._next = 0
 
@@ -103,8 +111,9 @@ class Graph:
         self.inputs.append(node)
         return node
 
-    def add(self, op: Op | None, args: tuple, attrs: tuple, type: Any,
-            origin: Origin | None = None) -> Node:
+    def add(
+        self, op: Op | None, args: tuple, attrs: tuple, type: Any, origin: Origin | None = None
+    ) -> Node:
         """The node of that op, args and attrs: an existing one when it is there already."""
         key = (op.name if op else None, tuple(_key(a) for a in args), _hashable(attrs))
         node = self._consed.get(key)
@@ -140,8 +149,10 @@ class Graph:
         return out
 
     def to_networkx(self) -> Any:
-        """A networkx.DiGraph over node ids with the Node under "node"; edges point from use to user."""
+        """A networkx.DiGraph over node ids with the Node under "node"; edges point from use to
+        user."""
         import networkx as nx
+
         g = nx.DiGraph()
         for n in [*self.inputs, *self.nodes]:
             g.add_node(n.id, node=n)
@@ -163,7 +174,7 @@ def _key(a: Any) -> Any:
         return ("n", a.id)
     if isinstance(a, Scalar):
         return ("s", a.index)
-    return (type(a).__name__, repr(a))      # repr keeps -0.0 and nan apart from 0.0
+    return (type(a).__name__, repr(a))  # repr keeps -0.0 and nan apart from 0.0
 
 
 def _hashable(x: Any) -> Any:
@@ -180,9 +191,11 @@ def _hashable(x: Any) -> Any:
     return x
 
 
-def rebuild(graph: Graph, replace: dict[int, Any] | None = None,
-            keep: Iterable[Node] | None = None) -> Graph:
-    """A new Graph with dead nodes dropped and nodes replaced ({old id: function(new graph, node, new args)
+def rebuild(
+    graph: Graph, replace: dict[int, Any] | None = None, keep: Iterable[Node] | None = None
+) -> Graph:
+    """A new Graph with dead nodes dropped and nodes replaced ({old id: function(new graph, node,
+    new args)
     -> Node}); the way every pass makes its result."""
     out = Graph()
     out.draws = dict(graph.draws)
@@ -192,8 +205,7 @@ def rebuild(graph: Graph, replace: dict[int, Any] | None = None,
     for n in graph.live() if keep is None else keep:
         args = tuple(new[a.id] if isinstance(a, Node) else a for a in n.args)
         f = (replace or {}).get(n.id)
-        new[n.id] = (out.add(n.op, args, n.attrs, n.type, n.origin) if f is None
-                     else f(out, n, args))
+        new[n.id] = out.add(n.op, args, n.attrs, n.type, n.origin) if f is None else f(out, n, args)
     out.outputs = [new[o.id] if isinstance(o, Node) else o for o in graph.outputs]
     out.updates = {slot: new[n.id] for slot, n in graph.updates.items()}
     return out

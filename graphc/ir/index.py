@@ -1,12 +1,14 @@
 """Index algebra: whole numbers that are not known yet, as sums of products of symbols.
 
-Takes loop and size symbols (`loop`, `size`), ints and arithmetic (+ - * // %); gives `Index` values in
-a normal form, with ranges that simplify div and mod. Invariant: two Indexes built in different ways
-that are equal as polynomials are the same key (`a.key == b.key`); rounding is Python's (floor).
+Takes loop and size symbols (`loop`, `size`), ints and arithmetic (+ - * // %); gives `Index`
+values in a normal form, with ranges that simplify div and mod. Invariant: two Indexes built in
+different ways that are equal as polynomials are the same key (`a.key == b.key`); rounding is
+Python's (floor).
 
-A size symbol carries an example value (`hint`). Comparing sizes decides on the example when the ranges
-do not decide, and reports what was decided to the hook set by `observing`, so that code written with
-ordinary arithmetic (infer, vjp, lower) serves symbolic sizes, and capture can guard on the outcome.
+A size symbol carries an example value (`hint`). Comparing sizes decides on the example when the
+ranges do not decide, and reports what was decided to the hook set by `observing`, so that code
+written with ordinary arithmetic (infer, vjp, lower) serves symbolic sizes, and capture can guard
+on the outcome.
 """
 
 from __future__ import annotations
@@ -18,13 +20,19 @@ from typing import Any
 
 
 class Symbol:
-    """A named whole number. `lo`: least value; `extent`: values are below it (None: no bound known);
-    `hint`: example value of a size; `kind`: "loop" or "size"."""
+    """A named whole number. `lo`: least value; `extent`: values are below it (None: no bound
+    known); `hint`: example value of a size; `kind`: "loop" or "size"."""
 
     __slots__ = ("name", "lo", "extent", "hint", "kind", "key")
 
-    def __init__(self, name: str, lo: int = 0, extent: Any = None, hint: int | None = None,
-                 kind: str = "loop"):
+    def __init__(
+        self,
+        name: str,
+        lo: int = 0,
+        extent: Any = None,
+        hint: int | None = None,
+        kind: str = "loop",
+    ):
         self.name, self.lo, self.extent, self.hint, self.kind = name, lo, extent, hint, kind
         self.key = name
 
@@ -78,7 +86,7 @@ class Data:
         return self.key
 
 
-Atom = Any      # Symbol, Div, Mod or Data
+Atom = Any  # Symbol, Div, Mod or Data
 
 # Called as hook(relation, left, right, outcome) when an example value decided a comparison.
 _HOOK: list[Callable[[str, Index, Any, bool], None]] = []
@@ -95,11 +103,12 @@ def observing(hook: Callable[[str, Index, Any, bool], None]) -> Iterator[None]:
 
 
 class Index:
-    """terms: {monomial: coefficient}; a monomial is a tuple of atoms sorted by key, () the constant."""
+    """terms: {monomial: coefficient}; a monomial is a tuple of atoms sorted by key, () the
+    constant."""
 
     __slots__ = ("terms", "_key", "_hash")
 
-    number_type = int       # type promotion sees an int
+    number_type = int  # type promotion sees an int
 
     def __init__(self, terms: dict):
         self.terms = terms
@@ -264,10 +273,15 @@ class Index:
         value = d.hint
         if value is None:
             if relation == "==":
-                return False            # different forms without examples: not the same index
+                return False  # different forms without examples: not the same index
             raise TypeError(f"cannot decide whether {self} {relation} {other}")
-        outcome = {"==": value == 0, "<": value < 0, "<=": value <= 0,
-                   ">": value > 0, ">=": value >= 0}[relation]
+        outcome = {
+            "==": value == 0,
+            "<": value < 0,
+            "<=": value <= 0,
+            ">": value > 0,
+            ">=": value >= 0,
+        }[relation]
         if _HOOK:
             _HOOK[-1](relation, self, other, outcome)
         return outcome
@@ -374,6 +388,7 @@ class Index:
 
 # ---------------------------------------------------------------- making them
 
+
 def as_index(x: Any) -> Index:
     """An int (or Index) as an Index."""
     if isinstance(x, Index):
@@ -394,8 +409,9 @@ def loop(name: str, extent: Any) -> Index:
 
 
 def size(name: str, hint: int, lo: int = 2) -> Index:
-    """A symbolic size with an example value; sizes 0 and 1 are never symbols, hence lo = 2. Symbols are told
-    apart by name: those of programs are named s<number>, as no loop counter of a kernel is."""
+    """A symbolic size with an example value; sizes 0 and 1 are never symbols, hence lo = 2.
+    Symbols are told apart by name: those of programs are named s<number>, as no loop counter of a
+    kernel is."""
     return of_symbol(Symbol(name, lo, None, hint, "size"))
 
 
@@ -420,6 +436,7 @@ def lower_int(x: Any) -> Any:
 
 
 # ---------------------------------------------------------------- the normal form
+
 
 def _atom_key(a: Atom) -> str:
     return a.key
@@ -447,7 +464,8 @@ def _add(a: Index, b: Index, sign: int) -> Index:
 
 
 def _recombine(terms: dict) -> Index:
-    """c*b*(x // b) + c*(x % b) becomes c*x. Atoms compare by identity, so equal ones are merged first."""
+    """c*b*(x // b) + c*(x % b) becomes c*x. Atoms compare by identity, so equal ones are merged
+    first."""
     seen: dict[str, Atom] = {}
     merged: dict = {}
     nested = False
@@ -476,7 +494,7 @@ def _recombine(terms: dict) -> Index:
 
 def _without(m: tuple, a: Atom) -> tuple:
     i = next(i for i, x in enumerate(m) if x is a)
-    return m[:i] + m[i + 1:]
+    return m[:i] + m[i + 1 :]
 
 
 def _divide(a: Index, b: Index) -> tuple[Any, Any]:
@@ -484,7 +502,7 @@ def _divide(a: Index, b: Index) -> tuple[Any, Any]:
     d = b.constant
     if d is not None:
         if d == 0:
-            return as_index(0), as_index(0)     # coordinates of an empty shape: no loop runs
+            return as_index(0), as_index(0)  # coordinates of an empty shape: no loop runs
         if d < 0:
             q, r = _divide(-a, as_index(-d))
             return q, -r
@@ -519,7 +537,7 @@ def _exact(m: tuple, c: int, b: Index, d: int | None) -> tuple | None:
         return (m, c // d) if c % d == 0 else None
     if len(b.terms) != 1:
         return None
-    (bm, bc), = b.terms.items()
+    ((bm, bc),) = b.terms.items()
     if c % bc:
         return None
     left = list(m)
@@ -548,12 +566,12 @@ def _divide_rest(a: Index, b: Index, d: int | None) -> tuple[Index, Index]:
                 q, r = _divide(big, as_index(d // f))
                 return q, r * f + small
     if len(a.terms) == 1:
-        (m, c), = a.terms.items()
+        ((m, c),) = a.terms.items()
         if c == 1 and len(m) == 1 and d is not None:
             x = m[0]
             k = x.b.constant if isinstance(x, (Div, Mod)) else None
             if isinstance(x, Div) and k is not None:
-                q = _divide(x.a, as_index(k * d))[0]         # (x // k) // d == x // (k d)
+                q = _divide(x.a, as_index(k * d))[0]  # (x // k) // d == x // (k d)
                 return q, Index({(_mod_atom(a, b),): 1})
             if isinstance(x, Mod) and k is not None and k % d == 0:
                 # (x % k) // d == (x // d) % (k / d);  (x % k) % d == x % d
@@ -583,13 +601,22 @@ def _below(a: Index, b: Index) -> bool:
 
 
 def proved_nonnegative(x: Index) -> bool:
-    """x >= 0 for every value of its symbols: loop counters are put at their worst, sizes at least lo."""
+    """x >= 0 for every value of its symbols: loop counters are put at their worst, sizes at least
+    lo."""
     lo, _ = x.bounds()
     if lo is not None and lo >= 0:
         return True
     for _ in range(8):
-        worst = next((s for m, c in x.terms.items() if c < 0 for s in m
-                      if isinstance(s, Symbol) and s.extent is not None), None)
+        worst = next(
+            (
+                s
+                for m, c in x.terms.items()
+                if c < 0
+                for s in m
+                if isinstance(s, Symbol) and s.extent is not None
+            ),
+            None,
+        )
         if worst is None:
             break
         c = x.coefficient(worst)
@@ -600,14 +627,16 @@ def proved_nonnegative(x: Index) -> bool:
         x = x.substitute({worst: as_index(worst.extent) - 1})
     shifted = x.substitute({s: of_symbol(s) + s.lo for s in x.symbols() if s.kind == "size"})
     return all(c >= 0 for c in shifted.terms.values()) and not any(
-        isinstance(a, Data) for m in shifted.terms for a in m)
+        isinstance(a, Data) for m in shifted.terms for a in m
+    )
 
 
 def proved_negative(x: Index) -> bool:
     hi = x.bounds()[1]
     return (hi is not None and hi < 0) or all(
         c < 0 and all(isinstance(a, Symbol) and a.kind == "size" and a.lo > 0 for a in m)
-        for m, c in x.terms.items())
+        for m, c in x.terms.items()
+    )
 
 
 def _decided(relation: str, lo: int | None, hi: int | None) -> bool | None:
@@ -625,6 +654,7 @@ def _decided(relation: str, lo: int | None, hi: int | None) -> bool | None:
 
 
 # ---------------------------------------------------------------- per atom
+
 
 def _atom_bounds(a: Atom) -> tuple[int | None, int | None]:
     if isinstance(a, Symbol):
@@ -668,7 +698,7 @@ def _monomial_bounds(m: tuple) -> tuple[int | None, int | None]:
             continue
         if None in (lo, hi, x, y):
             return None, None
-        ends = [lo * x, lo * y, hi * x, hi * y]         # type: ignore[operator]
+        ends = [lo * x, lo * y, hi * x, hi * y]  # type: ignore[operator]
         lo, hi = min(ends), max(ends)
     return lo, hi
 
@@ -720,6 +750,7 @@ def _atom_evaluate(a: Atom, values: Mapping[str, int]) -> int:
 
 
 # ---------------------------------------------------------------- coordinates
+
 
 def linear(coords: Iterable[Any], strides: Iterable[Any]) -> Index:
     """sum(coordinate * stride)."""

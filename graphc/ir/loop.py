@@ -1,7 +1,7 @@
 """The loop IR: what kernels are made of before they become text. Data only.
 
-Expressions (`Expr`) are values computed from loop counters; statements arrange them in loops. An op's
-`lower` builds expressions; the compiler builds statements; printers turn both into C or CUDA.
+Expressions (`Expr`) are values computed from loop counters; statements arrange them in loops. An
+op's `lower` builds expressions; the compiler builds statements; printers turn both into C or CUDA.
 Invariants: expressions are immutable and pure (loads included: no kernel stores what an expression
 built before it loads, except at the same place); equal expressions have equal `key`.
 """
@@ -20,14 +20,20 @@ _NOTHING: frozenset = frozenset()
 
 
 class Buffer:
-    """A piece of memory: `name` in the text, element dtype, number of elements (int or Index), the space
-    it lives in: "param" (pointer argument), "local" (array of the kernel), "tile" (of a product) or
-    "heap"; `over`: the loop symbols inside which its contents are made."""
+    """A piece of memory: `name` in the text, element dtype, number of elements (int or Index), the
+    space it lives in: "param" (pointer argument), "local" (array of the kernel), "tile" (of a
+    product) or "heap"; `over`: the loop symbols inside which its contents are made."""
 
     __slots__ = ("name", "dtype", "count", "space", "over")
 
-    def __init__(self, name: str, dtype: DType, count: Any = 1, space: str = "param",
-                 over: frozenset = _NOTHING):
+    def __init__(
+        self,
+        name: str,
+        dtype: DType,
+        count: Any = 1,
+        space: str = "param",
+        over: frozenset = _NOTHING,
+    ):
         self.name, self.dtype, self.count, self.space, self.over = name, dtype, count, space, over
 
     def __repr__(self) -> str:
@@ -36,9 +42,10 @@ class Buffer:
 
 # ---------------------------------------------------------------- expressions
 
+
 class Expr:
-    """Base of the expressions. `dtype`: of the value; half types appear in memory only (Load widens by
-    an explicit Cast). `args`: the sub-expressions."""
+    """Base of the expressions. `dtype`: of the value; half types appear in memory only (Load
+    widens by an explicit Cast). `args`: the sub-expressions."""
 
     __slots__ = ("dtype", "_key", "_symbols")
     args: tuple = ()
@@ -217,8 +224,8 @@ class Address(Expr):
 
 
 class Apply(Expr):
-    """The runtime's scalar function gc_<fn>_<code>(args). `dtype`: of the result; `code`: type suffix,
-    by default that of the first argument."""
+    """The runtime's scalar function gc_<fn>_<code>(args). `dtype`: of the result; `code`: type
+    suffix, by default that of the first argument."""
 
     __slots__ = ("fn", "args", "code")
 
@@ -312,6 +319,7 @@ class Require(Expr):
 
 # ---------------------------------------------------------------- making them
 
+
 def const(value: Any, dtype: DType) -> Const:
     return Const(value, dtype)
 
@@ -342,15 +350,18 @@ def select(cond: Any, a: Expr, b: Expr) -> Expr:
 
 
 def compare(relation: str, a: Any, b: Any) -> Expr:
-    """relation ("lt", "le", "gt", "ge", "eq", "ne") of two coordinates; a Const when the ranges tell."""
+    """relation ("lt", "le", "gt", "ge", "eq", "ne") of two coordinates; a Const when the ranges
+    tell."""
     x, y = as_index(a), as_index(b)
     lo, hi = (x - y).bounds()
-    known = {"lt": (hi is not None and hi < 0, lo is not None and lo >= 0),
-             "le": (hi is not None and hi <= 0, lo is not None and lo > 0),
-             "gt": (lo is not None and lo > 0, hi is not None and hi <= 0),
-             "ge": (lo is not None and lo >= 0, hi is not None and hi < 0),
-             "eq": (lo == 0 == hi, (lo or 0) > 0 or (hi or 0) < 0),
-             "ne": ((lo or 0) > 0 or (hi or 0) < 0, lo == 0 == hi)}[relation]
+    known = {
+        "lt": (hi is not None and hi < 0, lo is not None and lo >= 0),
+        "le": (hi is not None and hi <= 0, lo is not None and lo > 0),
+        "gt": (lo is not None and lo > 0, hi is not None and hi <= 0),
+        "ge": (lo is not None and lo >= 0, hi is not None and hi < 0),
+        "eq": (lo == 0 == hi, (lo or 0) > 0 or (hi or 0) < 0),
+        "ne": ((lo or 0) > 0 or (hi or 0) < 0, lo == 0 == hi),
+    }[relation]
     if known[0] or known[1]:
         return Const(known[0], dtypes.bool_)
     return Apply(relation, (IndexValue(x), IndexValue(y)), dtypes.bool_)
@@ -372,6 +383,7 @@ def all_of(*conds: Expr) -> Expr:
 
 # ---------------------------------------------------------------- statements
 
+
 class Stmt:
     """Base of the statements; ir.text attaches __repr__."""
 
@@ -379,13 +391,20 @@ class Stmt:
 
 
 class For(Stmt):
-    """for (symbol = 0; symbol < extent; symbol++) body. mark: serial, parallel, vector, unroll, block,
-    thread. begin and step for chunked loops (step an int)."""
+    """for (symbol = 0; symbol < extent; symbol++) body. mark: serial, parallel, vector, unroll,
+    block, thread. begin and step for chunked loops (step an int)."""
 
     __slots__ = ("symbol", "extent", "body", "mark", "begin", "step")
 
-    def __init__(self, symbol: Any, extent: Any, body: list, mark: str = "serial", begin: Any = 0,
-                 step: int = 1):
+    def __init__(
+        self,
+        symbol: Any,
+        extent: Any,
+        body: list,
+        mark: str = "serial",
+        begin: Any = 0,
+        step: int = 1,
+    ):
         self.symbol, self.extent, self.body, self.mark = symbol, as_index(extent), body, mark
         self.begin, self.step = as_index(begin), step
 
@@ -425,7 +444,8 @@ class Set(Stmt):
 
 
 class Store(Stmt):
-    """buffer[index] = expr; with reduce ("add", "mul", "max", "min"): combined with what is there."""
+    """buffer[index] = expr; with reduce ("add", "mul", "max", "min"): combined with what is
+    there."""
 
     __slots__ = ("buffer", "index", "expr", "reduce")
 
@@ -456,8 +476,8 @@ class Comment(Stmt):
 
 
 def walk(expr: Expr, seen: set | None = None) -> list[Expr]:
-    """Every distinct sub-expression by identity, arguments first; those in `seen` are left out, and the
-    others are added to it."""
+    """Every distinct sub-expression by identity, arguments first; those in `seen` are left out,
+    and the others are added to it."""
     out: list[Expr] = []
     seen = set() if seen is None else seen
     stack: list[tuple[Expr, bool]] = [(expr, False)]
@@ -479,6 +499,7 @@ def walk(expr: Expr, seen: set | None = None) -> list[Expr]:
 def index_exprs(e: Expr) -> list[Expr]:
     """The run-time values inside the coordinates of a load, address or index value."""
     from .index import Data, Div, Mod
+
     index: Index | None = getattr(e, "index", None)
     if index is None:
         return []

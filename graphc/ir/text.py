@@ -33,9 +33,10 @@ from .loop import (
 
 # ---------------------------------------------------------------- graphs
 
+
 def graph_text(graph: Graph, origins: bool = True) -> str:
-    """One line per node: name = op(args; attrs): type  # file:line. Names are positions, so the text is
-    the same for equal graphs whatever was built before."""
+    """One line per node: name = op(args; attrs): type  # file:line. Names are positions, so the
+    text is the same for equal graphs whatever was built before."""
     names: dict[int, str] = {}
     lines = []
     for i, n in enumerate(graph.inputs):
@@ -58,8 +59,10 @@ def _node_line(n: Node, names: dict[int, str], origins: bool) -> str:
     if n.is_output_of:
         body = f"{args}[{n.attrs[1]}]"
     else:
-        attrs = ", ".join(f"{k}={attr_text(v)}" for k, v in zip(_attr_names(n), n.attrs, strict=False))
-        body = f"{n.op.name}({args}{'; ' if args and attrs else ''}{attrs})"     # type: ignore
+        attrs = ", ".join(
+            f"{k}={attr_text(v)}" for k, v in zip(_attr_names(n), n.attrs, strict=False)
+        )
+        body = f"{n.op.name}({args}{'; ' if args and attrs else ''}{attrs})"  # type: ignore
     types = n.type if type(n.type) is tuple else (n.type,)
     line = f"{names[n.id]} = {body}: {', '.join(map(str, types))}"
     return f"{line}  # {n.origin}" if origins and n.origin else line
@@ -71,7 +74,13 @@ def _attr_names(n: Node) -> tuple:
 
 
 def _arg(a: Any, names: dict[int, str]) -> str:
-    return names[a.id] if isinstance(a, Node) else a.__repr__() if isinstance(a, Scalar) else attr_text(a)
+    return (
+        names[a.id]
+        if isinstance(a, Node)
+        else a.__repr__()
+        if isinstance(a, Scalar)
+        else attr_text(a)
+    )
 
 
 def attr_text(v: Any) -> str:
@@ -85,8 +94,20 @@ def attr_text(v: Any) -> str:
 
 # ---------------------------------------------------------------- loops
 
-_INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/", "lt": "<", "le": "<=", "gt": ">", "ge": ">=",
-          "eq": "==", "ne": "!=", "logical_and": "&&", "logical_or": "||"}
+_INFIX = {
+    "add": "+",
+    "sub": "-",
+    "mul": "*",
+    "div": "/",
+    "lt": "<",
+    "le": "<=",
+    "gt": ">",
+    "ge": ">=",
+    "eq": "==",
+    "ne": "!=",
+    "logical_and": "&&",
+    "logical_or": "||",
+}
 
 
 def expr_text(e: Expr) -> str:
@@ -128,6 +149,7 @@ def index_text(i: Index) -> str:
         if isinstance(a, (Div, Mod)):
             return f"({index_text(a.a)} {'//' if isinstance(a, Div) else '%'} {index_text(a.b)})"
         return a.name
+
     parts: list[str] = []
     for m, c in sorted(i.terms.items(), key=lambda t: (not t[0], [a.key for a in t[0]])):
         text = "*".join(atom(a) for a in m)
@@ -142,7 +164,11 @@ def stmt_text(s: Stmt | list, indent: int = 0) -> str:
     if isinstance(s, list):
         return "\n".join(stmt_text(x, indent) for x in s)
     if isinstance(s, For):
-        span = index_text(s.extent) if s.begin.same(0) else f"{index_text(s.begin)}..{index_text(s.extent)}"
+        span = (
+            index_text(s.extent)
+            if s.begin.same(0)
+            else f"{index_text(s.begin)}..{index_text(s.extent)}"
+        )
         step = f" step {s.step}" if s.step != 1 else ""
         mark = "" if s.mark == "serial" else f" {s.mark}"
         return f"{pad}for {s.symbol} in {span}{step}{mark}:\n{stmt_text(s.body, indent + 1)}"
@@ -171,6 +197,6 @@ def stmt_text(s: Stmt | list, indent: int = 0) -> str:
 
 
 # data knows nothing of its text: the text is attached from here
-Graph.__str__ = graph_text              # type: ignore[assignment,method-assign]
-Expr.__repr__ = expr_text               # type: ignore[assignment,method-assign]
-Stmt.__repr__ = stmt_text               # type: ignore[assignment,method-assign]
+Graph.__str__ = graph_text  # type: ignore[assignment,method-assign]
+Expr.__repr__ = expr_text  # type: ignore[assignment,method-assign]
+Stmt.__repr__ = stmt_text  # type: ignore[assignment,method-assign]

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from ..base.dtypes import DType
 
-Size = Any      # int or ir.index.Index
+Size = Any  # int or ir.index.Index
 
 
 def contiguous_strides(shape: Sequence[Size]) -> tuple:
@@ -55,7 +55,11 @@ class TensorType(NamedTuple):
 
     def with_dtype(self, dtype: DType) -> TensorType:
         """The same shape and strides with another dtype (only right for dense layouts)."""
-        return self if dtype is self.dtype else TensorType(self.shape, dtype, self.strides, self.device)
+        return (
+            self
+            if dtype is self.dtype
+            else TensorType(self.shape, dtype, self.strides, self.device)
+        )
 
     def __str__(self) -> str:
         dims = ", ".join(map(str, self.shape))
@@ -84,7 +88,9 @@ def is_contiguous(shape: Sequence[Size], strides: Sequence[Size]) -> bool:
 
 def is_dense(shape: Sequence[Size], strides: Sequence[Size]) -> bool:
     """True when the elements fill their memory without gaps or overlap, in whatever axis order."""
-    pairs = sorted(((s, n) for n, s in zip(shape, strides, strict=True) if n != 1), key=lambda p: p[0])
+    pairs = sorted(
+        ((s, n) for n, s in zip(shape, strides, strict=True) if n != 1), key=lambda p: p[0]
+    )
     expected: Any = 1
     for s, n in pairs:
         if n == 0:
@@ -122,13 +128,15 @@ def broadcast_shapes(*shapes: Sequence[Size]) -> tuple:
             elif not (n == 1 or n == m):
                 raise RuntimeError(
                     f"The size of tensor a ({m}) must match the size of tensor b ({n}) at "
-                    f"non-singleton dimension {lead + i}")
+                    f"non-singleton dimension {lead + i}"
+                )
     return tuple(out)
 
 
 def pointwise_strides(shape: tuple, operands: Sequence[tuple[tuple, tuple]]) -> tuple:
     """Strides of an elementwise result over operands (shape, strides): the operands' common axis
-    order is kept, packed densely; with no clear order, row-major. Follows PyTorch's TensorIterator."""
+    order is kept, packed densely; with no clear order, row-major. Follows PyTorch's
+    TensorIterator."""
     for s, st in operands:
         if s == shape and not is_contiguous(s, st):
             break
@@ -136,14 +144,19 @@ def pointwise_strides(shape: tuple, operands: Sequence[tuple[tuple, tuple]]) -> 
         if not any(len(s) == len(shape) and s != shape for s, _ in operands):
             return contiguous_strides(shape)
     same = [st for s, st in operands if s == shape]
-    if len(same) == len(operands) and all(st == same[0] for st in same) and is_dense(shape, same[0]):
+    if (
+        len(same) == len(operands)
+        and all(st == same[0] for st in same)
+        and is_dense(shape, same[0])
+    ):
         return same[0]
     ndim = len(shape)
     full = []
     for s, st in operands:
         lead = ndim - len(s)
-        full.append([0] * lead + [0 if n == 1 and shape[lead + i] != 1 else st[i]
-                                  for i, n in enumerate(s)])
+        full.append(
+            [0] * lead + [0 if n == 1 and shape[lead + i] != 1 else st[i] for i, n in enumerate(s)]
+        )
 
     def compare(a: int, b: int) -> int:
         # 1: axis a must be outside of b (larger stride); -1: inside; 0: no operand tells
@@ -159,7 +172,7 @@ def pointwise_strides(shape: tuple, operands: Sequence[tuple[tuple, tuple]]) -> 
                 return 1
         return 0
 
-    perm = list(range(ndim - 1, -1, -1))        # fastest axis first
+    perm = list(range(ndim - 1, -1, -1))  # fastest axis first
     for i in range(1, ndim):
         d1 = i
         for d0 in range(i - 1, -1, -1):
@@ -177,13 +190,16 @@ def pointwise_strides(shape: tuple, operands: Sequence[tuple[tuple, tuple]]) -> 
     return tuple(out)
 
 
-def view_strides(shape: Sequence[Size], strides: Sequence[Size],
-                 new_shape: Sequence[Size]) -> tuple | None:
+def view_strides(
+    shape: Sequence[Size], strides: Sequence[Size], new_shape: Sequence[Size]
+) -> tuple | None:
     """Strides that show the memory of (shape, strides) as new_shape, or None when only a copy can.
     new_shape has the same number of elements."""
+    if tuple(shape) == tuple(new_shape):
+        return tuple(strides)
     if numel(shape) == 0:
         return contiguous_strides(new_shape)
-    blocks: list[list] = []          # [size, stride of the innermost], merged runs, innermost first
+    blocks: list[list] = []  # [size, stride of the innermost], merged runs, innermost first
     for n, s in zip(reversed(shape), reversed(strides), strict=True):
         if n == 1:
             continue
@@ -212,8 +228,9 @@ def dim_index(dim: int, ndim: int) -> int:
     """dim counted from 0. Raises PyTorch's IndexError; a 0-d tensor accepts 0 and -1."""
     n = max(ndim, 1)
     if not -n <= dim < n:
-        raise IndexError(f"Dimension out of range (expected to be in range of [{-n}, {n - 1}], "
-                         f"but got {dim})")
+        raise IndexError(
+            f"Dimension out of range (expected to be in range of [{-n}, {n - 1}], but got {dim})"
+        )
     return dim + n if dim < 0 else dim
 
 

@@ -1,5 +1,5 @@
-"""Checks of a Graph: takes one, raises AssertionError naming the node that breaks an invariant. Run after
-every pass in tests."""
+"""Checks of a Graph: takes one, raises AssertionError naming the node that breaks an invariant.
+Run after every pass in tests."""
 
 from __future__ import annotations
 
@@ -25,8 +25,11 @@ def verify(graph: Graph, where: str = "") -> Graph:
         assert n.id in seen, f"{where}: update {n} is not in the graph"
         into = graph.inputs[slot].type
         same = len(into.shape) == len(n.type.shape) and all(
-            a == b for a, b in zip(into.shape, n.type.shape, strict=True))
-        assert same and into.dtype is n.type.dtype, f"{where}: update of in{slot}: {into} <- {n.type}"
+            a == b for a, b in zip(into.shape, n.type.shape, strict=True)
+        )
+        assert same and into.dtype is n.type.dtype, (
+            f"{where}: update of in{slot}: {into} <- {n.type}"
+        )
     return graph
 
 
@@ -45,8 +48,12 @@ def _check(n: Node, seen: set[int], where: str) -> None:
         for a in n.args:
             if isinstance(a, Node):
                 assert len(a.shape) == len(n.shape) and all(
-                    x is y or x == y for x, y in zip(a.shape, n.shape, strict=True)), (
-                    f"{where}: pointwise {n} = {op.name} of shape {n.shape} reads {a} of shape {a.shape}")
+                    x is y or x == y for x, y in zip(a.shape, n.shape, strict=True)
+                ), (
+                    f"{where}: pointwise {n} = {op.name} of shape {n.shape} reads {a} of shape "
+                    f"{a.shape}"
+                )
             else:
                 assert isinstance(a, (int, float, complex, Scalar)) or hasattr(a, "number_type"), (
-                    f"{where}: {op.name} has argument {a!r}")
+                    f"{where}: {op.name} has argument {a!r}"
+                )

@@ -74,7 +74,8 @@ def pointer(array: np.ndarray) -> Any:
 
 
 def address(array: np.ndarray) -> Any:
-    """A pointer to the first element of an array of any layout. It does not keep the array alive."""
+    """A pointer to the first element of an array of any layout. It does not keep the array
+    alive."""
     if array.flags.c_contiguous:
         return pointer(array)
     if array.ndim == 2 and array.flags.f_contiguous:

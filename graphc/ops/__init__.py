@@ -1,4 +1,16 @@
 """The operators: one file per family, one record per op. Importing this room fills the op table."""
 
-from . import (composite, constant, contract, gather, kernels, movement, optim_steps, pointwise,  # noqa: F401
-               random, reduce, scan, sort)
+from . import (  # noqa: F401
+               composite,
+               constant,
+               contract,
+               gather,
+               kernels,
+               movement,
+               optim_steps,
+               pointwise,
+               random,
+               reduce,
+               scan,
+               sort,
+)

@@ -1,5 +1,5 @@
-"""Composites: functions written in ops, with one native kernel where speed asks for it. The body is what
-capture records; the kernel gives the same bits (tested), so eager mode may use either."""
+"""Composites: functions written in ops, with one native kernel where speed asks for it. The body
+is what capture records; the kernel gives the same bits (tested), so eager mode may use either."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ def _rows(a: np.ndarray, dim: int) -> np.ndarray:
 
 def _row_kernel(name: str, spare: Any) -> Any:
     """Eager function of gc_row_<name>_<code> over rows along `dim`: (arrays..., dim) -> array."""
+
     def run(*args: Any) -> np.ndarray:
         arrays, dim = args[:-1], args[-1]
         if not library.available():
@@ -44,22 +45,28 @@ def _row_kernel(name: str, spare: Any) -> Any:
             n = shape[-1] if shape else 1
             f = native("row", name, out.dtype, _ROWS2 if len(rows) == 1 else _ROWS3)
             f(out.size // n, n, *[library.pointer(r) for r in rows], library.pointer(out))
-        return out if dim == out.ndim - 1 or out.ndim == 0 else \
-            np.ascontiguousarray(np.moveaxis(out, -1, dim))
+        return (
+            out
+            if dim == out.ndim - 1 or out.ndim == 0
+            else np.ascontiguousarray(np.moveaxis(out, -1, dim))
+        )
+
     return run
 
 
 def check_floating(name: str, t: TensorType) -> None:
     """PyTorch's NotImplementedError for dtypes that the kernel of `name` does not take."""
     if not t.dtype.is_floating_point:
-        raise NotImplementedError(f'"{name}_cpu" not implemented for \'{t.dtype.title}\'')
+        raise NotImplementedError(f"\"{name}_cpu\" not implemented for '{t.dtype.title}'")
 
 
 def _rows_infer(name: str) -> Any:
     """Type rule of the row functions: like the last tensor, row-major."""
+
     def infer(*args: Any) -> TensorType:
         check_floating(name, args[-2])
         return args[-2].with_shape(args[-2].shape)
+
     return infer
 
 
@@ -96,33 +103,66 @@ def _softmax_spare(a: Any, dim: int) -> Any:
 
 def _row_samples(n: int = 1) -> Any:
     def samples() -> list[Sample]:
-        out = [Sample((Make(s, d),) * n, {"dim": k}, grad=0 not in s)
-               for d in ("float32", "float64")
-               for s, k in (((3, 5), 1), ((3, 5), 0), ((2, 3, 4), 1), ((4,), 0), ((2, 300), 1))]
+        out = [
+            Sample((Make(s, d),) * n, {"dim": k}, grad=0 not in s)
+            for d in ("float32", "float64")
+            for s, k in (((3, 5), 1), ((3, 5), 0), ((2, 3, 4), 1), ((4,), 0), ((2, 300), 1))
+        ]
         out += [Sample((Make((4, 6), layout="T"),) * n, {"dim": 1})]
-        out += [Sample((Make((3, 5), d),) * n, {"dim": 1}, grad=False) for d in ("float16", "bfloat16")]
+        out += [
+            Sample((Make((3, 5), d),) * n, {"dim": 1}, grad=False) for d in ("float16", "bfloat16")
+        ]
         return out
+
     return samples
 
 
 softmax_backward = composite(
-    "softmax_backward", _softmax_backward_body, inputs=("grad", "output"), infer=_rows_infer("softmax_backward"), half="wide",
-    eager=_row_kernel("softmax_backward", lambda g, y, dim: y * (g - (g * y).sum(axis=dim, keepdims=True))),
-    samples=_row_samples(2))
+    "softmax_backward",
+    _softmax_backward_body,
+    inputs=("grad", "output"),
+    infer=_rows_infer("softmax_backward"),
+    half="wide",
+    eager=_row_kernel(
+        "softmax_backward", lambda g, y, dim: y * (g - (g * y).sum(axis=dim, keepdims=True))
+    ),
+    samples=_row_samples(2),
+)
 log_softmax_backward = composite(
-    "log_softmax_backward", _log_softmax_backward_body, inputs=("grad", "output"), infer=_rows_infer("log_softmax_backward"),
-    half="wide", samples=_row_samples(2),
-    eager=_row_kernel("log_softmax_backward",
-                      lambda g, y, dim: g - np.exp(y) * g.sum(axis=dim, keepdims=True)))
-softmax = composite("softmax", _softmax_body, inputs=("input",), infer=_rows_infer("softmax"), half="wide",
-                    eager=_row_kernel("softmax", _softmax_spare), samples=_row_samples(),
-                    vjp=[lambda g, out, dim: softmax_backward(g, out, dim)])
-log_softmax = composite("log_softmax", _log_softmax_body, inputs=("input",), infer=_rows_infer("log_softmax"), half="wide",
-                        eager=_row_kernel("log_softmax", lambda a, dim: np.log(_softmax_spare(a, dim))),
-                        vjp=[lambda g, out, dim: log_softmax_backward(g, out, dim)], samples=_row_samples())
+    "log_softmax_backward",
+    _log_softmax_backward_body,
+    inputs=("grad", "output"),
+    infer=_rows_infer("log_softmax_backward"),
+    half="wide",
+    samples=_row_samples(2),
+    eager=_row_kernel(
+        "log_softmax_backward", lambda g, y, dim: g - np.exp(y) * g.sum(axis=dim, keepdims=True)
+    ),
+)
+softmax = composite(
+    "softmax",
+    _softmax_body,
+    inputs=("input",),
+    infer=_rows_infer("softmax"),
+    half="wide",
+    eager=_row_kernel("softmax", _softmax_spare),
+    samples=_row_samples(),
+    vjp=[lambda g, out, dim: softmax_backward(g, out, dim)],
+)
+log_softmax = composite(
+    "log_softmax",
+    _log_softmax_body,
+    inputs=("input",),
+    infer=_rows_infer("log_softmax"),
+    half="wide",
+    eager=_row_kernel("log_softmax", lambda a, dim: np.log(_softmax_spare(a, dim))),
+    vjp=[lambda g, out, dim: log_softmax_backward(g, out, dim)],
+    samples=_row_samples(),
+)
 
 
 # ---------------------------------------------------------------- layer norm
+
 
 def _norm_parts(input: Tensor, n: int, eps: float) -> tuple[Tensor, Tensor]:
     dims = tuple(range(input.ndim - n, input.ndim))
@@ -142,20 +182,36 @@ def _layer_norm_body(input: Tensor, weight: Any, bias: Any, n: int, eps: float) 
 
 def _layer_norm_kernel(a: np.ndarray, w: Any, b: Any, n: int, eps: float) -> tuple:
     a = np.ascontiguousarray(a)
-    lead, width = a.shape[:a.ndim - n], numel(a.shape[a.ndim - n:])
+    lead, width = a.shape[: a.ndim - n], numel(a.shape[a.ndim - n :])
     small = lead + (1,) * n
     if not library.available():
         return _layer_norm_spare(a, w, b, n, eps)
-    y, mean, rstd = (library.empty(a.shape, a.dtype), library.empty(small, a.dtype), library.empty(small, a.dtype))
+    y, mean, rstd = (
+        library.empty(a.shape, a.dtype),
+        library.empty(small, a.dtype),
+        library.empty(small, a.dtype),
+    )
     if a.size:
         p = library.pointer
         # the arrays must outlive the call, so contiguous copies keep their names
         w = None if w is None else np.ascontiguousarray(w)
         b = None if b is None else np.ascontiguousarray(b)
-        native("row", "layer_norm", a.dtype,
-               "void(int64_t, int64_t, double, void *, void *, void *, void *, void *, void *)")(
-            mean.size, width, eps, p(a), library.null() if w is None else p(w),
-            library.null() if b is None else p(b), p(y), p(mean), p(rstd))
+        native(
+            "row",
+            "layer_norm",
+            a.dtype,
+            "void(int64_t, int64_t, double, void *, void *, void *, void *, void *, void *)",
+        )(
+            mean.size,
+            width,
+            eps,
+            p(a),
+            library.null() if w is None else p(w),
+            library.null() if b is None else p(b),
+            p(y),
+            p(mean),
+            p(rstd),
+        )
     return y, mean, rstd
 
 
@@ -170,16 +226,25 @@ def _layer_norm_spare(a: np.ndarray, w: Any, b: Any, n: int, eps: float) -> tupl
 
 def _layer_norm_infer(input: TensorType, weight: Any, bias: Any, n: int, eps: float) -> tuple:
     check_floating("layer_norm", input)
-    small = input.with_shape(input.shape[:len(input.shape) - n] + (1,) * n)
+    small = input.with_shape(input.shape[: len(input.shape) - n] + (1,) * n)
     return input.with_shape(input.shape), small, small
 
 
-def _layer_norm_vjp(gs: list, input: Tensor, weight: Any, bias_type: Any, mean: Tensor, rstd: Tensor,
-                    n: int, eps: float, needs: tuple) -> tuple:
+def _layer_norm_vjp(
+    gs: list,
+    input: Tensor,
+    weight: Any,
+    bias_type: Any,
+    mean: Tensor,
+    rstd: Tensor,
+    n: int,
+    eps: float,
+    needs: tuple,
+) -> tuple:
     g = gs[0]
     if g is None:
         return None, None, None
-    if STATE.grad:      # the gradient is differentiated again: mean and rstd depend on input
+    if STATE.grad:  # the gradient is differentiated again: mean and rstd depend on input
         mean, rstd = _norm_parts(input, n, eps)
     dims = tuple(range(input.ndim - n, input.ndim))
     xh = (input - mean) * rstd
@@ -201,19 +266,31 @@ def _layer_norm_samples() -> list[Sample]:
     out = []
     for d in ("float32", "float64"):
         for shape, n in (((3, 8), 1), ((2, 3, 4), 2), ((2, 300), 1)):
-            w = Make(shape[len(shape) - n:], d)
-            out += [Sample((Make(shape, d), w, w), {"n": n, "eps": 1e-5}),
-                    Sample((Make(shape, d), None, None), {"n": n, "eps": 1e-5})]
+            w = Make(shape[len(shape) - n :], d)
+            out += [
+                Sample((Make(shape, d), w, w), {"n": n, "eps": 1e-5}),
+                Sample((Make(shape, d), None, None), {"n": n, "eps": 1e-5}),
+            ]
     return out
 
 
-layer_norm = composite("layer_norm", _layer_norm_body, inputs=("input", "weight", "bias"),
-                       outputs=("out", "mean", "rstd"), infer=_layer_norm_infer, eager=_layer_norm_kernel,
-                       vjp=_layer_norm_vjp, half="wide", samples=_layer_norm_samples, auxiliary=(1, 2),
-                       backward_name="NativeLayerNormBackward0")
+layer_norm = composite(
+    "layer_norm",
+    _layer_norm_body,
+    inputs=("input", "weight", "bias"),
+    outputs=("out", "mean", "rstd"),
+    infer=_layer_norm_infer,
+    eager=_layer_norm_kernel,
+    vjp=_layer_norm_vjp,
+    half="wide",
+    samples=_layer_norm_samples,
+    auxiliary=(1, 2),
+    backward_name="NativeLayerNormBackward0",
+)
 
 
 # ---------------------------------------------------------------- losses
+
 
 def _check_targets(target: np.ndarray, classes: int, ignore: int) -> None:
     bad = (target != ignore) & ((target < 0) | (target >= classes))
@@ -239,19 +316,34 @@ def _cross_entropy_body(input: Tensor, target: Tensor, ignore_index: int) -> Ten
 
 
 cross_entropy = composite(
-    "cross_entropy", _cross_entropy_body, inputs=("input", "target"),
-    samples=lambda: [Sample((Make((5, 4), d), Make((5,), "int64", 0, 4)), {"ignore_index": -100})
-                     for d in ("float32", "float64")] +
-    [Sample((Make((4, 3)), Make((4,), "int64", values=[0, 2, 1, 2])), {"ignore_index": 1}),
-     Sample((Make((2, 3)), Make((2,), "int64", values=[0, 3])), {"ignore_index": -100}, grad=False,
-            error=(IndexError, "Target 3 is out of bounds."))])
+    "cross_entropy",
+    _cross_entropy_body,
+    inputs=("input", "target"),
+    samples=lambda: (
+        [
+            Sample((Make((5, 4), d), Make((5,), "int64", 0, 4)), {"ignore_index": -100})
+            for d in ("float32", "float64")
+        ]
+        + [
+            Sample((Make((4, 3)), Make((4,), "int64", values=[0, 2, 1, 2])), {"ignore_index": 1}),
+            Sample(
+                (Make((2, 3)), Make((2,), "int64", values=[0, 3])),
+                {"ignore_index": -100},
+                grad=False,
+                error=(IndexError, "Target 3 is out of bounds."),
+            ),
+        ]
+    ),
+)
 
 
 # ---------------------------------------------------------------- dropout and norms
 
+
 def dropout(input: Tensor, p: float, generator: Any = None) -> Tensor:
     """input scaled by 1 / (1 - p) where a uniform number is at least p, else 0."""
     from .random import rand
+
     if p == 1:
         return input * 0.0
     d = input.dtype.compute if input.dtype.is_half else input.dtype
@@ -263,9 +355,8 @@ def _std_body(input: Tensor, dims: tuple, correction: float = 1, keepdim: bool =
     v = reduce.var(input, dims, correction, keepdim)
     if not v._needs:
         return v.sqrt()
-    zero = v == 0           # sqrt'(0) is inf, but the gradient of std at 0 is 0
+    zero = v == 0  # sqrt'(0) is inf, but the gradient of std at 0 is 0
     return where(zero, 0.0, where(zero, 1.0, v).sqrt())
 
 
 std = composite("std", _std_body, inputs=("input",), samples=reduce._var_samples)
-

@@ -1,5 +1,5 @@
-"""What eager mode computes with when there is no C compiler: plain numpy. The bitwise contract is off
-then, which `graphc.info()` says; results are right to the usual rounding."""
+"""What eager mode computes with when there is no C compiler: plain numpy. The bitwise contract is
+off then, which `graphc.info()` says; results are right to the usual rounding."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ def _f(fn: Callable) -> Callable:
 def _like(fn: Callable) -> Callable:
     def run(a: Any, *rest: Any) -> Any:
         return np.asarray(fn(np.asarray(a, np.float64), *rest)).astype(np.asarray(a).dtype)
+
     return run
 
 
@@ -31,7 +32,9 @@ _erf = _f(math.erf)
 
 
 def _softplus(x: Any, beta: Any, threshold: Any) -> Any:
-    return np.where(x * beta > threshold, x, np.log1p(np.exp(np.minimum(x * beta, threshold))) / beta)
+    return np.where(
+        x * beta > threshold, x, np.log1p(np.exp(np.minimum(x * beta, threshold))) / beta
+    )
 
 
 def _remainder(a: Any, b: Any) -> Any:
@@ -40,33 +43,59 @@ def _remainder(a: Any, b: Any) -> Any:
 
 
 _TABLE: dict[str, Callable] = {
-    "erf": _like(_erf), "erfc": _like(_f(math.erfc)), "sigmoid": _like(_sigmoid),
+    "erf": _like(_erf),
+    "erfc": _like(_f(math.erfc)),
+    "sigmoid": _like(_sigmoid),
     "log_sigmoid": _like(lambda x: np.minimum(x, 0) - np.log1p(np.exp(-np.abs(x)))),
     "softplus": _like(_softplus),
-    "elu": _like(lambda x, alpha: np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0)))), "silu": _like(lambda x: x * _sigmoid(x)),
+    "elu": _like(lambda x, alpha: np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0)))),
+    "silu": _like(lambda x: x * _sigmoid(x)),
     "gelu": _like(lambda x: 0.5 * x * (1 + _erf(x * math.sqrt(0.5)))),
-    "gelu_tanh": _like(lambda x: 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x ** 3)))),
-    "rsqrt": _like(lambda x: 1 / np.sqrt(x)), "reciprocal": _like(lambda x: 1 / x),
-    "relu": lambda x: np.where(np.isnan(x) if np.asarray(x).dtype.kind == "f" else False, x,
-                               np.maximum(x, 0)).astype(np.asarray(x).dtype),
-    "frac": _like(lambda x: x - np.trunc(x)), "lgamma": _like(_f(math.lgamma)),
-    "asin": np.arcsin, "acos": np.arccos, "atan": np.arctan, "atan2": np.arctan2, "rint": np.rint,
-    "abs": np.abs, "neg": np.negative, "maximum": np.maximum, "minimum": np.minimum, "fmax": np.fmax,
-    "fmin": np.fmin, "pow": lambda a, b: np.power(a, b), "floor_divide": np.floor_divide,
-    "remainder": _remainder, "fmod": np.fmod, "lshift": np.left_shift, "rshift": np.right_shift,
-    "bitwise_left_shift": np.left_shift, "bitwise_right_shift": np.right_shift,
+    "gelu_tanh": _like(
+        lambda x: 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+    ),
+    "rsqrt": _like(lambda x: 1 / np.sqrt(x)),
+    "reciprocal": _like(lambda x: 1 / x),
+    "relu": lambda x: np.where(
+        np.isnan(x) if np.asarray(x).dtype.kind == "f" else False, x, np.maximum(x, 0)
+    ).astype(np.asarray(x).dtype),
+    "frac": _like(lambda x: x - np.trunc(x)),
+    "lgamma": _like(_f(math.lgamma)),
+    "asin": np.arcsin,
+    "acos": np.arccos,
+    "atan": np.arctan,
+    "atan2": np.arctan2,
+    "rint": np.rint,
+    "abs": np.abs,
+    "neg": np.negative,
+    "maximum": np.maximum,
+    "minimum": np.minimum,
+    "fmax": np.fmax,
+    "fmin": np.fmin,
+    "pow": lambda a, b: np.power(a, b),
+    "floor_divide": np.floor_divide,
+    "remainder": _remainder,
+    "fmod": np.fmod,
+    "lshift": np.left_shift,
+    "rshift": np.right_shift,
+    "bitwise_left_shift": np.left_shift,
+    "bitwise_right_shift": np.right_shift,
 }
 
 
 def pointwise(name: str) -> Callable:
     """The numpy version of a native pointwise kernel."""
+
     def run(*arrays: Any) -> Any:
         fn = _TABLE.get(name) or getattr(np, name, None)
         if fn is None:
-            raise RuntimeError(f"{name} needs graphc's native kernels, and there is no C compiler; install "
-                               "gcc or clang (or `pip install ziglang`)")
+            raise RuntimeError(
+                f"{name} needs graphc's native kernels, and there is no C compiler; install "
+                "gcc or clang (or `pip install ziglang`)"
+            )
         with np.errstate(all="ignore"):
             return fn(*arrays)
+
     return run
 
 
@@ -76,7 +105,7 @@ def cast(a: np.ndarray, from_: DType, to: DType) -> np.ndarray:
         return a != 0
     if from_.is_floating_point and to.category == dtypes.INT:
         wide = a.astype(np.float64)
-        bad = ~(np.abs(wide) < 2.0 ** 63)
+        bad = ~(np.abs(wide) < 2.0**63)
         out = np.where(bad, 0, wide).astype(np.int64)
         out[np.logical_and(bad, ~np.isnan(wide))] = np.iinfo(np.int64).min
         return out.astype(to.np)
@@ -85,6 +114,7 @@ def cast(a: np.ndarray, from_: DType, to: DType) -> np.ndarray:
 
 def reduce(name: str) -> Callable:
     """The numpy version of a native reduction: (array, dims, keepdim)."""
+
     def run(a: np.ndarray, dims: tuple, keepdim: bool) -> Any:
         with np.errstate(all="ignore"):
             if name in ("argmax", "argmin"):
@@ -96,6 +126,7 @@ def reduce(name: str) -> Callable:
             if name in ("sum", "prod") and a.dtype.kind in "biu":
                 return fn(a, axis=axis, keepdims=keepdim, dtype=np.int64)
             return fn(a, axis=axis, keepdims=keepdim)
+
     return run
 
 

@@ -1,8 +1,8 @@
 """Gathers and scatters: ops whose coordinates come from conditions or data.
 
-Gather records lower to one expression per output element; scatter records apply updates in ascending order
-of the update index, so that repeated indices accumulate the same way everywhere. Out-of-range data is an
-IndexError in eager mode and a status in compiled code.
+Gather records lower to one expression per output element; scatter records apply updates in
+ascending order of the update index, so that repeated indices accumulate the same way everywhere.
+Out-of-range data is an IndexError in eager mode and a status in compiled code.
 """
 
 from __future__ import annotations
@@ -23,51 +23,68 @@ from .movement import strided
 # ---------------------------------------------------------------- slices into zeros
 
 
-def _slice_backward_infer(grad: TensorType, shape: tuple, dim: int, start: Any, step: int) -> TensorType:
+def _slice_backward_infer(
+    grad: TensorType, shape: tuple, dim: int, start: Any, step: int
+) -> TensorType:
     return grad.with_shape(shape)
 
 
-def _slice_backward_kernel(g: np.ndarray, shape: tuple, dim: int, start: int, step: int) -> np.ndarray:
+def _slice_backward_kernel(
+    g: np.ndarray, shape: tuple, dim: int, start: int, step: int
+) -> np.ndarray:
     out = np.zeros(shape, g.dtype)
     n = g.shape[dim]
-    out[(slice(None),) * dim + (slice(start, start + (n - 1) * step + 1 if n else start, step),)] = g
+    out[
+        (slice(None),) * dim + (slice(start, start + (n - 1) * step + 1 if n else start, step),)
+    ] = g
     return out
 
 
-def _slice_backward_lower(ix: list, loads: list, types: list, shape: tuple, dim: int, start: Any,
-                          step: int) -> Any:
+def _slice_backward_lower(
+    ix: list, loads: list, types: list, shape: tuple, dim: int, start: Any, step: int
+) -> Any:
     from ..ir.loop import Const, all_of, compare, select
+
     d = types[0].dtype.compute
     i, n = ix[dim] - start, types[0].shape[dim]
     inside = all_of(compare("ge", i, 0), compare("lt", i, n * step))
     if step != 1:
         inside = all_of(inside, compare("eq", i % step, 0))
-    return select(inside, loads[0]([*ix[:dim], i // step, *ix[dim + 1:]]), Const(0, d))
+    return select(inside, loads[0]([*ix[:dim], i // step, *ix[dim + 1 :]]), Const(0, d))
 
 
 slice_backward = gather_op(
-    "slice_backward", _slice_backward_kernel, _slice_backward_infer, inputs=("grad",),
+    "slice_backward",
+    _slice_backward_kernel,
+    _slice_backward_infer,
+    inputs=("grad",),
     lower=_slice_backward_lower,
     vjp=[lambda g, grad_type, dim, start, step: _window(g, grad_type.shape[dim], dim, start, step)],
-    samples=lambda: [Sample((Make((3, 4)),), {"shape": (5, 4), "dim": 0, "start": 1, "step": 1}),
-                     Sample((Make((2, 3)),), {"shape": (2, 8), "dim": 1, "start": 2, "step": 2})])
+    samples=lambda: [
+        Sample((Make((3, 4)),), {"shape": (5, 4), "dim": 0, "start": 1, "step": 1}),
+        Sample((Make((2, 3)),), {"shape": (2, 8), "dim": 1, "start": 2, "step": 2}),
+    ],
+)
 
 
 def _window(g: Tensor, n: Any, dim: int, start: Any, step: int) -> Tensor:
     from .movement import slice_
+
     return slice_(g, dim, start, start + (n - 1) * step + 1, step)
 
 
 # ---------------------------------------------------------------- strided windows written back
 
+
 def _extent(shape: tuple, strides: tuple) -> int:
     return 1 + sum((n - 1) * s for n, s in zip(shape, strides, strict=True)) if numel(shape) else 0
 
 
-def _scatter_window(a: np.ndarray, src: np.ndarray, shape: tuple, strides: tuple, offset: int,
-                    how: str) -> np.ndarray:
-    """a's memory with src in a window of it. how: "set" for windows that show each place once, else "put"
-    (the last in logical order stays) or "add"."""
+def _scatter_window(
+    a: np.ndarray, src: np.ndarray, shape: tuple, strides: tuple, offset: int, how: str
+) -> np.ndarray:
+    """a's memory with src in a window of it. how: "set" for windows that show each place once,
+    else "put" (the last in logical order stays) or "add"."""
     size = a.itemsize
     own = tuple(s // size for s in a.strides)
     memory = np.zeros(max(_extent(a.shape, own), offset + _extent(shape, strides)), a.dtype)
@@ -87,20 +104,27 @@ def _scatter_window(a: np.ndarray, src: np.ndarray, shape: tuple, strides: tuple
     return out
 
 
-def _scatter_infer(input: TensorType, src: TensorType, shape: tuple, strides: tuple,
-                   offset: Any) -> TensorType:
+def _scatter_infer(
+    input: TensorType, src: TensorType, shape: tuple, strides: tuple, offset: Any
+) -> TensorType:
     return input
 
 
-def _scatter_lower(ix: list, loads: list, types: list, shape: tuple, strides: tuple, offset: Any) -> Any:
+def _scatter_lower(
+    ix: list, loads: list, types: list, shape: tuple, strides: tuple, offset: Any
+) -> Any:
     from ..ir.loop import all_of, compare, select
+
     p: Any = -offset
     for i, s in zip(ix, types[0].strides, strict=True):
         p = p + i * s
     conds = [compare("ge", p, 0)]
     coords: list = [0] * len(shape)
-    order = sorted((i for i in range(len(shape)) if not (isinstance(shape[i], int) and shape[i] == 1)),
-                   key=lambda i: strides[i], reverse=True)
+    order = sorted(
+        (i for i in range(len(shape)) if not (isinstance(shape[i], int) and shape[i] == 1)),
+        key=lambda i: strides[i],
+        reverse=True,
+    )
     for i in order:
         coords[i] = p // strides[i]
         conds.append(compare("lt", coords[i], shape[i]))
@@ -112,37 +136,65 @@ def _scatter_lower(ix: list, loads: list, types: list, shape: tuple, strides: tu
 def _like(g: Tensor, strides: tuple) -> Tensor:
     """g laid out with the given strides (a window's geometry speaks of that memory)."""
     from .movement import clone
+
     return g if tuple(g.stride()) == tuple(strides) else clone(g, tuple(strides))
 
 
-def _scatter_vjp_input(g: Tensor, input_type: TensorType, src_type: TensorType, shape: tuple, strides: tuple,
-                       offset: Any) -> Tensor:
-    return as_strided_scatter(_like(g, input_type.strides), g.new_zeros(tuple(src_type.shape)), shape,
-                              strides, offset)
+def _scatter_vjp_input(
+    g: Tensor,
+    input_type: TensorType,
+    src_type: TensorType,
+    shape: tuple,
+    strides: tuple,
+    offset: Any,
+) -> Tensor:
+    return as_strided_scatter(
+        _like(g, input_type.strides), g.new_zeros(tuple(src_type.shape)), shape, strides, offset
+    )
 
 
-def _scatter_vjp_src(g: Tensor, input_type: TensorType, shape: tuple, strides: tuple, offset: Any) -> Tensor:
+def _scatter_vjp_src(
+    g: Tensor, input_type: TensorType, shape: tuple, strides: tuple, offset: Any
+) -> Tensor:
     from .movement import as_strided
+
     return as_strided(_like(g, input_type.strides), shape, strides, offset)
 
 
-_WINDOWS = [((3, 4), (2, 3), (2, 3), (4, 1), 1), ((12,), (2, 2), (2, 2), (6, 2), 1), ((3, 4), (4, 3), (4, 3), (1, 4), 0)]
+_WINDOWS = [
+    ((3, 4), (2, 3), (2, 3), (4, 1), 1),
+    ((12,), (2, 2), (2, 2), (6, 2), 1),
+    ((3, 4), (4, 3), (4, 3), (1, 4), 0),
+]
 
 as_strided_scatter = gather_op(
-    "as_strided_scatter", lambda a, src, shape, strides, offset: _scatter_window(a, src, shape, strides, offset, "set"),
-    _scatter_infer, inputs=("input", "src"), lower=_scatter_lower, windowed=True,
+    "as_strided_scatter",
+    lambda a, src, shape, strides, offset: _scatter_window(a, src, shape, strides, offset, "set"),
+    _scatter_infer,
+    inputs=("input", "src"),
+    lower=_scatter_lower,
+    windowed=True,
     vjp=[_scatter_vjp_input, _scatter_vjp_src],
-    samples=lambda: [Sample((Make(a), Make(b)), {"shape": s, "strides": st, "offset": o})
-                     for a, b, s, st, o in _WINDOWS])
+    samples=lambda: [
+        Sample((Make(a), Make(b)), {"shape": s, "strides": st, "offset": o})
+        for a, b, s, st, o in _WINDOWS
+    ],
+)
 
 
-def _accumulate_vjp_src(g: Tensor, input_type: TensorType, shape: tuple, strides: tuple, offset: Any) -> Tensor:
+def _accumulate_vjp_src(
+    g: Tensor, input_type: TensorType, shape: tuple, strides: tuple, offset: Any
+) -> Tensor:
     from .movement import as_strided
+
     return as_strided(_like(g, input_type.strides), shape, strides, offset)
 
 
-def _accumulate_lower(ux: list, loads: list, types: list, shape: tuple, strides: tuple, offset: Any) -> Any:
+def _accumulate_lower(
+    ux: list, loads: list, types: list, shape: tuple, strides: tuple, offset: Any
+) -> Any:
     from .movement import memory_coordinates
+
     flat: Any = offset
     for i, s in zip(ux, strides, strict=True):
         flat = flat + i * s
@@ -152,43 +204,65 @@ def _accumulate_lower(ux: list, loads: list, types: list, shape: tuple, strides:
 as_strided_accumulate = scatter(
     "as_strided_accumulate",
     lambda a, src, shape, strides, offset: _scatter_window(a, src, shape, strides, offset, "add"),
-    _scatter_infer, inputs=("input", "src"), lower=_accumulate_lower, combine="add", windowed=True,
-    space=lambda types, shape, strides, offset: shape, vjp=[lambda g: g, _accumulate_vjp_src],
-    samples=lambda: [Sample((Make((12,)), Make((5, 3))), {"shape": (5, 3), "strides": (2, 1), "offset": 1})])
+    _scatter_infer,
+    inputs=("input", "src"),
+    lower=_accumulate_lower,
+    combine="add",
+    windowed=True,
+    space=lambda types, shape, strides, offset: shape,
+    vjp=[lambda g: g, _accumulate_vjp_src],
+    samples=lambda: [
+        Sample((Make((12,)), Make((5, 3))), {"shape": (5, 3), "strides": (2, 1), "offset": 1})
+    ],
+)
 
 # Writes into windows that show a place more than once: the last in logical order stays.
 as_strided_put = scatter(
     "as_strided_put",
     lambda a, src, shape, strides, offset: _scatter_window(a, src, shape, strides, offset, "put"),
-    _scatter_infer, inputs=("input", "src"), lower=_accumulate_lower, combine="set", windowed=True,
-    space=lambda types, shape, strides, offset: shape, vjp=None,
-    samples=lambda: [Sample((Make((12,)), Make((5, 3))), {"shape": (5, 3), "strides": (2, 1), "offset": 1})])
+    _scatter_infer,
+    inputs=("input", "src"),
+    lower=_accumulate_lower,
+    combine="set",
+    windowed=True,
+    space=lambda types, shape, strides, offset: shape,
+    vjp=None,
+    samples=lambda: [
+        Sample((Make((12,)), Make((5, 3))), {"shape": (5, 3), "strides": (2, 1), "offset": 1})
+    ],
+)
 
 
 # ---------------------------------------------------------------- concatenation and padding
+
 
 def _cat_infer(tensors: tuple, dim: int) -> TensorType:
     first = tensors[0]
     total: Any = 0
     for i, t in enumerate(tensors):
         if len(t.shape) != len(first.shape):
-            raise RuntimeError(f"Tensors must have same number of dimensions: got {len(first.shape)} and "
-                               f"{len(t.shape)}")
+            raise RuntimeError(
+                f"Tensors must have same number of dimensions: got {len(first.shape)} and "
+                f"{len(t.shape)}"
+            )
         for d, (n, m) in enumerate(zip(first.shape, t.shape, strict=True)):
             if d != dim and n != m:
-                raise RuntimeError(f"Sizes of tensors must match except in dimension {dim}. Expected size {n} "
-                                   f"but got size {m} for tensor number {i} in the list.")
+                raise RuntimeError(
+                    f"Sizes of tensors must match except in dimension {dim}. Expected size {n} "
+                    f"but got size {m} for tensor number {i} in the list."
+                )
         total = total + t.shape[dim]
-    return first.with_shape(first.shape[:dim] + (total,) + first.shape[dim + 1:])
+    return first.with_shape(first.shape[:dim] + (total,) + first.shape[dim + 1 :])
 
 
 def _cat_kernel(arrays: list, dim: int) -> np.ndarray:
     first = arrays[0]
     shape = list(first.shape)
     shape[dim] = sum(a.shape[dim] for a in arrays)
-    for i, a in enumerate(arrays):
-        if a.ndim != first.ndim or any(n != m for d, (n, m) in enumerate(zip(first.shape, a.shape, strict=True))
-                                       if d != dim):
+    for a in arrays:
+        if a.ndim != first.ndim or any(
+            n != m for d, (n, m) in enumerate(zip(first.shape, a.shape, strict=True)) if d != dim
+        ):
             _cat_infer(tuple(TensorType(x.shape, dtypes.float32, ()) for x in arrays), dim)
     out = library.empty(tuple(shape), first.dtype)
     np.concatenate(arrays, dim, out=out)
@@ -197,6 +271,7 @@ def _cat_kernel(arrays: list, dim: int) -> np.ndarray:
 
 def _cat_lower(ix: list, loads: list, types: list, dim: int) -> Any:
     from ..ir.loop import compare, select
+
     ends: list = []
     end: Any = 0
     for t in types:
@@ -205,17 +280,30 @@ def _cat_lower(ix: list, loads: list, types: list, dim: int) -> Any:
     out = None
     for k in range(len(types) - 1, -1, -1):
         start = ends[k - 1] if k else 0
-        here = loads[k]([*ix[:dim], ix[dim] - start, *ix[dim + 1:]])
+        here = loads[k]([*ix[:dim], ix[dim] - start, *ix[dim + 1 :]])
         out = here if out is None else select(compare("lt", ix[dim], ends[k]), here, out)
     return out
 
 
-_cat = gather_op("cat", _cat_kernel, _cat_infer, inputs=("*tensors",), lower=_cat_lower, vjp=None,
-                 samples=lambda: [Sample((Make((2, 3)), Make((4, 3))), {"dim": 0}),
-                                  Sample((Make((2, 3)), Make((2, 1)), Make((2, 2))), {"dim": 1}),
-                                  Sample((Make((2, 3), layout="T"),), {"dim": 0}),
-                                  Sample((Make((2, 3)), Make((2, 4))), {"dim": 0}, grad=False,
-                                         error=(RuntimeError, "Sizes of tensors must match except in dimension 0"))])
+_cat = gather_op(
+    "cat",
+    _cat_kernel,
+    _cat_infer,
+    inputs=("*tensors",),
+    lower=_cat_lower,
+    vjp=None,
+    samples=lambda: [
+        Sample((Make((2, 3)), Make((4, 3))), {"dim": 0}),
+        Sample((Make((2, 3)), Make((2, 1)), Make((2, 2))), {"dim": 1}),
+        Sample((Make((2, 3), layout="T"),), {"dim": 0}),
+        Sample(
+            (Make((2, 3)), Make((2, 4))),
+            {"dim": 0},
+            grad=False,
+            error=(RuntimeError, "Sizes of tensors must match except in dimension 0"),
+        ),
+    ],
+)
 
 
 def _cat_gradient(g: Tensor, needs: tuple, tensors_type: tuple, dim: int) -> tuple:
@@ -235,12 +323,15 @@ def cat(tensors: Any, dim: int = 0) -> Tensor:
     """Tensors joined along an axis. 1-d empty tensors are skipped, dtypes promoted, as in PyTorch.
     Raises RuntimeError for 0-d tensors, mismatched sizes and an empty list."""
     from .pointwise import cast
+
     tensors = list(tensors)
     if not tensors:
         raise ValueError("torch.cat(): expected a non-empty list of Tensors")
     for i, t in enumerate(tensors):
         if not isinstance(t, Tensor):
-            raise TypeError(f"expected Tensor as element {i} in argument 0, but got {type(t).__name__}")
+            raise TypeError(
+                f"expected Tensor as element {i} in argument 0, but got {type(t).__name__}"
+            )
         if t.ndim == 0:
             raise RuntimeError(f"zero-dimensional tensor (at position {i}) cannot be concatenated")
     out = tensors[0].dtype
@@ -252,7 +343,9 @@ def cat(tensors: Any, dim: int = 0) -> Tensor:
 
 
 def _pad_infer(input: TensorType, pads: tuple, value: float = 0.0) -> TensorType:
-    return input.with_shape(tuple(n + lo + hi for n, (lo, hi) in zip(input.shape, pads, strict=True)))
+    return input.with_shape(
+        tuple(n + lo + hi for n, (lo, hi) in zip(input.shape, pads, strict=True))
+    )
 
 
 def _pad_kernel(a: np.ndarray, pads: tuple, value: float = 0.0) -> np.ndarray:
@@ -267,24 +360,43 @@ def _pad_kernel(a: np.ndarray, pads: tuple, value: float = 0.0) -> np.ndarray:
 
 def _pad_lower(ix: list, loads: list, types: list, pads: tuple, value: float = 0.0) -> Any:
     from ..ir.loop import Const, all_of, compare, select
+
     at = [i - lo for i, (lo, _) in zip(ix, pads, strict=True)]
-    inside = all_of(*[c for i, n in zip(at, types[0].shape, strict=True)
-                      for c in (compare("ge", i, 0), compare("lt", i, n))])
+    inside = all_of(
+        *[
+            c
+            for i, n in zip(at, types[0].shape, strict=True)
+            for c in (compare("ge", i, 0), compare("lt", i, n))
+        ]
+    )
     return select(inside, loads[0](at), Const(value, types[0].dtype.compute))
 
 
 pad_constant = gather_op(
-    "pad_constant", _pad_kernel, _pad_infer, inputs=("input",), lower=_pad_lower,
+    "pad_constant",
+    _pad_kernel,
+    _pad_infer,
+    inputs=("input",),
+    lower=_pad_lower,
     vjp=[lambda g, pads: pad_constant(g, tuple((-lo, -hi) for lo, hi in pads), 0.0)],
     backward_name="ConstantPadNdBackward0",
-    samples=lambda: [Sample((Make((3, 4)),), {"pads": ((0, 0), (1, 2)), "value": 0.5}),
-                     Sample((Make((3, 4)),), {"pads": ((1, -1), (0, 3)), "value": 0.0})])
+    samples=lambda: [
+        Sample((Make((3, 4)),), {"pads": ((0, 0), (1, 2)), "value": 0.5}),
+        Sample((Make((3, 4)),), {"pads": ((1, -1), (0, 3)), "value": 0.0}),
+    ],
+)
 
 
 # ---------------------------------------------------------------- indexing by data
 
-def _check_index(index: np.ndarray, n: int, dim: int | None = None, negative: bool = False,
-                 error: type = IndexError) -> None:
+
+def _check_index(
+    index: np.ndarray,
+    n: int,
+    dim: int | None = None,
+    negative: bool = False,
+    error: type = IndexError,
+) -> None:
     """An error for an index outside of [0, n), or [-n, n); names the axis when dim is given."""
     if index.size and (int(index.max()) >= n or int(index.min()) < (-n if negative else 0)):
         if dim is None:
@@ -305,21 +417,39 @@ def _embedding_kernel(weight: np.ndarray, index: np.ndarray) -> np.ndarray:
 def _embedding_lower(ix: list, loads: list, types: list) -> Any:
     from ..ir.index import from_expr
     from ..ir.loop import Checked, Require, compare
+
     k = len(types[1].shape)
     row = loads[1](ix[:k])
-    checked = Require(Checked(row, types[0].shape[0], "index out of range in self"),
-                      compare("ge", from_expr(row), 0), "index out of range in self")
+    checked = Require(
+        Checked(row, types[0].shape[0], "index out of range in self"),
+        compare("ge", from_expr(row), 0),
+        "index out of range in self",
+    )
     return loads[0]([from_expr(checked, 0, types[0].shape[0]), *ix[k:]])
 
 
 embedding = gather_op(
-    "embedding", _embedding_kernel, _embedding_infer, inputs=("weight", "index"), lower=_embedding_lower,
-    vjp=[lambda g, weight_type, index: embedding_backward(
-        g.new_zeros(tuple(weight_type.shape)), index, g), None],
-    samples=lambda: [Sample((Make((7, 3)), Make((2, 4), "int64", 0, 7))),
-                     Sample((Make((7, 3)), Make((5,), "int64", values=[0, 1, 1, 6, 1]))),
-                     Sample((Make((7, 3)), Make((2,), "int64", values=[0, 7])), grad=False,
-                            error=(IndexError, "index out of range in self"))])
+    "embedding",
+    _embedding_kernel,
+    _embedding_infer,
+    inputs=("weight", "index"),
+    lower=_embedding_lower,
+    vjp=[
+        lambda g, weight_type, index: embedding_backward(
+            g.new_zeros(tuple(weight_type.shape)), index, g
+        ),
+        None,
+    ],
+    samples=lambda: [
+        Sample((Make((7, 3)), Make((2, 4), "int64", 0, 7))),
+        Sample((Make((7, 3)), Make((5,), "int64", values=[0, 1, 1, 6, 1]))),
+        Sample(
+            (Make((7, 3)), Make((2,), "int64", values=[0, 7])),
+            grad=False,
+            error=(IndexError, "index out of range in self"),
+        ),
+    ],
+)
 
 
 def _rows_add(base: np.ndarray, index: np.ndarray, src: np.ndarray) -> np.ndarray:
@@ -332,16 +462,23 @@ def _rows_add(base: np.ndarray, index: np.ndarray, src: np.ndarray) -> np.ndarra
 def _embedding_backward_lower(ux: list, loads: list, types: list) -> Any:
     from ..ir.index import from_expr
     from ..ir.loop import Checked
+
     k = len(types[1].shape)
     row = Checked(loads[1](ux[:k]), types[0].shape[0], "index out of range in self")
     return [from_expr(row, 0, types[0].shape[0]), *ux[k:]], loads[2](ux)
 
 
 embedding_backward = scatter(
-    "embedding_backward", _rows_add, lambda base, index, src: base.with_shape(base.shape),
-    inputs=("base", "index", "src"), lower=_embedding_backward_lower, combine="add",
-    space=lambda types: types[2].shape, vjp=[lambda g: g, None, lambda g, index: embedding(g, index)],
-    samples=lambda: [Sample((Make((7, 3)), Make((2, 4), "int64", 0, 7), Make((2, 4, 3))))])
+    "embedding_backward",
+    _rows_add,
+    lambda base, index, src: base.with_shape(base.shape),
+    inputs=("base", "index", "src"),
+    lower=_embedding_backward_lower,
+    combine="add",
+    space=lambda types: types[2].shape,
+    vjp=[lambda g: g, None, lambda g, index: embedding(g, index)],
+    samples=lambda: [Sample((Make((7, 3)), Make((2, 4), "int64", 0, 7), Make((2, 4, 3))))],
+)
 
 
 def _along(index: np.ndarray, dim: int) -> tuple:
@@ -355,13 +492,17 @@ def _gather_infer(input: TensorType, index: TensorType, dim: int) -> TensorType:
         raise RuntimeError("Index tensor must have the same number of dimensions as input tensor")
     for d, (n, m) in enumerate(zip(index.shape, input.shape, strict=True)):
         if d != dim and isinstance(n, int) and isinstance(m, int) and n > m:
-            raise RuntimeError(f"Size does not match at dimension {d} expected index {list(index.shape)} to be "
-                               f"no larger than self {list(input.shape)} apart from dimension {dim}")
+            raise RuntimeError(
+                f"Size does not match at dimension {d} expected index {list(index.shape)} to be "
+                f"no larger than self {list(input.shape)} apart from dimension {dim}"
+            )
     return input.with_shape(index.shape)
 
 
 def _gather_kernel(a: np.ndarray, index: np.ndarray, dim: int) -> np.ndarray:
-    _gather_infer(TensorType(a.shape, dtypes.float32, ()), TensorType(index.shape, dtypes.int64, ()), dim)
+    _gather_infer(
+        TensorType(a.shape, dtypes.float32, ()), TensorType(index.shape, dtypes.int64, ()), dim
+    )
     if a.ndim == 0:
         return np.broadcast_to(a, index.shape).copy()
     _check_index(index, a.shape[dim], dim, error=RuntimeError)
@@ -371,21 +512,37 @@ def _gather_kernel(a: np.ndarray, index: np.ndarray, dim: int) -> np.ndarray:
 def _gather_lower(ix: list, loads: list, types: list, dim: int) -> Any:
     from ..ir.index import from_expr
     from ..ir.loop import Checked, Require, compare
+
     n = types[0].shape[dim]
     at = loads[1](ix)
     text = f"index is out of bounds for dimension {dim}"
     row = Require(Checked(at, n, text), compare("ge", from_expr(at), 0), text)
-    return loads[0]([*ix[:dim], from_expr(row, 0, n), *ix[dim + 1:]])
+    return loads[0]([*ix[:dim], from_expr(row, 0, n), *ix[dim + 1 :]])
 
 
 gather = gather_op(
-    "gather", _gather_kernel, _gather_infer, inputs=("input", "index"), lower=_gather_lower,
-    vjp=[lambda g, input_type, index, dim: scatter_add(g.new_zeros(tuple(input_type.shape)), index, g, dim),
-         None],
-    samples=lambda: [Sample((Make((3, 4)), Make((3, 2), "int64", 0, 4)), {"dim": 1}),
-                     Sample((Make((3, 4)), Make((5, 4), "int64", 0, 3)), {"dim": 0}),
-                     Sample((Make((3, 4)), Make((2, 2), "int64", values=[0, 1, 4, 0])), {"dim": 1}, grad=False,
-                            error=(RuntimeError, "index 4 is out of bounds for dimension 1 with size 4"))])
+    "gather",
+    _gather_kernel,
+    _gather_infer,
+    inputs=("input", "index"),
+    lower=_gather_lower,
+    vjp=[
+        lambda g, input_type, index, dim: scatter_add(
+            g.new_zeros(tuple(input_type.shape)), index, g, dim
+        ),
+        None,
+    ],
+    samples=lambda: [
+        Sample((Make((3, 4)), Make((3, 2), "int64", 0, 4)), {"dim": 1}),
+        Sample((Make((3, 4)), Make((5, 4), "int64", 0, 3)), {"dim": 0}),
+        Sample(
+            (Make((3, 4)), Make((2, 2), "int64", values=[0, 1, 4, 0])),
+            {"dim": 1},
+            grad=False,
+            error=(RuntimeError, "index 4 is out of bounds for dimension 1 with size 4"),
+        ),
+    ],
+)
 
 
 def _at(op: Any) -> Any:
@@ -398,25 +555,39 @@ def _at(op: Any) -> Any:
         else:
             op.at(out, _along(index, dim), src)
         return out
+
     return kernel
 
 
 def _scatter_dim_lower(ux: list, loads: list, types: list, dim: int) -> Any:
     from ..ir.index import from_expr
     from ..ir.loop import Checked
+
     n = types[0].shape[dim]
     row = Checked(loads[1](ux), n, f"index is out of bounds for dimension {dim}")
-    return [*ux[:dim], from_expr(row, 0, n), *ux[dim + 1:]], loads[2](ux)
+    return [*ux[:dim], from_expr(row, 0, n), *ux[dim + 1 :]], loads[2](ux)
 
 
 def _scatter_samples() -> list[Sample]:
-    return [Sample((Make((3, 4)), Make((2, 4), "int64", values=[0, 1, 2, 0, 0, 1, 1, 2]), Make((2, 4))),
-                   {"dim": 0}),
-            Sample((Make((3, 4)), Make((3, 2), "int64", values=[0, 1, 3, 2, 1, 0]), Make((3, 2))), {"dim": 1})]
+    return [
+        Sample(
+            (Make((3, 4)), Make((2, 4), "int64", values=[0, 1, 2, 0, 0, 1, 1, 2]), Make((2, 4))),
+            {"dim": 0},
+        ),
+        Sample(
+            (Make((3, 4)), Make((3, 2), "int64", values=[0, 1, 3, 2, 1, 0]), Make((3, 2))),
+            {"dim": 1},
+        ),
+    ]
 
 
 def _unique_scatter_samples() -> list[Sample]:
-    return [Sample((Make((3, 4)), Make((3, 2), "int64", values=[0, 1, 3, 2, 1, 0]), Make((3, 2))), {"dim": 1})]
+    return [
+        Sample(
+            (Make((3, 4)), Make((3, 2), "int64", values=[0, 1, 3, 2, 1, 0]), Make((3, 2))),
+            {"dim": 1},
+        )
+    ]
 
 
 def _base_infer(base: TensorType, index: TensorType, src: TensorType, dim: int) -> TensorType:
@@ -424,9 +595,20 @@ def _base_infer(base: TensorType, index: TensorType, src: TensorType, dim: int) 
 
 
 scatter_add = scatter(
-    "scatter_add", _at(np.add), _base_infer, inputs=("input", "index", "src"), lower=_scatter_dim_lower,
-    combine="add", space=lambda types, dim: types[1].shape, samples=_scatter_samples,
-    vjp=[lambda g: g, None, lambda g, index, src_type, dim: _cut_back(gather(g, index, dim), src_type)])
+    "scatter_add",
+    _at(np.add),
+    _base_infer,
+    inputs=("input", "index", "src"),
+    lower=_scatter_dim_lower,
+    combine="add",
+    space=lambda types, dim: types[1].shape,
+    samples=_scatter_samples,
+    vjp=[
+        lambda g: g,
+        None,
+        lambda g, index, src_type, dim: _cut_back(gather(g, index, dim), src_type),
+    ],
+)
 
 
 def _cut_back(g: Tensor, like: TensorType) -> Tensor:
@@ -436,14 +618,27 @@ def _cut_back(g: Tensor, like: TensorType) -> Tensor:
 
 
 scatter_set = scatter(
-    "scatter", _at(None), _base_infer, inputs=("input", "index", "src"), lower=_scatter_dim_lower,
-    combine="set", space=lambda types, dim: types[1].shape, samples=_unique_scatter_samples,
-    vjp=[lambda g, index, src_type, dim: scatter_set(g, index, g.new_zeros(tuple(src_type.shape)), dim), None,
-         lambda g, index, src_type, dim: _cut_back(gather(g, index, dim), src_type)])
+    "scatter",
+    _at(None),
+    _base_infer,
+    inputs=("input", "index", "src"),
+    lower=_scatter_dim_lower,
+    combine="set",
+    space=lambda types, dim: types[1].shape,
+    samples=_unique_scatter_samples,
+    vjp=[
+        lambda g, index, src_type, dim: scatter_set(
+            g, index, g.new_zeros(tuple(src_type.shape)), dim
+        ),
+        None,
+        lambda g, index, src_type, dim: _cut_back(gather(g, index, dim), src_type),
+    ],
+)
 
 
 def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
-    """Rows of `input` along `dim`, as torch.index_select. Raises IndexError for indices out of range."""
+    """Rows of `input` along `dim`, as torch.index_select. Raises IndexError for indices out of
+    range."""
     if index.ndim > 1:
         raise IndexError("index_select(): Index is supposed to be a vector")
     dim = dim_index(dim, input.ndim)
@@ -456,8 +651,10 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
 
 # ---------------------------------------------------------------- advanced indexing
 
-# The general case: x[i0, i1, ...] with integer tensors broadcast together over the leading axes of x
+# The general case: x[i0, i1, ...] with integer tensors broadcast together over the leading axes of
+# x
 # (the caller moves the indexed axes to the front). Result: index shape + the rest of x.
+
 
 def _index_infer(input: TensorType, *indices: TensorType) -> TensorType:
     k = len(indices)
@@ -474,10 +671,20 @@ def _index_kernel(arrays: list) -> np.ndarray:
 def _index_coords(ix: list, loads: list, types: list, first: int) -> list:
     from ..ir.index import from_expr
     from ..ir.loop import Checked
+
     k = len(types[first].shape)
-    return [from_expr(Checked(loads[first + d](ix[:k]), types[0].shape[d],
-                              f"index is out of bounds for dimension {d}"),
-                      0, types[0].shape[d]) for d in range(len(types) - first)]
+    return [
+        from_expr(
+            Checked(
+                loads[first + d](ix[:k]),
+                types[0].shape[d],
+                f"index is out of bounds for dimension {d}",
+            ),
+            0,
+            types[0].shape[d],
+        )
+        for d in range(len(types) - first)
+    ]
 
 
 def _index_lower(ix: list, loads: list, types: list) -> Any:
@@ -491,11 +698,23 @@ def _index_gradient(g: Tensor, tensors_type: tuple, tensors_from1: tuple, needs:
 
 
 _IX = Make((4,), "int64", values=[0, 2, -1, 2])
-index = gather_op("index", _index_kernel, lambda tensors: _index_infer(*tensors), inputs=("*tensors",),
-                  lower=_index_lower, vjp=None,
-                  samples=lambda: [Sample((Make((3, 5)), _IX)), Sample((Make((3, 3, 2)), _IX, _IX)),
-                                   Sample((Make((3, 5)), Make((2,), "int64", values=[0, 3])), grad=False,
-                                          error=(IndexError, "index 3 is out of bounds for dimension 0 with size 3"))])
+index = gather_op(
+    "index",
+    _index_kernel,
+    lambda tensors: _index_infer(*tensors),
+    inputs=("*tensors",),
+    lower=_index_lower,
+    vjp=None,
+    samples=lambda: [
+        Sample((Make((3, 5)), _IX)),
+        Sample((Make((3, 3, 2)), _IX, _IX)),
+        Sample(
+            (Make((3, 5)), Make((2,), "int64", values=[0, 3])),
+            grad=False,
+            error=(IndexError, "index 3 is out of bounds for dimension 0 with size 3"),
+        ),
+    ],
+)
 
 
 def _put(op: Any) -> Any:
@@ -509,6 +728,7 @@ def _put(op: Any) -> Any:
         else:
             op.at(out, tuple(indices), src)
         return out
+
     return kernel
 
 
@@ -518,20 +738,39 @@ def _put_lower(ux: list, loads: list, types: list) -> Any:
 
 
 def _put_samples() -> list[Sample]:
-    return [Sample((Make((3, 5)), Make((4, 5)), _IX)), Sample((Make((3, 3, 2)), Make((4, 2)), _IX, _IX))]
+    return [
+        Sample((Make((3, 5)), Make((4, 5)), _IX)),
+        Sample((Make((3, 3, 2)), Make((4, 2)), _IX, _IX)),
+    ]
 
 
 def _put_unique_samples() -> list[Sample]:
     return [Sample((Make((4, 5)), Make((3, 5)), Make((3,), "int64", values=[0, 2, -1])))]
 
 
-index_put_at = scatter("index_put", _put(None), lambda tensors: tensors[0].with_shape(tensors[0].shape),
-                       inputs=("*tensors",), lower=_put_lower, combine="set",
-                       space=lambda types: types[1].shape, vjp=None, samples=_put_unique_samples)
-index_add_at = scatter("index_put_accumulate", _put(np.add),
-                       lambda tensors: tensors[0].with_shape(tensors[0].shape), inputs=("*tensors",),
-                       lower=_put_lower, combine="add", space=lambda types: types[1].shape, vjp=None,
-                       backward_name="IndexPutBackward0", samples=_put_samples)
+index_put_at = scatter(
+    "index_put",
+    _put(None),
+    lambda tensors: tensors[0].with_shape(tensors[0].shape),
+    inputs=("*tensors",),
+    lower=_put_lower,
+    combine="set",
+    space=lambda types: types[1].shape,
+    vjp=None,
+    samples=_put_unique_samples,
+)
+index_add_at = scatter(
+    "index_put_accumulate",
+    _put(np.add),
+    lambda tensors: tensors[0].with_shape(tensors[0].shape),
+    inputs=("*tensors",),
+    lower=_put_lower,
+    combine="add",
+    space=lambda types: types[1].shape,
+    vjp=None,
+    backward_name="IndexPutBackward0",
+    samples=_put_samples,
+)
 
 
 def _put_gradient(accumulate: bool) -> Any:
@@ -539,28 +778,48 @@ def _put_gradient(accumulate: bool) -> Any:
         places = tensors_from2
         base = None
         if needs[0]:
-            base = g if accumulate else index_put_at((g, g.new_zeros(tuple(tensors_type[1].shape)), *places))
+            base = (
+                g
+                if accumulate
+                else index_put_at((g, g.new_zeros(tuple(tensors_type[1].shape)), *places))
+            )
         return (base, index((g, *places)) if needs[1] else None) + (None,) * (len(needs) - 2)
+
     return gradient
 
 
 # ---------------------------------------------------------------- shapes that depend on data
 
+
 def _nonzero_kernel(a: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(np.argwhere(a) if a.ndim else np.zeros((int(bool(a)), 0))).astype(np.int64)
+    return np.ascontiguousarray(np.argwhere(a) if a.ndim else np.zeros((int(bool(a)), 0))).astype(
+        np.int64
+    )
 
 
 def _no_static_shape(input: TensorType) -> TensorType:
     from ..base.errors import CaptureBreak
-    raise CaptureBreak("the result's shape depends on the values of a tensor (nonzero, boolean mask)",
-                       "use graphc.where with a fixed shape, or move it out of the compiled function")
+
+    raise CaptureBreak(
+        "the result's shape depends on the values of a tensor (nonzero, boolean mask)",
+        "use graphc.where with a fixed shape, or move it out of the compiled function",
+    )
 
 
-nonzero = opaque("nonzero", _nonzero_kernel, _no_static_shape, inputs=("input",),
-                 samples=lambda: [Sample((Make((3, 4), "int64", -1, 2),), grad=False)], data_shape=True)
+nonzero = opaque(
+    "nonzero",
+    _nonzero_kernel,
+    _no_static_shape,
+    inputs=("input",),
+    samples=lambda: [Sample((Make((3, 4), "int64", -1, 2),), grad=False)],
+    data_shape=True,
+)
 
 
-for _op, _fn in ((index, _index_gradient), (index_put_at, _put_gradient(False)),
-                 (index_add_at, _put_gradient(True))):
+for _op, _fn in (
+    (index, _index_gradient),
+    (index_put_at, _put_gradient(False)),
+    (index_add_at, _put_gradient(True)),
+):
     _op.vjp = _op._rule(_fn)
     _op.saved_inputs, _op.saved_outputs = _op._saves()

@@ -1,7 +1,8 @@
-"""Eager kernels: numpy arrays in, numpy arrays out, by the native library or, without a C compiler, numpy.
+"""Eager kernels: numpy arrays in, numpy arrays out, by the native library or, without a C
+compiler, numpy.
 
-Invariant: a result is dense, with the strides that `ir.types.pointwise_strides` gives; native kernels see
-contiguous memory only, so layouts are settled here.
+Invariant: a result is dense, with the strides that `ir.types.pointwise_strides` gives; native
+kernels see contiguous memory only, so layouts are settled here.
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ from ..ir.types import pointwise_strides
 from ..native import library
 from . import fallback
 
-_FLAT = {1: "void(int64_t, void *, void *)",
-         2: "void(int64_t, void *, int64_t, void *, int64_t, void *)",
-         3: "void(int64_t, void *, int64_t, void *, int64_t, void *, int64_t, void *)"}
+_FLAT = {
+    1: "void(int64_t, void *, void *)",
+    2: "void(int64_t, void *, int64_t, void *, int64_t, void *)",
+    3: "void(int64_t, void *, int64_t, void *, int64_t, void *, int64_t, void *)",
+}
 _BOOL = np.dtype(bool)
 
 
@@ -33,12 +36,13 @@ def empty_strided(shape: tuple, strides: tuple, dt: np.dtype) -> np.ndarray:
 
 
 def native(family: str, name: str, dt: Any, signature: str) -> Any:
-    """gc_<family>_<name>_<code>. Raises PyTorch's NotImplementedError when there is none for the dtype."""
+    """gc_<family>_<name>_<code>. Raises PyTorch's NotImplementedError when there is none for the
+    dtype."""
     d = from_numpy_dtype(dt)
     try:
         return library.fn(f"gc_{family}_{name}_{d.code}", signature)
     except AttributeError:
-        raise NotImplementedError(f'"{name}_cpu" not implemented for \'{d.title}\'') from None
+        raise NotImplementedError(f"\"{name}_cpu\" not implemented for '{d.title}'") from None
 
 
 def native_pointwise(name: str, n: int, out_bool: bool = False) -> Callable:
@@ -79,8 +83,9 @@ def native_pointwise(name: str, n: int, out_bool: bool = False) -> Callable:
         big = max(arrays, key=lambda a: (a.size, a.ndim))
         shape, args = big.shape, []
         if big.flags.c_contiguous and all(
-                (a.shape == shape and a.flags.c_contiguous) or (a.size == 1 and a.ndim <= big.ndim)
-                for a in arrays):
+            (a.shape == shape and a.flags.c_contiguous) or (a.size == 1 and a.ndim <= big.ndim)
+            for a in arrays
+        ):
             out = library.empty(shape, _BOOL if out_bool else dt)
             for a in arrays:
                 args += [library.pointer(a), 1 if a.shape == shape else 0]
@@ -123,11 +128,18 @@ def _unflat(flat: np.ndarray, like: np.ndarray) -> np.ndarray:
 
 # ---------------------------------------------------------------- casts
 
+
 def cast(a: np.ndarray, from_: DType, to: DType) -> np.ndarray:
     """Total conversion by the contract; keeps a dense layout."""
-    simple = (to.category >= from_.category and from_.category < dtypes.FLOAT <= to.category
-              and not to.is_half) or {from_, to} == {dtypes.float32, dtypes.float64} \
+    simple = (
+        (
+            to.category >= from_.category
+            and from_.category < dtypes.FLOAT <= to.category
+            and not to.is_half
+        )
+        or {from_, to} == {dtypes.float32, dtypes.float64}
         or to.category == dtypes.COMPLEX
+    )
     if simple or not library.available():
         with np.errstate(all="ignore"):
             return a.astype(to.np) if simple else fallback.cast(a, from_, to)
@@ -185,22 +197,26 @@ def native_reduce(name: str, out: Callable[[DType], DType]) -> Callable:
         shape = reduced_shape(a.shape, dims, keepdim)
         if not library.available():
             return np.asarray(spare(a, dims, keepdim), dtype=to).reshape(shape)
-        if not dims:        # a 0-d tensor: one element is reduced
+        if not dims:  # a 0-d tensor: one element is reduced
             a = a.reshape(a.shape + (1,))
             dims = (a.ndim - 1,)
         b, outer, n, inner = split_axes(a, dims)
         result = library.empty(shape, to)
         if result.size:
             native("reduce", name, a.dtype, _REDUCE)(
-                outer, n, inner, library.pointer(b), library.pointer(result))
+                outer, n, inner, library.pointer(b), library.pointer(result)
+            )
         return result
+
     return run
 
 
 # ---------------------------------------------------------------- products
 
-_GEMM = ("int(int64_t, int64_t, int64_t, int64_t, void *, int64_t, int64_t, int64_t, "
-         "void *, int64_t, int64_t, int64_t, void *, int64_t, int64_t, void *)")
+_GEMM = (
+    "int(int64_t, int64_t, int64_t, int64_t, void *, int64_t, int64_t, int64_t, "
+    "void *, int64_t, int64_t, int64_t, void *, int64_t, int64_t, void *)"
+)
 
 
 def gemm(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -210,7 +226,7 @@ def gemm(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     if not library.available():
         return fallback.gemm(a, b)
     code = from_numpy_dtype(a.dtype).code
-    if code not in ("f32", "f64", "i32", "i64"):        # narrow integers wrap: compute wide, cut down
+    if code not in ("f32", "f64", "i32", "i64"):  # narrow integers wrap: compute wide, cut down
         wide = gemm(a.astype(np.int64), b.astype(np.int64))
         return wide.astype(a.dtype) if code != "b8" else wide != 0
     out = library.empty((batch, m, n), a.dtype)
@@ -219,10 +235,12 @@ def gemm(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     pa, sa = _operand(a)
     pb, sb = _operand(b)
     status = library.fn(f"gc_gemm_{code}", _GEMM)(
-        batch, m, n, k, pa, *sa, pb, *sb, library.pointer(out), m * n, n, library.null())
+        batch, m, n, k, pa, *sa, pb, *sb, library.pointer(out), m * n, n, library.null()
+    )
     if status:
-        raise MemoryError("graphc could not get memory for a matrix product of "
-                          f"{list(a.shape)} x {list(b.shape)}")
+        raise MemoryError(
+            f"graphc could not get memory for a matrix product of {list(a.shape)} x {list(b.shape)}"
+        )
     return out
 
 

@@ -1,5 +1,6 @@
-"""Elementwise ops. Each record: dtype rule, eager kernel (numpy where IEEE 754 fixes the result, else the
-native library), VJPs in Tensor ops, lowering (by default the scalar function of the same name), samples.
+"""Elementwise ops. Each record: dtype rule, eager kernel (numpy where IEEE 754 fixes the result,
+else the native library), VJPs in Tensor ops, lowering (by default the scalar function of the same
+name), samples.
 Source of semantics: https://pytorch.org/docs/stable/torch.html#pointwise-ops"""
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from ..base.dtypes import DType
 from ..core.tensor import Tensor
 from ..ir.op import Make, Sample
 from .define import binary, pointwise, unary
-from .kernels import empty_strided, native_pointwise
 from .kernels import cast as cast_kernel
+from .kernels import empty_strided, native_pointwise
 
 _INTS = ("int64", "int32", "uint8")
 _BOTH = ("float32", "float64", "int64")
@@ -28,70 +29,128 @@ def _is_tensor(x: Any) -> bool:
 
 # ---------------------------------------------------------------- lowering helpers
 
+
 def _infix(name: str) -> Any:
     def lower(*args: Any) -> Any:
         from ..ir.loop import Apply
+
         return Apply(name, args, args[0].dtype)
+
     return lower
 
 
 def _predicate(name: str) -> Any:
     def lower(*args: Any) -> Any:
         from ..ir.loop import Apply
+
         return Apply(name, args, dtypes.bool_)
+
     return lower
 
 
 # ---------------------------------------------------------------- arithmetic
 
+
 def _sub_rule(keys: tuple) -> Any:
     d = dtypes.result_of_keys(keys)
     if d is dtypes.bool_:
-        raise RuntimeError("Subtraction, the `-` operator, with two bool tensors is not supported. Use the "
-                           "`^` or `logical_xor()` operator instead.")
+        raise RuntimeError(
+            "Subtraction, the `-` operator, with two bool tensors is not supported. Use the "
+            "`^` or `logical_xor()` operator instead."
+        )
     if any(k in (dtypes.bool_, dtypes.bool_.zero_dim, bool) for k in keys):
-        raise RuntimeError("Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying "
-                           "to invert a mask, use the `~` or `logical_not()` operator instead.")
+        raise RuntimeError(
+            "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying "
+            "to invert a mask, use the `~` or `logical_not()` operator instead."
+        )
     return (d, d), d
 
 
 def _refusing(name: str, last: int) -> Any:
     """The dtype rule "promote" for ops that PyTorch has no kernel of up to category `last`."""
+
     def rule(keys: tuple) -> Any:
         d = dtypes.result_of_keys(keys)
         if d.category <= last:
-            raise NotImplementedError(f'"{name}_cpu" not implemented for \'{d.title}\'')
+            raise NotImplementedError(f"\"{name}_cpu\" not implemented for '{d.title}'")
         return (d,) * len(keys), d
+
     return rule
 
 
 def _neg_rule(keys: tuple) -> Any:
     d = dtypes.result_of_keys(keys)
     if d is dtypes.bool_:
-        raise RuntimeError("Negation, the `-` operator, on a bool tensor is not supported. If you are trying "
-                           "to invert a mask, use the `~` or `logical_not()` operator instead.")
+        raise RuntimeError(
+            "Negation, the `-` operator, on a bool tensor is not supported. If you are trying "
+            "to invert a mask, use the `~` or `logical_not()` operator instead."
+        )
     return (d,), d
 
 
 add = pointwise("add", np.add, inputs=_TWO, vjp=[lambda g: g, lambda g: g], samples=binary())
-sub = pointwise("sub", np.subtract, inputs=_TWO, out=_sub_rule, vjp=[lambda g: g, lambda g: -g],
-                samples=binary())
-mul = pointwise("mul", np.multiply, inputs=_TWO, vjp=[lambda g, other: g * other,
-                                                      lambda g, input: g * input], samples=binary())
-div = pointwise("div", np.true_divide, inputs=_TWO, out="float",
-                vjp=[lambda g, other: g / other, lambda g, input, other: -g * ((input / other) / other)],
-                samples=binary(other_lo=0.5))
+sub = pointwise(
+    "sub",
+    np.subtract,
+    inputs=_TWO,
+    out=_sub_rule,
+    vjp=[lambda g: g, lambda g: -g],
+    samples=binary(),
+)
+mul = pointwise(
+    "mul",
+    np.multiply,
+    inputs=_TWO,
+    vjp=[lambda g, other: g * other, lambda g, input: g * input],
+    samples=binary(),
+)
+div = pointwise(
+    "div",
+    np.true_divide,
+    inputs=_TWO,
+    out="float",
+    vjp=[lambda g, other: g / other, lambda g, input, other: -g * ((input / other) / other)],
+    samples=binary(other_lo=0.5),
+)
 neg = pointwise("neg", np.negative, out=_neg_rule, vjp=[lambda g: -g], samples=unary(dtypes=_BOTH))
-abs = pointwise("abs", np.abs, out=_refusing("abs", dtypes.BOOL), vjp=[lambda g, input: g * input.sign()], samples=unary(dtypes=_BOTH))
-sign = pointwise("sign", vjp=[lambda g: g * 0], samples=unary(dtypes=_BOTH, grad=False),
-                 doc="-1, 0 or 1; nan gives 0, as PyTorch's sgn on floats does")
-square = pointwise("square", lambda a: np.multiply(a, a), vjp=[lambda g, input: g * (2.0 * input)],
-                   lower=lambda x: _infix("mul")(x, x), samples=unary(dtypes=_BOTH), backward_name="PowBackward0")
-reciprocal = pointwise("reciprocal", lambda a: np.true_divide(a.dtype.type(1), a), out="float",
-                       vjp=[lambda g, out: -g * (out * out)], samples=unary(0.5, 2))
-sqrt = pointwise("sqrt", np.sqrt, out="float", vjp=[lambda g, out: g / (2 * out)], samples=unary(0.1, 4))
-rsqrt = pointwise("rsqrt", lambda a: np.true_divide(a.dtype.type(1), np.sqrt(a)), out="float",
-                  vjp=[lambda g, out: -0.5 * g * (out * out * out)], samples=unary(0.1, 4))
+abs = pointwise(
+    "abs",
+    np.abs,
+    out=_refusing("abs", dtypes.BOOL),
+    vjp=[lambda g, input: g * input.sign()],
+    samples=unary(dtypes=_BOTH),
+)
+sign = pointwise(
+    "sign",
+    vjp=[lambda g: g * 0],
+    samples=unary(dtypes=_BOTH, grad=False),
+    doc="-1, 0 or 1; nan gives 0, as PyTorch's sgn on floats does",
+)
+square = pointwise(
+    "square",
+    lambda a: np.multiply(a, a),
+    vjp=[lambda g, input: g * (2.0 * input)],
+    lower=lambda x: _infix("mul")(x, x),
+    samples=unary(dtypes=_BOTH),
+    backward_name="PowBackward0",
+)
+reciprocal = pointwise(
+    "reciprocal",
+    lambda a: np.true_divide(a.dtype.type(1), a),
+    out="float",
+    vjp=[lambda g, out: -g * (out * out)],
+    samples=unary(0.5, 2),
+)
+sqrt = pointwise(
+    "sqrt", np.sqrt, out="float", vjp=[lambda g, out: g / (2 * out)], samples=unary(0.1, 4)
+)
+rsqrt = pointwise(
+    "rsqrt",
+    lambda a: np.true_divide(a.dtype.type(1), np.sqrt(a)),
+    out="float",
+    vjp=[lambda g, out: -0.5 * g * (out * out * out)],
+    samples=unary(0.1, 4),
+)
 
 
 def _pow_base(g: Tensor, input: Any, exponent: Any) -> Any:
@@ -110,8 +169,12 @@ def _pow_exponent(g: Tensor, input: Any, exponent: Any, out: Tensor) -> Any:
     return g * (out * base.log()).masked_fill(zero, 0.0)
 
 
-pow = pointwise("pow", inputs=("input", "exponent"), vjp=[_pow_base, _pow_exponent],
-                samples=binary(0.3, 2, dtypes=("float32", "float64"), other_lo=-1.5, scalar=3.0))
+pow = pointwise(
+    "pow",
+    inputs=("input", "exponent"),
+    vjp=[_pow_base, _pow_exponent],
+    samples=binary(0.3, 2, dtypes=("float32", "float64"), other_lo=-1.5, scalar=3.0),
+)
 
 
 def _division(name: str, vjp: Any, samples: Any) -> Any:
@@ -125,60 +188,105 @@ def _division(name: str, vjp: Any, samples: Any) -> Any:
 
     def lower(a: Any, b: Any) -> Any:
         from ..ir.loop import Const, Require
+
         if b.dtype.category <= dtypes.INT and not (isinstance(b, Const) and b.value):
             b = Require(b, _predicate("ne")(b, Const(0, b.dtype)), "ZeroDivisionError")
         return _infix(name)(a, b)
 
     def all_samples() -> list[Sample]:
         sevens = Make((4,), "int64", values=[7, -7, 7, -7])
-        return [*samples(), Sample((sevens, Make((4,), "int64", values=[2, 2, -2, -2])), grad=False),
-                Sample((sevens, 3), grad=False), Sample((Make((2, 3), "uint8", 0, 9), Make((3,), "uint8", 1, 9)), grad=False),
-                Sample((sevens, Make((4,), "int64", values=[1, 0, 2, 3])), grad=False, name="zero",
-                       error=(RuntimeError, "ZeroDivisionError"))]
+        return [
+            *samples(),
+            Sample((sevens, Make((4,), "int64", values=[2, 2, -2, -2])), grad=False),
+            Sample((sevens, 3), grad=False),
+            Sample((Make((2, 3), "uint8", 0, 9), Make((3,), "uint8", 1, 9)), grad=False),
+            Sample(
+                (sevens, Make((4,), "int64", values=[1, 0, 2, 3])),
+                grad=False,
+                name="zero",
+                error=(RuntimeError, "ZeroDivisionError"),
+            ),
+        ]
+
     return pointwise(name, eager, inputs=_TWO, vjp=vjp, lower=lower, samples=all_samples)
 
 
 _DIVISORS = binary(0.6, 0.9, other_lo=0.2, dtypes=("float32", "float64"), scalar=0.7)
 floor_divide = _division("floor_divide", None, binary(grad=False, other_lo=1.0, scalar=0.7))
-remainder = _division("remainder", [lambda g: g, lambda g, input, other: -g * input.div(other).floor()], _DIVISORS)
-fmod = _division("fmod", [lambda g: g, lambda g, input, other: -g * input.div(other).trunc()], _DIVISORS)
+remainder = _division(
+    "remainder", [lambda g: g, lambda g, input, other: -g * input.div(other).floor()], _DIVISORS
+)
+fmod = _division(
+    "fmod", [lambda g: g, lambda g, input, other: -g * input.div(other).trunc()], _DIVISORS
+)
 
 
 # ---------------------------------------------------------------- transcendental
 
 exp = pointwise("exp", out="float", vjp=[lambda g, out: g * out], samples=unary(-3, 3))
-exp2 = pointwise("exp2", out="float", vjp=[lambda g, out: g * (out * math.log(2))], samples=unary(-3, 3))
+exp2 = pointwise(
+    "exp2", out="float", vjp=[lambda g, out: g * (out * math.log(2))], samples=unary(-3, 3)
+)
 expm1 = pointwise("expm1", out="float", vjp=[lambda g, out: g * (out + 1)], samples=unary(-2, 2))
 log = pointwise("log", out="float", vjp=[lambda g, input: g / input], samples=unary(0.1, 4))
-log2 = pointwise("log2", out="float", vjp=[lambda g, input: g / (input * math.log(2))],
-                 samples=unary(0.1, 4))
-log10 = pointwise("log10", out="float", vjp=[lambda g, input: g / (input * math.log(10))],
-                  samples=unary(0.1, 4))
-log1p = pointwise("log1p", out="float", vjp=[lambda g, input: g / (input + 1)], samples=unary(-0.5, 3))
+log2 = pointwise(
+    "log2", out="float", vjp=[lambda g, input: g / (input * math.log(2))], samples=unary(0.1, 4)
+)
+log10 = pointwise(
+    "log10", out="float", vjp=[lambda g, input: g / (input * math.log(10))], samples=unary(0.1, 4)
+)
+log1p = pointwise(
+    "log1p", out="float", vjp=[lambda g, input: g / (input + 1)], samples=unary(-0.5, 3)
+)
 sin = pointwise("sin", out="float", vjp=[lambda g, input: g * input.cos()], samples=unary(-4, 4))
 cos = pointwise("cos", out="float", vjp=[lambda g, input: -g * input.sin()], samples=unary(-4, 4))
 tan = pointwise("tan", out="float", vjp=[lambda g, out: g * (1 + out * out)], samples=unary(-1, 1))
-asin = pointwise("asin", out="float", vjp=[lambda g, input: g * (1 - input * input).rsqrt()],
-                 samples=unary(-0.8, 0.8))
-acos = pointwise("acos", out="float", vjp=[lambda g, input: -g * (1 - input * input).rsqrt()],
-                 samples=unary(-0.8, 0.8))
-atan = pointwise("atan", out="float", vjp=[lambda g, input: g / (input * input + 1)], samples=unary())
+asin = pointwise(
+    "asin",
+    out="float",
+    vjp=[lambda g, input: g * (1 - input * input).rsqrt()],
+    samples=unary(-0.8, 0.8),
+)
+acos = pointwise(
+    "acos",
+    out="float",
+    vjp=[lambda g, input: -g * (1 - input * input).rsqrt()],
+    samples=unary(-0.8, 0.8),
+)
+atan = pointwise(
+    "atan", out="float", vjp=[lambda g, input: g / (input * input + 1)], samples=unary()
+)
 sinh = pointwise("sinh", out="float", vjp=[lambda g, input: g * input.cosh()], samples=unary())
 cosh = pointwise("cosh", out="float", vjp=[lambda g, input: g * input.sinh()], samples=unary())
-tanh = pointwise("tanh", out="float", vjp=[lambda g, out: g * (1 - out * out)], samples=unary(-3, 3))
-atan2 = pointwise("atan2", inputs=_TWO, out="float",
-                  vjp=[lambda g, input, other: g * (other / (input * input + other * other)),
-                       lambda g, input, other: g * (-input / (input * input + other * other))],
-                  samples=binary(0.2, 2, dtypes=("float32", "float64"), scalar=None))
-erf = pointwise("erf", out="float",
-                vjp=[lambda g, input: g * ((-(input * input)).exp() * (2 / math.sqrt(math.pi)))],
-                samples=unary())
-erfc = pointwise("erfc", out="float",
-                 vjp=[lambda g, input: g * ((-(input * input)).exp() * (-2 / math.sqrt(math.pi)))],
-                 samples=unary())
+tanh = pointwise(
+    "tanh", out="float", vjp=[lambda g, out: g * (1 - out * out)], samples=unary(-3, 3)
+)
+atan2 = pointwise(
+    "atan2",
+    inputs=_TWO,
+    out="float",
+    vjp=[
+        lambda g, input, other: g * (other / (input * input + other * other)),
+        lambda g, input, other: g * (-input / (input * input + other * other)),
+    ],
+    samples=binary(0.2, 2, dtypes=("float32", "float64"), scalar=None),
+)
+erf = pointwise(
+    "erf",
+    out="float",
+    vjp=[lambda g, input: g * ((-(input * input)).exp() * (2 / math.sqrt(math.pi)))],
+    samples=unary(),
+)
+erfc = pointwise(
+    "erfc",
+    out="float",
+    vjp=[lambda g, input: g * ((-(input * input)).exp() * (-2 / math.sqrt(math.pi)))],
+    samples=unary(),
+)
 
 
 # ---------------------------------------------------------------- activations
+
 
 def _silu_vjp(g: Tensor, input: Tensor) -> Tensor:
     s = input.sigmoid()
@@ -207,42 +315,85 @@ def _threshold_kernel(g: Any, out: Any) -> np.ndarray:
 
 def _threshold_lower(g: Any, out: Any) -> Any:
     from ..ir.loop import Const, Select
+
     return Select(_predicate("le")(out, Const(0, out.dtype)), Const(0, g.dtype), g)
 
 
-sigmoid = pointwise("sigmoid", out="float", vjp=[lambda g, out: g * ((1 - out) * out)], samples=unary(-4, 4))
-log_sigmoid = pointwise("log_sigmoid", out="float", vjp=[lambda g, input: g * (-input).sigmoid()],
-                        samples=unary(-4, 4))
+sigmoid = pointwise(
+    "sigmoid", out="float", vjp=[lambda g, out: g * ((1 - out) * out)], samples=unary(-4, 4)
+)
+log_sigmoid = pointwise(
+    "log_sigmoid", out="float", vjp=[lambda g, input: g * (-input).sigmoid()], samples=unary(-4, 4)
+)
 threshold_backward = pointwise(
-    "threshold_backward", _threshold_kernel, inputs=("grad_output", "output"), lower=_threshold_lower,
+    "threshold_backward",
+    _threshold_kernel,
+    inputs=("grad_output", "output"),
+    lower=_threshold_lower,
     vjp=[lambda g, output: threshold_backward(g, output), None],
-    samples=binary(dtypes=("float32", "float64"), special=True, scalar=None))
-relu = pointwise("relu", vjp=[lambda g, out: threshold_backward(g, out)], samples=unary(dtypes=_BOTH))
+    samples=binary(dtypes=("float32", "float64"), special=True, scalar=None),
+)
+relu = pointwise(
+    "relu", vjp=[lambda g, out: threshold_backward(g, out)], samples=unary(dtypes=_BOTH)
+)
 silu = pointwise("silu", out="float", vjp=[_silu_vjp], samples=unary(-4, 4))
 gelu = pointwise("gelu", out="float", vjp=[_gelu_vjp], samples=unary(-4, 4))
-gelu_tanh = pointwise("gelu_tanh", out="float", vjp=[_gelu_tanh_vjp], samples=unary(-4, 4),
-                      backward_name="GeluBackward0")
+gelu_tanh = pointwise(
+    "gelu_tanh",
+    out="float",
+    vjp=[_gelu_tanh_vjp],
+    samples=unary(-4, 4),
+    backward_name="GeluBackward0",
+)
 
 
 # ---------------------------------------------------------------- rounding and parts
 
-floor = pointwise("floor", np.floor, out=_refusing("floor_vml", dtypes.BOOL), vjp=[lambda g: g * 0],
-                  samples=unary(dtypes=_BOTH, grad=False))
-ceil = pointwise("ceil", np.ceil, out=_refusing("ceil_vml", dtypes.BOOL), vjp=[lambda g: g * 0],
-                 samples=unary(dtypes=_BOTH, grad=False))
-trunc = pointwise("trunc", np.trunc, out=_refusing("trunc_vml", dtypes.BOOL), vjp=[lambda g: g * 0],
-                  samples=unary(dtypes=_BOTH, grad=False))
-round = pointwise("round", np.rint, native="rint", out=_refusing("round_vml", dtypes.BOOL),
-                  vjp=[lambda g: g * 0], samples=unary(dtypes=_BOTH, grad=False))
-for _op in (floor, ceil, trunc, round):         # integers are their own floor; numpy would make floats
+floor = pointwise(
+    "floor",
+    np.floor,
+    out=_refusing("floor_vml", dtypes.BOOL),
+    vjp=[lambda g: g * 0],
+    samples=unary(dtypes=_BOTH, grad=False),
+)
+ceil = pointwise(
+    "ceil",
+    np.ceil,
+    out=_refusing("ceil_vml", dtypes.BOOL),
+    vjp=[lambda g: g * 0],
+    samples=unary(dtypes=_BOTH, grad=False),
+)
+trunc = pointwise(
+    "trunc",
+    np.trunc,
+    out=_refusing("trunc_vml", dtypes.BOOL),
+    vjp=[lambda g: g * 0],
+    samples=unary(dtypes=_BOTH, grad=False),
+)
+round = pointwise(
+    "round",
+    np.rint,
+    native="rint",
+    out=_refusing("round_vml", dtypes.BOOL),
+    vjp=[lambda g: g * 0],
+    samples=unary(dtypes=_BOTH, grad=False),
+)
+for _op in (floor, ceil, trunc, round):  # integers are their own floor; numpy would make floats
     _float_kernel: Any = _op.eager
-    _op.eager = (lambda a, k=_float_kernel: k(a) if a.dtype.kind == "f" else a.copy(order="K"))
-    _op.lower = (lambda x, n=_op.native_name: _infix(n)(x) if x.dtype.is_floating_point else x)
-frac = pointwise("frac", lambda a: np.subtract(a, np.trunc(a)), out=_refusing("frac", dtypes.INT),
-                 vjp=[lambda g: g], lower=lambda x: _infix("sub")(x, _infix("trunc")(x)), samples=unary(0.1, 0.9))
+    _op.eager = lambda a, k=_float_kernel: k(a) if a.dtype.kind == "f" else a.copy(order="K")
+    _op.lower = lambda x, n=_op.native_name: _infix(n)(x) if x.dtype.is_floating_point else x
+frac = pointwise(
+    "frac",
+    lambda a: np.subtract(a, np.trunc(a)),
+    out=_refusing("frac", dtypes.INT),
+    vjp=[lambda g: g],
+    lower=lambda x: _infix("sub")(x, _infix("trunc")(x)),
+    samples=unary(0.1, 0.9),
+)
 
 
 # ---------------------------------------------------------------- extrema
+
 
 def _extremum(name: str, loses: str) -> Any:
     def first(g: Tensor, input: Any, other: Any) -> Any:
@@ -250,6 +401,7 @@ def _extremum(name: str, loses: str) -> Any:
 
     def second(g: Tensor, input: Any, other: Any) -> Any:
         return where(input == other, g / 2, where(getattr(operator, loses)(other, input), 0.0, g))
+
     return pointwise(name, inputs=_TWO, vjp=[first, second], samples=binary(scalar=None))
 
 
@@ -259,21 +411,42 @@ maximum = _extremum("maximum", "lt")
 minimum = _extremum("minimum", "gt")
 fmax = _extremum("fmax", "lt")
 fmin = _extremum("fmin", "gt")
-clamp_min = pointwise("clamp_min", inputs=("input", "min"), native="maximum",
-                      vjp=[lambda g, input, min: where(input >= min, g, 0.0),
-                           lambda g, input, min: where(input < min, g, 0.0)],
-                      samples=binary(scalar=0.3), backward_name="ClampMinBackward0")
-clamp_max = pointwise("clamp_max", inputs=("input", "max"), native="minimum",
-                      vjp=[lambda g, input, max: where(input <= max, g, 0.0),
-                           lambda g, input, max: where(input > max, g, 0.0)],
-                      samples=binary(scalar=0.3), backward_name="ClampMaxBackward0")
+clamp_min = pointwise(
+    "clamp_min",
+    inputs=("input", "min"),
+    native="maximum",
+    vjp=[
+        lambda g, input, min: where(input >= min, g, 0.0),
+        lambda g, input, min: where(input < min, g, 0.0),
+    ],
+    samples=binary(scalar=0.3),
+    backward_name="ClampMinBackward0",
+)
+clamp_max = pointwise(
+    "clamp_max",
+    inputs=("input", "max"),
+    native="minimum",
+    vjp=[
+        lambda g, input, max: where(input <= max, g, 0.0),
+        lambda g, input, max: where(input > max, g, 0.0),
+    ],
+    samples=binary(scalar=0.3),
+    backward_name="ClampMaxBackward0",
+)
 
 
 # ---------------------------------------------------------------- comparisons, logic, bits
 
+
 def _comparison(name: str, kernel: Any) -> Any:
-    return pointwise(name, kernel, inputs=_TWO, out="bool", lower=_predicate(name),
-                     samples=binary(grad=False, dtypes=("float32", "float64", "int64", "bool")))
+    return pointwise(
+        name,
+        kernel,
+        inputs=_TWO,
+        out="bool",
+        lower=_predicate(name),
+        samples=binary(grad=False, dtypes=("float32", "float64", "int64", "bool")),
+    )
 
 
 eq = _comparison("eq", np.equal)
@@ -286,16 +459,24 @@ ge = _comparison("ge", np.greater_equal)
 
 def _to_bool(x: Any) -> Any:
     from ..ir.loop import Cast
+
     return Cast(x, dtypes.bool_)
 
 
 def _logical(name: str, kernel: Any, bits: str) -> Any:
     def lower(*args: Any) -> Any:
         return _predicate(bits)(*[_to_bool(a) for a in args])
+
     inputs: tuple = ("input",) if name == "logical_not" else _TWO
     make = unary if len(inputs) == 1 else binary
-    return pointwise(name, kernel, inputs=inputs, out="bool", lower=lower,
-                     samples=make(grad=False, dtypes=("float32", "int64", "bool")))
+    return pointwise(
+        name,
+        kernel,
+        inputs=inputs,
+        out="bool",
+        lower=lower,
+        samples=make(grad=False, dtypes=("float32", "int64", "bool")),
+    )
 
 
 logical_and = _logical("logical_and", np.logical_and, "bitwise_and")
@@ -308,8 +489,9 @@ def _int_rule(name: str, n: int, allow_bool: bool = True) -> Any:
     def rule(keys: tuple) -> Any:
         d = dtypes.result_of_keys(keys)
         if d.category >= dtypes.FLOAT or (d is dtypes.bool_ and not allow_bool):
-            raise NotImplementedError(f'"{name}_cpu" not implemented for \'{d.title}\'')
+            raise NotImplementedError(f"\"{name}_cpu\" not implemented for '{d.title}'")
         return (d,) * n, d
+
     return rule
 
 
@@ -319,10 +501,15 @@ def _bits(name: str, kernel: Any, n: int = 2, allow_bool: bool = True, lo: float
     extra = {} if n == 1 else {"scalar": None}
 
     def samples() -> list[Sample]:
-        return [s for s in make(lo, 9, grad=False, dtypes=kinds, special=False, **extra)()
-                if all(m.dtype in kinds for m in s.inputs)]
-    return pointwise(name, kernel, inputs=_TWO[:n], out=_int_rule(name, n, allow_bool),
-                     samples=samples)
+        return [
+            s
+            for s in make(lo, 9, grad=False, dtypes=kinds, special=False, **extra)()
+            if all(m.dtype in kinds for m in s.inputs)
+        ]
+
+    return pointwise(
+        name, kernel, inputs=_TWO[:n], out=_int_rule(name, n, allow_bool), samples=samples
+    )
 
 
 bitwise_and = _bits("bitwise_and", np.bitwise_and)
@@ -339,7 +526,9 @@ def _float_predicate(name: str, kernel: Any, of_int: bool) -> Any:
 
     def lower(x: Any) -> Any:
         from ..ir.loop import Const
+
         return _predicate(name)(x) if x.dtype.is_floating_point else Const(of_int, dtypes.bool_)
+
     return pointwise(name, eager, out="bool", lower=lower, samples=unary(grad=False, dtypes=_BOTH))
 
 
@@ -350,12 +539,14 @@ isfinite = _float_predicate("isfinite", np.isfinite, True)
 
 # ---------------------------------------------------------------- selection and casts
 
+
 def _where_rule(keys: tuple) -> Any:
     c = keys[0][0] if isinstance(keys[0], tuple) else keys[0]
     if c is not dtypes.bool_ and c is not bool and c is not dtypes.uint8:
         title = c.title if isinstance(c, DType) else c.__name__
-        raise RuntimeError(f"where expected condition to be a boolean tensor, but got a tensor with dtype "
-                           f"{title}")
+        raise RuntimeError(
+            f"where expected condition to be a boolean tensor, but got a tensor with dtype {title}"
+        )
     d = dtypes.result_of_keys(keys[1:])
     return (dtypes.bool_, d, d), d
 
@@ -363,6 +554,7 @@ def _where_rule(keys: tuple) -> Any:
 def _where_kernel(c: Any, a: Any, b: Any) -> np.ndarray:
     from ..ir.types import pointwise_strides
     from .kernels import _layout
+
     c, a, b = np.asarray(c), np.asarray(a), np.asarray(b)
     shape = np.broadcast_shapes(c.shape, a.shape, b.shape)
     out = empty_strided(shape, pointwise_strides(shape, [_layout(x) for x in (c, a, b)]), b.dtype)
@@ -373,22 +565,40 @@ def _where_kernel(c: Any, a: Any, b: Any) -> np.ndarray:
 
 def _where_lower(c: Any, a: Any, b: Any) -> Any:
     from ..ir.loop import Select
+
     return Select(c, a, b)
 
 
 def _where_samples() -> list[Sample]:
     m = Make((3, 4), "bool", 0, 2)
-    return [Sample((m, Make((3, 4)), Make((3, 4)))), Sample((m, Make((4,)), Make((3, 1)))),
-            Sample((m, Make((3, 4)), 0.5)), Sample((m, 1.0, Make((3, 4)))),
-            Sample((Make((2, 3), "bool", 0, 2), Make((2, 3), "int64", -5, 5), Make((2, 3))), grad=False),
-            Sample((m, Make((3, 4), layout="T"), Make((3, 4), "float64"))),
-            Sample((Make((5,), "bool", 0, 2), Make((5,), "bfloat16"), Make((5,), "bfloat16")), grad=False)]
+    return [
+        Sample((m, Make((3, 4)), Make((3, 4)))),
+        Sample((m, Make((4,)), Make((3, 1)))),
+        Sample((m, Make((3, 4)), 0.5)),
+        Sample((m, 1.0, Make((3, 4)))),
+        Sample(
+            (Make((2, 3), "bool", 0, 2), Make((2, 3), "int64", -5, 5), Make((2, 3))), grad=False
+        ),
+        Sample((m, Make((3, 4), layout="T"), Make((3, 4), "float64"))),
+        Sample(
+            (Make((5,), "bool", 0, 2), Make((5,), "bfloat16"), Make((5,), "bfloat16")), grad=False
+        ),
+    ]
 
 
-where = pointwise("where", _where_kernel, inputs=("condition", "input", "other"), out=_where_rule,
-                  lower=_where_lower, samples=_where_samples,
-                  vjp=[None, lambda g, condition: where(condition, g, 0.0),
-                       lambda g, condition: where(condition, 0.0, g)])
+where = pointwise(
+    "where",
+    _where_kernel,
+    inputs=("condition", "input", "other"),
+    out=_where_rule,
+    lower=_where_lower,
+    samples=_where_samples,
+    vjp=[
+        None,
+        lambda g, condition: where(condition, g, 0.0),
+        lambda g, condition: where(condition, 0.0, g),
+    ],
+)
 
 
 def _cast_op(to: DType) -> Any:
@@ -402,18 +612,45 @@ def _cast_op(to: DType) -> Any:
 
     def lower(x: Any) -> Any:
         from ..ir.loop import Cast
+
         return Cast(x, to.compute)
 
     def samples() -> list[Sample]:
-        kinds = ("bool", "uint8", "int8", "int16", "int32", "int64", "float16", "bfloat16", "float32", "float64")
-        out = [Sample((Make((3, 4), d, 0 if d in ("bool", "uint8") else -5, 2 if d == "bool" else 5),),
-                      grad=to is dtypes.float64 and d in ("float32", "float64")) for d in kinds]
-        return out + [Sample((Make((3, 4), layout="T"),), grad=False),
-                      Sample((Make((40,), values="special"),), grad=False),
-                      Sample((Make((40,), "float64", values="special"),), grad=False)]
+        kinds = (
+            "bool",
+            "uint8",
+            "int8",
+            "int16",
+            "int32",
+            "int64",
+            "float16",
+            "bfloat16",
+            "float32",
+            "float64",
+        )
+        out = [
+            Sample(
+                (Make((3, 4), d, 0 if d in ("bool", "uint8") else -5, 2 if d == "bool" else 5),),
+                grad=to is dtypes.float64 and d in ("float32", "float64"),
+            )
+            for d in kinds
+        ]
+        return out + [
+            Sample((Make((3, 4), layout="T"),), grad=False),
+            Sample((Make((40,), values="special"),), grad=False),
+            Sample((Make((40,), "float64", values="special"),), grad=False),
+        ]
+
     vjp: Any = [lambda g: g] if to.is_floating_point else None
-    return pointwise(f"to_{to.name}", eager, out=rule, lower=lower, samples=samples, vjp=vjp,
-                     backward_name="ToCopyBackward0")
+    return pointwise(
+        f"to_{to.name}",
+        eager,
+        out=rule,
+        lower=lower,
+        samples=samples,
+        vjp=vjp,
+        backward_name="ToCopyBackward0",
+    )
 
 
 CASTS = {d: _cast_op(d) for d in dtypes.REAL}
@@ -426,6 +663,7 @@ def cast(t: Tensor, dtype: DType) -> Tensor:
 
 # ---------------------------------------------------------------- parametrised activations
 
+
 def _leaky_kernel(a: Any, slope: float) -> np.ndarray:
     a = np.asarray(a)
     return _where_kernel(a > 0, a, a * a.dtype.type(slope))
@@ -433,34 +671,64 @@ def _leaky_kernel(a: Any, slope: float) -> np.ndarray:
 
 def _const(x: float, like: Any) -> Any:
     from ..ir.loop import Const
+
     return Const(x, like.dtype)
 
 
 leaky_relu = pointwise(
-    "leaky_relu", _leaky_kernel, attrs=("negative_slope",), defaults=(0.01,),
+    "leaky_relu",
+    _leaky_kernel,
+    attrs=("negative_slope",),
+    defaults=(0.01,),
     vjp=[lambda g, input, negative_slope: where(input > 0, g, g * negative_slope)],
-    lower=lambda x, s: _where_lower(_predicate("gt")(x, _const(0, x)), x, _infix("mul")(x, _const(s, x))),
-    samples=unary(dtypes=("float32", "float64")))
+    lower=lambda x, s: _where_lower(
+        _predicate("gt")(x, _const(0, x)), x, _infix("mul")(x, _const(s, x))
+    ),
+    samples=unary(dtypes=("float32", "float64")),
+)
+
 
 def _softplus_samples() -> list[Sample]:
-    return [Sample((*x.inputs, beta, threshold), grad=x.grad) for x in unary(-4, 4)()
-            for beta, threshold in ((1.0, 20.0), (2.0, 1.5))]
+    return [
+        Sample((*x.inputs, beta, threshold), grad=x.grad)
+        for x in unary(-4, 4)()
+        for beta, threshold in ((1.0, 20.0), (2.0, 1.5))
+    ]
 
 
 softplus = pointwise(
-    "softplus", inputs=("input", "beta", "threshold"), out="float", samples=_softplus_samples,
-    vjp=[lambda g, input, beta, threshold: where(input * beta > threshold, g, g * (input * beta).sigmoid()),
-         None, None], doc="log(1 + exp(beta * x)) / beta; x itself where beta * x is above threshold")
+    "softplus",
+    inputs=("input", "beta", "threshold"),
+    out="float",
+    samples=_softplus_samples,
+    vjp=[
+        lambda g, input, beta, threshold: where(
+            input * beta > threshold, g, g * (input * beta).sigmoid()
+        ),
+        None,
+        None,
+    ],
+    doc="log(1 + exp(beta * x)) / beta; x itself where beta * x is above threshold",
+)
 elu = pointwise(
-    "elu", inputs=("input", "alpha"), out="float",
+    "elu",
+    inputs=("input", "alpha"),
+    out="float",
     vjp=[lambda g, input, alpha: where(input > 0, g, g * (alpha * input.exp())), None],
-    samples=lambda: [Sample((*x.inputs, 1.3), grad=x.grad) for x in unary(-3, 3)()])
-copysign = pointwise("copysign", np.copysign, inputs=_TWO, out="float",
-                     vjp=[lambda g, input, out: g * (input.sign() * out.sign()), None],
-                     samples=binary(0.2, 2, dtypes=("float32", "float64")))
+    samples=lambda: [Sample((*x.inputs, 1.3), grad=x.grad) for x in unary(-3, 3)()],
+)
+copysign = pointwise(
+    "copysign",
+    np.copysign,
+    inputs=_TWO,
+    out="float",
+    vjp=[lambda g, input, out: g * (input.sign() * out.sign()), None],
+    samples=binary(0.2, 2, dtypes=("float32", "float64")),
+)
 
 
 # ---------------------------------------------------------------- copies into tensors
+
 
 def _copy_rule(keys: tuple) -> Any:
     k = keys[0]
@@ -478,11 +746,22 @@ def _copy_kernel(a: Any, b: Any) -> np.ndarray:
 def _kernel_strides(a: np.ndarray) -> tuple:
     from ..ir.types import pointwise_strides
     from .kernels import _layout
+
     return pointwise_strides(a.shape, [_layout(a)])
 
 
-copy = pointwise("copy", _copy_kernel, inputs=("input", "src"), out=_copy_rule, lower=lambda a, b: b,
-                 vjp=[lambda g: g * 0, lambda g: g], backward_name="CopyBackwards",
-                 samples=lambda: [Sample((Make((3, 4)), Make((4,)))), Sample((Make((3, 4)), Make((3, 4), "int64", -5, 5)), grad=False),
-                                  Sample((Make((3,), "int64", -5, 5), Make((3,))), grad=False),
-                                  Sample((Make((3, 4), layout="T"), 2.5), grad=True)])
+copy = pointwise(
+    "copy",
+    _copy_kernel,
+    inputs=("input", "src"),
+    out=_copy_rule,
+    lower=lambda a, b: b,
+    vjp=[lambda g: g * 0, lambda g: g],
+    backward_name="CopyBackwards",
+    samples=lambda: [
+        Sample((Make((3, 4)), Make((4,)))),
+        Sample((Make((3, 4)), Make((3, 4), "int64", -5, 5)), grad=False),
+        Sample((Make((3,), "int64", -5, 5), Make((3,))), grad=False),
+        Sample((Make((3, 4), layout="T"), 2.5), grad=True),
+    ],
+)

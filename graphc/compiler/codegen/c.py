@@ -1,7 +1,7 @@
 """The C dialect: takes statements and expressions of the loop IR, gives lines of C99.
 
-Invariant: arithmetic is written out only where C's own operators are the contract's; everything else is
-a call of the runtime's scalar functions.
+Invariant: arithmetic is written out only where C's own operators are the contract's; everything
+else is a call of the runtime's scalar functions.
 """
 
 from __future__ import annotations
@@ -41,17 +41,24 @@ from ...ir.loop import (
 
 _FLOAT = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
 _COMPARE = {"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!="}
-_BOOL = {"bitwise_and": "&", "bitwise_or": "|", "bitwise_xor": "^", "logical_and": "&", "logical_or": "|",
-         "mul": "&", "add": "|"}
+_BOOL = {
+    "bitwise_and": "&",
+    "bitwise_or": "|",
+    "bitwise_xor": "^",
+    "logical_and": "&",
+    "logical_or": "|",
+    "mul": "&",
+    "add": "|",
+}
 _HELPERS = {"min": "gcp_min", "max": "gcp_max", "lane_rows": "gcp_lane_rows"}
 
 
 class Printer:
-    """Prints one kernel. Collects what it uses: `params` (buffer name -> (Buffer, written)), size symbols,
-    random seeds, messages of run-time checks."""
+    """Prints one kernel. Collects what it uses: `params` (buffer name -> (Buffer, written)), size
+    symbols, random seeds, messages of run-time checks."""
 
     def __init__(self, messages: list[str]):
-        self.messages = messages        # of the whole program; a status is 1 + position
+        self.messages = messages  # of the whole program; a status is 1 + position
         self.params: dict[str, list] = {}
         self.sizes: dict[str, None] = {}
         self.heaps: list[Buffer] = []
@@ -92,8 +99,15 @@ class Printer:
     def _scalarref(self, e: ScalarRef) -> str:
         self.uses_frame = True
         text = f"f->scalars[{e.slot}]"
-        return text if e.dtype is dtypes.float64 else (
-            f"(float){text}" if e.dtype is dtypes.float32 else f"gc_cast_f64_{e.dtype.code}({text})")
+        return (
+            text
+            if e.dtype is dtypes.float64
+            else (
+                f"(float){text}"
+                if e.dtype is dtypes.float32
+                else f"gc_cast_f64_{e.dtype.code}({text})"
+            )
+        )
 
     def _indexvalue(self, e: IndexValue) -> str:
         text = self.index(e.index)
@@ -136,16 +150,22 @@ class Printer:
 
     def _checked(self, e: Checked) -> str:
         self.uses_frame = True
-        return (f"gcp_checked({self.bare(e.args[0])}, {self.index(e.size, bare=True)}, f->status, "
-                f"{self._status(e.message)})")
+        return (
+            f"gcp_checked({self.bare(e.args[0])}, {self.index(e.size, bare=True)}, f->status, "
+            f"{self._status(e.message)})"
+        )
 
     def _require(self, e: Require) -> str:
         self.uses_frame = True
         x, cond = e.args
         if x.dtype is not dtypes.int64:
-            return (f"(gcp_require({self.bare(cond)}, f->status, {self._status(e.message)}) ? {self.expr(x)} "
-                    f": ({x.dtype.ctype})0)")
-        return (f"(gcp_require({self.bare(cond)}, f->status, {self._status(e.message)}) ? {self.expr(x)} : 0)")
+            return (
+                f"(gcp_require({self.bare(cond)}, f->status, {self._status(e.message)}) ? "
+                f"{self.expr(x)} "
+                f": ({x.dtype.ctype})0)"
+            )
+        status = self._status(e.message)
+        return f"(gcp_require({self.bare(cond)}, f->status, {status}) ? {self.expr(x)} : 0)"
 
     def _status(self, message: str) -> int:
         if message not in self.messages:
@@ -168,7 +188,9 @@ class Printer:
             else:
                 parts.append(f"{'-' if c < 0 else '+'} {text}")
         text = " ".join(parts) or "0"
-        return text if bare or len(parts) == 1 and " " not in text and text[0] != "-" else f"({text})"
+        return (
+            text if bare or len(parts) == 1 and " " not in text and text[0] != "-" else f"({text})"
+        )
 
     def _atom(self, a: Any) -> str:
         if isinstance(a, Data):
@@ -249,7 +271,7 @@ class Printer:
         self.put(depth, f"/* {s.text} */")
 
     def _stmt_barrier(self, s: Barrier, depth: int) -> None:
-        pass        # one thread runs a row
+        pass  # one thread runs a row
 
 
 def c_casts(a: DType, b: DType) -> bool:
@@ -291,10 +313,13 @@ def _integer(v: int) -> str:
 def _atomic(text: str) -> str:
     if text.startswith("(") and _closes_last(text) or text.replace("_", "a").isalnum():
         return text
-    if text.endswith(")") and text[:text.find("(")].replace("_", "a").isalnum() and _closes_last(
-            text[text.find("("):]):
+    if (
+        text.endswith(")")
+        and text[: text.find("(")].replace("_", "a").isalnum()
+        and _closes_last(text[text.find("(") :])
+    ):
         return text
-    if text.endswith("]") and text.count("[") == 1 and text[:text.find("[")].isalnum():
+    if text.endswith("]") and text.count("[") == 1 and text[: text.find("[")].isalnum():
         return text
     return f"({text})"
 

@@ -1,8 +1,8 @@
 """Whole programs: takes kernels in order, places and the arena layout, gives one C file.
 
-Kernels with equal text are one function, called with other pointers; neighbours among them that touch
-different memory run as one parallel region. Invariant: a status stops the program before any input is
-written.
+Kernels with equal text are one function, called with other pointers; neighbours among them that
+touch different memory run as one parallel region. Invariant: a status stops the program before any
+input is written.
 """
 
 from __future__ import annotations
@@ -17,13 +17,22 @@ from ...ir.loop import Buffer
 from ..lower.kernel import Kernel
 from .c import Printer
 
-GRAIN = 1 << 14         # elements of work in the smallest piece of a parallel region
-HEADERS = ("gc_api.h", "gc_basic.h", "gc_int.h", "gc_cast.h", "gc_math.h", "gc_reduce.h", "gc_philox.h")
+GRAIN = 1 << 14  # elements of work in the smallest piece of a parallel region
+HEADERS = (
+    "gc_api.h",
+    "gc_basic.h",
+    "gc_int.h",
+    "gc_cast.h",
+    "gc_math.h",
+    "gc_reduce.h",
+    "gc_philox.h",
+)
 
 
 @dataclass(slots=True)
 class Function:
-    """A printed kernel: `text` with the name NAME, its parameters in order, and the first name it got."""
+    """A printed kernel: `text` with the name NAME, its parameters in order, and the first name it
+    got."""
 
     name: str
     text: str
@@ -34,8 +43,8 @@ class Function:
 
 @dataclass(slots=True)
 class Source:
-    """The C text, what each kernel became, the messages of statuses, and the last slot of `sizes` that
-    says which segment runs."""
+    """The C text, what each kernel became, the messages of statuses, and the last slot of `sizes`
+    that says which segment runs."""
 
     text: str
     functions: dict
@@ -46,23 +55,37 @@ class Source:
 @functools.cache
 def _templates() -> Any:
     import jinja2
-    env = jinja2.Environment(loader=jinja2.FileSystemLoader(str(templates_dir() / "c")), trim_blocks=True,
-                             lstrip_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined,
-                             autoescape=False)
+
+    env = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(str(templates_dir() / "c")),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,
+    )
     return env.get_template("kernel.c.j2"), env.get_template("program.c.j2")
 
 
 class Writer:
-    """Writes one program. `segments`: lists of kernels; `address`: buffer name -> C expression of its
-    pointer inside `run`; `slots`: symbol name -> position in `sizes`."""
+    """Writes one program. `segments`: lists of kernels; `address`: buffer name -> C expression of
+    its pointer inside `run`; `slots`: symbol name -> position in `sizes`."""
 
-    def __init__(self, name: str, segments: list[list[Kernel]], address: dict[str, str],
-                 slots: dict[str, int], comments: dict[Kernel, list[str]], summary: list[str],
-                 arena: set[str], timed: bool = False):
+    def __init__(
+        self,
+        name: str,
+        segments: list[list[Kernel]],
+        address: dict[str, str],
+        slots: dict[str, int],
+        comments: dict[Kernel, list[str]],
+        summary: list[str],
+        arena: set[str],
+        timed: bool = False,
+    ):
         self.name, self.segments, self.address, self.slots = name, segments, address, slots
         self.comments, self.summary, self.arena = comments, summary, arena
         self.timed = timed
-        self.steps: list[list[Kernel]] = []     # what each timed step runs
+        self.steps: list[list[Kernel]] = []  # what each timed step runs
         self.messages: list[str] = []
         self.shared: dict[str, Function] = {}
         self.functions: dict[Kernel, Function] = {}
@@ -71,15 +94,21 @@ class Writer:
     def write(self) -> Source:
         lines = [self._segment(kernels) for kernels in self.segments]
         texts = []
-        for f, comment, k in self.order:
+        for _f, comment, k in self.order:
             texts.append(self.final(k, comment))
         _, program = _templates()
         body = "\n".join(texts)
         text = program.render(
-            name=self.name, summary=self.summary, headers=HEADERS,
-            messages=self.messages, kernels=texts, segments=lines, segment_slot=len(self.slots),
+            name=self.name,
+            summary=self.summary,
+            headers=HEADERS,
+            messages=self.messages,
+            kernels=texts,
+            segments=lines,
+            segment_slot=len(self.slots),
             helpers=_helpers(body),
-            steps=len(self.steps))
+            steps=len(self.steps),
+        )
         return Source(text, self.functions, self.messages, len(self.slots))
 
     # ---------------------------------------------------------------- functions
@@ -98,30 +127,51 @@ class Writer:
             names = " || ".join(f"!{b.name}" for b in p.heaps)
             frees = " ".join(f"f->api->free({b.name});" for b in p.heaps)
             prologue.append(f"if ({names}) {{ {frees} *f->status = -1; return; }}")
-        params = [{"type": ("" if written else "const ") + b.dtype.ctype, "name": local,
-                   "restrict": True} for b, written, local in p.params.values()]
+        params = [
+            {"type": ("" if written else "const ") + b.dtype.ctype, "name": local, "restrict": True}
+            for b, written, local in p.params.values()
+        ]
         kernel, _ = _templates()
-        text = kernel.render(name="NAME", form=k.form, comment=["COMMENT"], params=params, prologue=prologue,
-                             epilogue=epilogue, body="\n".join(p.lines), ctype=k.c.dtype.ctype if k.c else "")
+        text = kernel.render(
+            name="NAME",
+            form=k.form,
+            comment=["COMMENT"],
+            params=params,
+            prologue=prologue,
+            epilogue=epilogue,
+            body="\n".join(p.lines),
+            ctype=k.c.dtype.ctype if k.c else "",
+        )
         function = self.shared.get(text)
         if function is None:
             function = self.shared[text] = Function(k.name, text, params, list(p.sizes))
             self.order.append((function, self.comments.get(k, [k.name]), k))
         self.functions[k] = function
-        function.uses.append((k, [b for b, _, _ in p.params.values()],
-                              {b.name for b, written, _ in p.params.values() if written}))
+        function.uses.append(
+            (
+                k,
+                [b for b, _, _ in p.params.values()],
+                {b.name for b, written, _ in p.params.values() if written},
+            )
+        )
         return function
 
     def final(self, k: Kernel, comment: list[str]) -> str:
-        """The text of a kernel's function, with `comment` and the buffers that `k` calls it with."""
+        """The text of a kernel's function, with `comment` and the buffers that `k` calls it
+        with."""
         f = self.functions[k]
         _, buffers, written = next(use for use in f.uses if use[0] is k)
-        params = [f"{p['name']} = {b.name}[{b.count}]{' (written)' if b.name in written else ''}"
-                  for p, b in zip(f.params, buffers, strict=True)]
+        params = [
+            f"{p['name']} = {b.name}[{b.count}]{' (written)' if b.name in written else ''}"
+            for p, b in zip(f.params, buffers, strict=True)
+        ]
         if params:
             comment = [*comment, f"  {', '.join(params)}"]
         if len(f.uses) > 1:
-            comment = [*comment, f"  one function for {len(f.uses)} such kernels, each with its own buffers"]
+            comment = [
+                *comment,
+                f"  one function for {len(f.uses)} such kernels, each with its own buffers",
+            ]
         safe = "\n * ".join(c.replace("*/", "* /") for c in comment)
         return f.text.replace("COMMENT", safe, 1).replace("NAME", f.name)
 
@@ -147,11 +197,19 @@ class Writer:
                 lines.append("  if (status) return status;")
                 failed = False
             lines += self._timed(step, batch) if self.timed else step
-            failed = failed or any(k.fallible or k.form != "rows" for k in batch) or any(
-                "status = -1" in self.functions[k].text for k in batch if k in self.functions)
+            failed = (
+                failed
+                or any(k.fallible or k.form != "rows" for k in batch)
+                or any(
+                    "status = -1" in self.functions[k].text for k in batch if k in self.functions
+                )
+            )
         used = " ".join(lines)
-        head = [f"  const int64_t {s} = sizes[{self.slots[s]}];" for s in self.slots
-                if s in sizes or _mentions(used, s)]
+        head = [
+            f"  const int64_t {s} = sizes[{self.slots[s]}];"
+            for s in self.slots
+            if s in sizes or _mentions(used, s)
+        ]
         if "arena" in used:
             head.append(f"  char *const arena = buffers[{self.arena_slot}];")
         return head + lines
@@ -214,8 +272,11 @@ class Writer:
         n = p.index(as_index(k.extent), bare=True)
         sizes.update(p.sizes)
         grain = self._grain(k)
-        out = [f"  {{ /* {k.name} */", f"    void *const p[] = {{{self._table(k)}}};",
-               "    gcp_job job = {&f, p, 0};"]
+        out = [
+            f"  {{ /* {k.name} */",
+            f"    void *const p[] = {{{self._table(k)}}};",
+            "    gcp_job job = {&f, p, 0};",
+        ]
         if grain is None:
             out.append(f"    {f.name}(&job, 0, {n}, 0);")
         else:
@@ -238,7 +299,9 @@ class Writer:
         out = [f"  {{ /* {', '.join(k.name for k in batch)} */"]
         for i, k in enumerate(batch):
             out.append(f"    void *const p{i}[] = {{{self._table(k)}}};")
-        jobs = ", ".join(f"{{&f, p{i}, {p.index(as_index(k.extent), bare=True)}}}" for i, k in enumerate(batch))
+        jobs = ", ".join(
+            f"{{&f, p{i}, {p.index(as_index(k.extent), bare=True)}}}" for i, k in enumerate(batch)
+        )
         sizes.update(p.sizes)
         out.append(f"    gcp_job jobs[] = {{{jobs}}};")
         grains = [self._grain(k) for k in batch]
@@ -276,6 +339,7 @@ class Writer:
             if not as_index(offset).same(0):
                 at += f" + {text(offset)}"
             return f"{at}, {', '.join(text(s) for s in lead)}"
+
         epilogue = k.form == "tile"
         c = f"({g.c.dtype.ctype} *){_cast_parens(self._pointer(g.c))}"
         out = [f"  {{ /* {k.name}: [{text(g.batch)}] {text(g.m)} x {text(g.n)} x {text(g.k)} */"]
@@ -284,12 +348,20 @@ class Writer:
             last = ", 0"
             if epilogue:
                 f = self.functions[k]
-                out += [f"    void *const p[] = {{{self._table(k)}}};", "    gcp_job job = {&f, p, 0};",
-                        f"    const gc_epilogue_{g.code} epilogue = {{{f.name}, &job}};"]
+                out += [
+                    f"    void *const p[] = {{{self._table(k)}}};",
+                    "    gcp_job job = {&f, p, 0};",
+                    f"    const gc_epilogue_{g.code} epilogue = {{{f.name}, &job}};",
+                ]
                 last = ", &epilogue"
-        out += [f"    if (api->gemm_{g.code}({text(g.batch)}, {text(g.m)}, {text(g.n)}, {text(g.k)},",
-                f"                      {operand(g.a)},", f"                      {operand(g.b)},",
-                f"                      {c}, {text(as_index(g.m) * g.n)}, {text(g.n)}{last})) return -1;", "  }"]
+        out += [
+            f"    if (api->gemm_{g.code}({text(g.batch)}, {text(g.m)}, {text(g.n)}, {text(g.k)},",
+            f"                      {operand(g.a)},",
+            f"                      {operand(g.b)},",
+            f"                      {c}, {text(as_index(g.m) * g.n)}, {text(g.n)}{last})) return "
+            f"-1;",
+            "  }",
+        ]
         sizes.update(p.sizes)
         return out
 
@@ -312,13 +384,17 @@ def _cast_parens(text: str) -> str:
 
 def _mentions(text: str, name: str) -> bool:
     import re
+
     return re.search(rf"\b{re.escape(name)}\b", text) is not None
 
 
 def _helpers(body: str) -> set[str]:
     """The template's helper functions that the kernels call."""
-    used = {h for h in ("gcp_min", "gcp_max", "gcp_lane_rows", "gcp_words", "gcp_checked", "gcp_require")
-            if h in body}
+    used = {
+        h
+        for h in ("gcp_min", "gcp_max", "gcp_lane_rows", "gcp_words", "gcp_checked", "gcp_require")
+        if h in body
+    }
     return used | {"gcp_min"} if "gcp_lane_rows" in used else used
 
 

@@ -1,7 +1,7 @@
 """Views of a compiled program: kernels with the user's lines, the memory plan, refused fusions.
 
-Takes what the compiler made, gives plain data (JSON-able) and stable text. Imports nothing heavy, since
-programs from the cache show the same views.
+Takes what the compiler made, gives plain data (JSON-able) and stable text. Imports nothing heavy,
+since programs from the cache show the same views.
 """
 
 from __future__ import annotations
@@ -25,9 +25,11 @@ class KernelInfo:
     flops: int = 0
 
     def __str__(self) -> str:
-        head = [f"{self.name}: {', '.join(self.ops) or 'copy'}",
-                f"  gives {', '.join(self.shapes)}; moves {quantity(self.bytes, 'B')}, "
-                f"{quantity(self.flops, 'FLOP')}"]
+        head = [
+            f"{self.name}: {', '.join(self.ops) or 'copy'}",
+            f"  gives {', '.join(self.shapes)}; moves {quantity(self.bytes, 'B')}, "
+            f"{quantity(self.flops, 'FLOP')}",
+        ]
         head += [f"  {f}:{n}: {text}" for f, n, text in self.lines]
         return "\n".join(head)
 
@@ -107,10 +109,13 @@ def _flops(n: Any) -> int:
 
 
 def memory_text(layout: Any, inputs: list, outputs: list, in_place: dict, notes: list) -> str:
-    """The memory plan as a table: arena buffers with lifetime and offset, inputs written in place."""
+    """The memory plan as a table: arena buffers with lifetime and offset, inputs written in
+    place."""
     saved = sum(r[1] for r in layout.rows if isinstance(r[1], int))
-    lines = [f"arena: {layout.size} bytes for {len(layout.rows)} buffers of {saved} bytes in all",
-             f"inputs: {len(inputs)}, outputs: {len(outputs)}, updated in place: {len(in_place)}"]
+    lines = [
+        f"arena: {layout.size} bytes for {len(layout.rows)} buffers of {saved} bytes in all",
+        f"inputs: {len(inputs)}, outputs: {len(outputs)}, updated in place: {len(in_place)}",
+    ]
     for name, size, first, last, offset in layout.rows:
         lines.append(f"  {name:<12} {size!s:>10} bytes at {offset!s:>8}, kernels {first} to {last}")
     if in_place:
@@ -121,5 +126,7 @@ def memory_text(layout: Any, inputs: list, outputs: list, in_place: dict, notes:
 
 def why_text(refused: list) -> str:
     """One line per refused fusion."""
-    return "\n".join(f"{a} -> {b}: {reason}" + (f"  # {where}" if where else "")
-                     for a, b, reason, where in refused)
+    return "\n".join(
+        f"{a} -> {b}: {reason}" + (f"  # {where}" if where else "")
+        for a, b, reason, where in refused
+    )

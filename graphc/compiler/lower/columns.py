@@ -33,7 +33,7 @@ from .rows import Rows
 from .stages import split_stages
 from .values import stored
 
-TILE = 256          # columns per tile
+TILE = 256  # columns per tile
 
 
 class Columns(Rows):
@@ -44,7 +44,7 @@ class Columns(Rows):
         self.kept = g.rank
         t = mergeable(g.units, 0, g.rank, low)
         space = g.units[0].space
-        self.outer, self.inner = space[:g.rank - t], space[g.rank - t:g.rank]
+        self.outer, self.inner = space[: g.rank - t], space[g.rank - t : g.rank]
         self.columns = numel(self.inner)
         self.width = min(self.columns, TILE) if isinstance(self.columns, int) else TILE
         tiles = (self.columns + self.width - 1) // self.width
@@ -59,7 +59,7 @@ class Columns(Rows):
         self.w: Any = self._tile_width()
         self.rank = g.rank
         self.temps, self.row_values, self.current, self.scratch = {}, {}, set(), []
-        self.arrays: dict[int, Buffer] = {}         # values per column of the tile
+        self.arrays: dict[int, Buffer] = {}  # values per column of the tile
         self.pinned = low.pinned(g)
         self.top.names.written = low.written(g)
 
@@ -81,25 +81,32 @@ class Columns(Rows):
             sums = [u for u in units if u.kind != "map"]
             if sums:
                 ColumnReduce(self, sums).emit()
-        body: list[Stmt] = [*self.top.stmts,
-                            For(one_symbol(self.row), self.extent, self.scope.stmts, "parallel")]
-        n = max((numel(u.space[self.kept:]) for u in self.g.units), key=hint)
-        return [Kernel(self.name, "rows", body, one_symbol(self.row), as_index(self.extent),
-                       n * self.width)]
+        body: list[Stmt] = [
+            *self.top.stmts,
+            For(one_symbol(self.row), self.extent, self.scope.stmts, "parallel"),
+        ]
+        n = max((numel(u.space[self.kept :]) for u in self.g.units), key=hint)
+        return [
+            Kernel(
+                self.name, "rows", body, one_symbol(self.row), as_index(self.extent), n * self.width
+            )
+        ]
 
     def _leaf(self, node: Node, coords: tuple) -> Expr | None:
         if node.id in self.current:
             return None
         if node.id in self.arrays:
             u = self.units[node.id]
-            flat = position(tuple(coords[d] for d in u.rows[len(self.outer):]), row_major(self.inner))
+            flat = position(
+                tuple(coords[d] for d in u.rows[len(self.outer) :]), row_major(self.inner)
+            )
             return Load(self.arrays[node.id], flat - self.first)
         if node.id in self.low.places:
             return self.low.load(node, coords)
         return None
 
     @property
-    def units(self) -> dict[int, Unit]:         # type: ignore[override]
+    def units(self) -> dict[int, Unit]:  # type: ignore[override]
         return {u.node.id: u for u in self.g.units}
 
     def column_coords(self, jj: Index) -> list:
@@ -109,8 +116,13 @@ class Columns(Rows):
     def array(self, u: Unit) -> Buffer:
         found = self.arrays.get(u.node.id)
         if found is None:
-            found = Buffer(self.scope.names.fresh("col"), u.node.dtype, self.width, "local",
-                           frozenset(self.scope.symbols))
+            found = Buffer(
+                self.scope.names.fresh("col"),
+                u.node.dtype,
+                self.width,
+                "local",
+                frozenset(self.scope.symbols),
+            )
             self.scope.stmts.append(Alloc(found))
             self.arrays[u.node.id] = found
         return found
@@ -124,8 +136,10 @@ class Columns(Rows):
 
     def finish_columns(self, u: Unit, jj: Index, scope: Scope, e: Expr | None) -> None:
         """Stores the value of u (computed from its cone when e is None) at column jj."""
-        sub = {one_symbol(s).name: c for s, c in zip(u.symbols[:self.kept], self.column_coords(jj),
-                                                     strict=True)}
+        sub = {
+            one_symbol(s).name: c
+            for s, c in zip(u.symbols[: self.kept], self.column_coords(jj), strict=True)
+        }
         coords = tuple(rename(c, sub) for c in u.coords)
         array = self.array(u) if self._read_inside(u) else None
         if e is None:

@@ -1,7 +1,7 @@
 """Coordinates of loops: counters, positions in memory, and which loops can run as one.
 
-Takes Indexes over the symbols of a unit's loops; gives Indexes over those of a kernel. Invariant: loop
-symbols are matched by name, since every unit has symbols of its own.
+Takes Indexes over the symbols of a unit's loops; gives Indexes over those of a kernel. Invariant:
+loop symbols are matched by name, since every unit has symbols of its own.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ..passes.fuse import Unit
 
 
 def one_symbol(i: Index) -> Symbol:
-    (m,), = i.terms
+    ((m,),) = i.terms
     return m
 
 
@@ -61,7 +61,9 @@ def mergeable(units: list[Unit], low: int, high: int, lowering: Any) -> int:
 
 def _merges(u: Unit, a: int, b: int, lowering: Any) -> bool:
     flat = loop("flat", numel(u.space[a:b]))
-    values = dict(zip([one_symbol(s) for s in u.symbols[a:b]], unflatten(flat, u.space[a:b]), strict=True))
+    values = dict(
+        zip([one_symbol(s) for s in u.symbols[a:b]], unflatten(flat, u.space[a:b]), strict=True)
+    )
     by_name = {s.name: v for s, v in values.items()}
     where = [(n, c) for n, c in u.reads]
     for n, coords in where:
@@ -77,7 +79,9 @@ def _merges(u: Unit, a: int, b: int, lowering: Any) -> bool:
 
 
 def rename(at: Index, by_name: dict) -> Index:
-    return at.substitute({s: by_name[s.name] for s in at.symbols() if s.name in by_name and s.kind == "loop"})
+    return at.substitute(
+        {s: by_name[s.name] for s in at.symbols() if s.name in by_name and s.kind == "loop"}
+    )
 
 
 def smooth(at: Index) -> bool:

@@ -39,10 +39,15 @@ from .scatter import scan_kernel, scatter_kernels
 class Lowering:
     """Lowers the groups of one program. `places`: node id -> [Place], the first one is read."""
 
-    def __init__(self, places: dict[int, list[Place]], realised: set[int],
-                 seeds: Callable[[int], tuple[Expr, Expr]], updated: frozenset = frozenset()):
+    def __init__(
+        self,
+        places: dict[int, list[Place]],
+        realised: set[int],
+        seeds: Callable[[int], tuple[Expr, Expr]],
+        updated: frozenset = frozenset(),
+    ):
         self.places, self.real, self.seeds = places, realised, seeds
-        self.updated = updated          # names of input buffers that kernels overwrite
+        self.updated = updated  # names of input buffers that kernels overwrite
 
     def kernels(self, g: Group) -> list[Kernel]:
         """The kernels of a group: one, or two for long full sums and scatters."""
@@ -69,10 +74,14 @@ class Lowering:
         return (Maps if maps else Rows)(self, g, name).kernels()
 
     def pinned(self, g: Group) -> frozenset:
-        """Names of the input buffers that the group overwrites: it reads each element just before it is
-        written, and nowhere else."""
-        return frozenset(p.buffer.name for u in g.units for p in self.places.get(u.node.id, ())
-                         if p.buffer.name in self.updated)
+        """Names of the input buffers that the group overwrites: it reads each element just before
+        it is written, and nowhere else."""
+        return frozenset(
+            p.buffer.name
+            for u in g.units
+            for p in self.places.get(u.node.id, ())
+            if p.buffer.name in self.updated
+        )
 
     def written(self, g: Group) -> frozenset:
         """Names of all buffers that the group stores to."""

@@ -1,7 +1,7 @@
 """Maps: elementwise groups, all of whose loops are rows. Takes one, gives one kernel.
 
-Loops that memory lets run as one are merged; reads across memory run in tiles; random numbers are drawn in
-runs. Invariant: the order of elements is free, so whatever suits memory is taken.
+Loops that memory lets run as one are merged; reads across memory run in tiles; random numbers are
+drawn in runs. Invariant: the order of elements is free, so whatever suits memory is taken.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ from .nest import Scope
 from .rows import Rows
 from .values import Values, rounded, stream
 
-RUN = 256               # elements whose random numbers are drawn by one call
-SIDE, WIDE = 16, 64     # rows and columns of the tiles of maps that read across memory
+RUN = 256  # elements whose random numbers are drawn by one call
+SIDE, WIDE = 16, 64  # rows and columns of the tiles of maps that read across memory
 
 
 def _memory_order(g: Group, low: Any) -> None:
@@ -58,7 +58,7 @@ class Maps(Rows):
     """Lowers a group of kind "rows" that has maps only, with as many rows as loops."""
 
     def __init__(self, low: Any, g: Group, name: str):
-        self.blocks: dict[int, Buffer] = {}         # random words drawn for a run
+        self.blocks: dict[int, Buffer] = {}  # random words drawn for a run
         super().__init__(low, g, name)
 
     def _rows(self) -> int:
@@ -99,8 +99,8 @@ class Maps(Rows):
         return None
 
     def _tiles(self, p: int) -> Kernel:
-        """Tiles of SIDE rows by WIDE columns: what lies across is first copied, line by line, into a
-        small array that the inner loop reads along."""
+        """Tiles of SIDE rows by WIDE columns: what lies across is first copied, line by line, into
+        a small array that the inner loop reads along."""
         space = self.g.units[0].space
         last = len(space) - 1
         outer = [d for d in range(last) if d != p]
@@ -112,8 +112,10 @@ class Maps(Rows):
         o, tile = unflatten(self.row, (numel(lead), tiles))
         j0 = counter("j0", space[last])
         in_tile = Scope(self.scope, [one_symbol(j0)])
-        sides = [self._bound(self.scope, space[p] - tile * SIDE, SIDE),
-                 self._bound(in_tile, space[last] - j0, WIDE)]
+        sides = [
+            self._bound(self.scope, space[p] - tile * SIDE, SIDE),
+            self._bound(in_tile, space[last] - j0, WIDE),
+        ]
         i, j = counter("i", SIDE), counter("j", WIDE)
         rows = Scope(in_tile, [one_symbol(i)])
         inner = Scope(rows, [one_symbol(j)])
@@ -132,8 +134,13 @@ class Maps(Rows):
                 return e
             found = gathered.get(e.key)
             if found is None:
-                found = gathered[e.key] = Buffer(self.top.names.fresh("tile"), e.dtype, SIDE * WIDE, "local",
-                                                 frozenset(in_tile.symbols))
+                found = gathered[e.key] = Buffer(
+                    self.top.names.fresh("tile"),
+                    e.dtype,
+                    SIDE * WIDE,
+                    "local",
+                    frozenset(in_tile.symbols),
+                )
                 copy = For(one_symbol(i), sides[0], [Store(found, i * WIDE + j, e)])
                 in_tile.stmts += [Alloc(found), For(one_symbol(j), sides[1], [copy])]
             return Load(found, i * WIDE + j)
@@ -142,7 +149,10 @@ class Maps(Rows):
         rows.stmts.append(For(one_symbol(j), sides[1], inner.stmts, "vector"))
         in_tile.stmts.append(For(one_symbol(i), sides[0], rows.stmts))
         self.scope.stmts.append(For(one_symbol(j0), space[last], in_tile.stmts, step=WIDE))
-        body: list[Stmt] = [*self.top.stmts, For(one_symbol(self.row), extent, self.scope.stmts, "parallel")]
+        body: list[Stmt] = [
+            *self.top.stmts,
+            For(one_symbol(self.row), extent, self.scope.stmts, "parallel"),
+        ]
         return Kernel(self.name, "rows", body, one_symbol(self.row), extent, space[last] * SIDE)
 
     @staticmethod
@@ -152,7 +162,9 @@ class Maps(Rows):
         if lo is not None and lo >= most:
             return as_index(most)
         ref = Ref(scope.names.fresh("n"), dtypes.int64, frozenset(scope.symbols))
-        scope.stmts.append(Let(ref.name, Apply("min", (IndexValue(left), IndexValue(most)), dtypes.int64)))
+        scope.stmts.append(
+            Let(ref.name, Apply("min", (IndexValue(left), IndexValue(most)), dtypes.int64))
+        )
         return from_expr(ref, 0, most + 1)
 
     def _drawing(self) -> Kernel:
@@ -163,8 +175,12 @@ class Maps(Rows):
         self.scope = Scope(self.top, [one_symbol(self.row)])
         first = self.row * RUN
         w = Ref("w", dtypes.int64, frozenset(self.scope.symbols))
-        self.scope.stmts.append(Let("w", Apply("min", (IndexValue(as_index(total) - first), IndexValue(RUN)),
-                                               dtypes.int64)))
+        self.scope.stmts.append(
+            Let(
+                "w",
+                Apply("min", (IndexValue(as_index(total) - first), IndexValue(RUN)), dtypes.int64),
+            )
+        )
         length = from_expr(w, 0, RUN + 1)
         j = counter("j", RUN)
         inner = Scope(self.scope, [one_symbol(j)])
@@ -174,10 +190,15 @@ class Maps(Rows):
         values.drawn = lambda node, coords: self._block(node, coords, first, j, length)
         self._map_body(self.g.units, [], inner, values)
         self.scope.stmts.append(For(one_symbol(j), length, inner.stmts, "vector"))
-        body: list[Stmt] = [*self.top.stmts, For(one_symbol(self.row), runs, self.scope.stmts, "parallel")]
+        body: list[Stmt] = [
+            *self.top.stmts,
+            For(one_symbol(self.row), runs, self.scope.stmts, "parallel"),
+        ]
         return Kernel(self.name, "rows", body, one_symbol(self.row), as_index(runs), 8 * RUN)
 
-    def _block(self, node: Node, coords: tuple, first: Index, j: Index, length: Index) -> Expr | None:
+    def _block(
+        self, node: Node, coords: tuple, first: Index, j: Index, length: Index
+    ) -> Expr | None:
         """The number drawn for coords, from a block that is drawn before the loop; None when the
         elements of the loop are not neighbours in the stream."""
         op: Any = node.op
@@ -190,11 +211,27 @@ class Maps(Rows):
             return None
         words = self.blocks.get(node.id)
         if words is None:
-            words = Buffer(self.scope.names.fresh("words"), dtypes.int64, RUN * per, "local",
-                           frozenset(self.scope.symbols))
+            words = Buffer(
+                self.scope.names.fresh("words"),
+                dtypes.int64,
+                RUN * per,
+                "local",
+                frozenset(self.scope.symbols),
+            )
             self.blocks[node.id] = words
-            self.scope.stmts += [Alloc(words), Call("gcp_words", (
-                seed, start, IndexValue(first * per), IndexValue(length * per), Address(words)))]
+            self.scope.stmts += [
+                Alloc(words),
+                Call(
+                    "gcp_words",
+                    (
+                        seed,
+                        start,
+                        IndexValue(first * per),
+                        IndexValue(length * per),
+                        Address(words),
+                    ),
+                ),
+            ]
         # gc_<fn>(seed, offset, i, ...) is gc_word_<fn>(its words, ...)
         drawn = [Load(words, j * per + k) for k in range(per)]
         return rounded(Apply(f"word_{e.fn}", (*drawn, *e.args[3:]), e.dtype, e.code), node.dtype)

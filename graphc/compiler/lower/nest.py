@@ -1,8 +1,8 @@
-"""Places expressions in a nest of scopes: what is shared is computed once, what does not change in a loop
-is computed before it.
+"""Places expressions in a nest of scopes: what is shared is computed once, what does not change in
+a loop is computed before it.
 
-Takes root expressions per scope, gives statements in which they are short. Invariant: nothing that may
-fault (a load, a check) is moved out of the side of a Select that guards it.
+Takes root expressions per scope, gives statements in which they are short. Invariant: nothing that
+may fault (a load, a check) is moved out of the side of a Select that guards it.
 """
 
 from __future__ import annotations
@@ -74,9 +74,9 @@ class Names:
 
 
 def place(scope: Scope, roots: list[Expr], pinned: frozenset = frozenset()) -> list[Expr]:
-    """The roots with shared and movable parts replaced by references to Lets, which are added to scope
-    and to the scopes around it. Loads of buffers named in `pinned` (overwritten by this scope) are always
-    bound, so that they happen before any store that follows."""
+    """The roots with shared and movable parts replaced by references to Lets, which are added to
+    scope and to the scopes around it. Loads of buffers named in `pinned` (overwritten by this
+    scope) are always bound, so that they happen before any store that follows."""
     return _Placer(scope, roots, pinned).run()
 
 
@@ -85,7 +85,7 @@ class _Placer:
         self.scope, self.roots, self.pinned = scope, roots, pinned
         self.uses: dict[str, int] = {}
         self.unsafe: dict[str, bool] = {}
-        self.late: dict[str, bool] = {}         # reads what this kernel writes: stays where it stands
+        self.late: dict[str, bool] = {}  # reads what this kernel writes: stays where it stands
         self.done: dict[tuple[str, bool], Expr] = {}
         self._count()
 
@@ -109,11 +109,13 @@ class _Placer:
                 stack.append((a, False))
         for e in order:
             own = isinstance(e, (Checked, Require)) or (
-                isinstance(e, Load) and e.buffer.name not in self.pinned)
+                isinstance(e, Load) and e.buffer.name not in self.pinned
+            )
             inner = (*e.args, *index_exprs(e))
             self.unsafe[e.key] = own or any(self.unsafe[a.key] for a in inner)
-            self.late[e.key] = (isinstance(e, Load) and e.buffer.name in self.scope.names.written) or any(
-                self.late[a.key] for a in inner)
+            self.late[e.key] = (
+                isinstance(e, Load) and e.buffer.name in self.scope.names.written
+            ) or any(self.late[a.key] for a in inner)
 
     def run(self) -> list[Expr]:
         return [self.process(r, False) for r in self.roots]
@@ -134,7 +136,9 @@ class _Placer:
             return e
         if isinstance(e, Select):
             c, a, b = e.args
-            short: Expr = Select(self.process(c, guarded), self.process(a, True), self.process(b, True))
+            short: Expr = Select(
+                self.process(c, guarded), self.process(a, True), self.process(b, True)
+            )
         else:
             short = e
             inner = index_exprs(e)
@@ -170,25 +174,27 @@ class _Placer:
 
 def _with_data(e: Expr, short: dict[str, Expr]) -> Expr:
     """e with the run-time values in its coordinates replaced."""
-    index: Index = e.index          # type: ignore[attr-defined]
+    index: Index = e.index  # type: ignore[attr-defined]
     new = _replace(index, short)
     if isinstance(e, Load):
         return Load(e.buffer, new)
     if isinstance(e, IndexValue):
         return IndexValue(new, e.dtype)
-    return type(e)(e.buffer, new)   # type: ignore[attr-defined, call-arg]
+    return type(e)(e.buffer, new)  # type: ignore[attr-defined, call-arg]
 
 
 def _replace(index: Index, short: dict[str, Expr]) -> Index:
     from ...ir.index import Div, Mod, as_index
+
     total = as_index(0)
     for m, c in index.terms.items():
         term = as_index(c)
         for a in m:
             if isinstance(a, Data):
                 x = short[a.expr.key]
-                term = term * (x.index if isinstance(x, IndexValue)
-                               else Index({(Data(x, a.lo, a.extent),): 1}))
+                term = term * (
+                    x.index if isinstance(x, IndexValue) else Index({(Data(x, a.lo, a.extent),): 1})
+                )
             elif isinstance(a, (Div, Mod)):
                 p, q = _replace(a.a, short), _replace(a.b, short)
                 term = term * (p // q if isinstance(a, Div) else p % q)

@@ -1,5 +1,6 @@
-"""Products: takes a group that begins with a matrix product, gives the call of the native routine and the
-epilogue that runs on its finished tiles. Invariant: operands are strides over memory (see passes.fuse).
+"""Products: takes a group that begins with a matrix product, gives the call of the native routine
+and the epilogue that runs on its finished tiles. Invariant: operands are strides over memory (see
+passes.fuse).
 """
 
 from __future__ import annotations
@@ -37,9 +38,17 @@ def product_kernel(low: Any, g: Group, name: str) -> Kernel:
     target = place_c.buffer if place_c is not None else None
     reuse = None
     if target is None:
-        reuse = next((v for v in rest if v.node.id in low.places and v.node.dtype is node.dtype
-                      and _is_row_major(low.places[v.node.id][0], v.node)
-                      and low.places[v.node.id][0].buffer.name not in low.updated), None)
+        reuse = next(
+            (
+                v
+                for v in rest
+                if v.node.id in low.places
+                and v.node.dtype is node.dtype
+                and _is_row_major(low.places[v.node.id][0], v.node)
+                and low.places[v.node.id][0].buffer.name not in low.updated
+            ),
+            None,
+        )
         if reuse is not None:
             target = low.places[reuse.node.id][0].buffer
         else:
@@ -55,8 +64,10 @@ def product_kernel(low: Any, g: Group, name: str) -> Kernel:
 
 def _is_row_major(p: Place, node: Node) -> bool:
     want = row_major(node.shape)
-    return all(as_index(a).same(b) or as_index(s).same(1)
-               for a, b, s in zip(p.strides, want, node.shape, strict=True))
+    return all(
+        as_index(a).same(b) or as_index(s).same(1)
+        for a, b, s in zip(p.strides, want, node.shape, strict=True)
+    )
 
 
 def _strides_in(x: Node, low: Any) -> tuple:
@@ -83,8 +94,9 @@ def _epilogue(low: Any, g: Group, kernel: Kernel, c: Buffer, reuse: Unit | None)
     u = g.units[0]
     top = Scope(None)
     i0, j0 = (Index({(Symbol(s, 0, None, None, "tile"),): 1}) for s in ("i0", "j0"))
-    i1, j1, ldc, batch = (Index({(Symbol(s, 0, None, None, "tile"),): 1}) for s in
-                          ("i1", "j1", "ldc", "batch"))
+    i1, j1, ldc, batch = (
+        Index({(Symbol(s, 0, None, None, "tile"),): 1}) for s in ("i1", "j1", "ldc", "batch")
+    )
     i, j = counter("i", u.node.shape[-2]), counter("j", u.node.shape[-1])
     outer = Scope(top, [one_symbol(i)])
     inner = Scope(outer, [one_symbol(j)])
@@ -118,8 +130,9 @@ def _epilogue(low: Any, g: Group, kernel: Kernel, c: Buffer, reuse: Unit | None)
                 targets.append((c, at_c))
             else:
                 targets.append((p.buffer, position(at, p.strides)))
-    for (buffer, index), e in zip(targets, place(inner, roots, low.pinned(g) | {c.name}),
-                                  strict=True):
+    for (buffer, index), e in zip(
+        targets, place(inner, roots, low.pinned(g) | {c.name}), strict=True
+    ):
         inner.stmts.append(Store(buffer, index, e))
     outer.stmts.append(For(one_symbol(j), j1, inner.stmts, "vector", begin=j0))
     return [*top.stmts, For(one_symbol(i), i1, outer.stmts, begin=i0)]

@@ -1,5 +1,5 @@
-"""What the kinds of reductions are: accumulators, identities, combination. Takes a reduced unit, gives
-dtypes and expressions. The canonical order itself is stated and implemented in
+"""What the kinds of reductions are: accumulators, identities, combination. Takes a reduced unit,
+gives dtypes and expressions. The canonical order itself is stated and implemented in
 runtime/include/gc_reduce.h; row_reduce and column_reduce arrange the loops around it.
 """
 
@@ -76,8 +76,11 @@ def wins(u: Any, best: Expr, x: Expr) -> Expr:
     beats = Apply("gt" if kind_of(u) == "argmax" else "lt", (x, best), dtypes.bool_)
     if not x.dtype.is_floating_point:
         return beats
-    fresh = Apply("bitwise_and", (Apply("ne", (x, x), dtypes.bool_), Apply("eq", (best, best), dtypes.bool_)),
-                  dtypes.bool_)
+    fresh = Apply(
+        "bitwise_and",
+        (Apply("ne", (x, x), dtypes.bool_), Apply("eq", (best, best), dtypes.bool_)),
+        dtypes.bool_,
+    )
     return Apply("bitwise_or", (beats, fresh), dtypes.bool_)
 
 

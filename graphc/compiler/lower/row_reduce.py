@@ -1,6 +1,6 @@
-"""Reductions of one row, one result at a time. Takes the reduced units of a stage, appends statements to the
-owner's scope. Invariant: element r of the logical order enters lane r mod 8 of block r div 64 of chunk
-r div 4096, whatever the loops look like.
+"""Reductions of one row, one result at a time. Takes the reduced units of a stage, appends
+statements to the owner's scope. Invariant: element r of the logical order enters lane r mod 8 of
+block r div 64 of chunk r div 4096, whatever the loops look like.
 """
 
 from __future__ import annotations
@@ -51,10 +51,11 @@ from .values import rounded, stored
 
 
 class RowReduce:
-    """One loop over the reduced elements of a row that computes `sums`, and stores the `maps` on the way.
+    """One loop over the reduced elements of a row that computes `sums`, and stores the `maps` on
+    the way.
 
-    Values in run functions are first computed into a buffer of RUN elements; a sum over plain memory
-    needs no buffer."""
+    Values in run functions are first computed into a buffer of RUN elements; a sum over plain
+    memory needs no buffer."""
 
     def __init__(self, owner: Any, space: tuple, sums: list, maps: list):
         self.owner, self.space, self.sums, self.maps = owner, space, sums, maps
@@ -63,9 +64,11 @@ class RowReduce:
         self.lines: tuple | None = None
         if len(space) > 1:
             k = len(space)
-            t = min(mergeable([u], len(u.space) - k, len(u.space), owner.low) for u in [*sums, *maps])
+            t = min(
+                mergeable([u], len(u.space) - k, len(u.space), owner.low) for u in [*sums, *maps]
+            )
             if t < k:
-                self.lines = space[:k - t], space[k - t:]
+                self.lines = space[: k - t], space[k - t :]
 
     @staticmethod
     def chunked(u: Any) -> bool:
@@ -87,14 +90,20 @@ class RowReduce:
             chunks = (as_index(self.n) + (CHUNK - 1)) // CHUNK
             for u in self.sums:
                 if in_lanes(u):
-                    inner.stmts.append(Call(routine(u, "begin"), (Address(state[u.node.id][0]), IndexValue(8))))
+                    inner.stmts.append(
+                        Call(routine(u, "begin"), (Address(state[u.node.id][0]), IndexValue(8)))
+                    )
             length = self._let(inner, least(CHUNK, self.n - c * CHUNK), CHUNK + 1)
             self._runs(inner, c * CHUNK, length, state)
             for u in self.sums:
                 if in_lanes(u):
                     lanes, stack = state[u.node.id]
-                    inner.stmts.append(Call(routine(u, "push"), (Address(stack), IndexValue(c), Address(lanes),
-                                                             IndexValue(8))))
+                    inner.stmts.append(
+                        Call(
+                            routine(u, "push"),
+                            (Address(stack), IndexValue(c), Address(lanes), IndexValue(8)),
+                        )
+                    )
             scope.stmts.append(For(one_symbol(c), chunks, inner.stmts))
         for u in self.sums:
             self._finish(u, state[u.node.id])
@@ -134,7 +143,7 @@ class RowReduce:
 
     def _runs(self, scope: Scope, start: Index, length: Index, state: dict) -> None:
         """Elements start .. start + length - 1, at most one chunk of them."""
-        self.offset = start         # position of the run's first element, for argmax
+        self.offset = start  # position of the run's first element, for argmax
         direct = {u.node.id: self._direct(u, start) for u in self.sums}
         if self._short():
             direct = dict.fromkeys(direct)
@@ -154,12 +163,17 @@ class RowReduce:
             return
         s = counter(self.names.fresh("run"), length)
         inner = Scope(scope, [one_symbol(s)])
-        m: Index = as_index(RUN) if known is not None and known % RUN == 0 else self._let(
-            inner, least(RUN, length - s), RUN + 1)
+        m: Index = (
+            as_index(RUN)
+            if known is not None and known % RUN == 0
+            else self._let(inner, least(RUN, length - s), RUN + 1)
+        )
         self._run(inner, start + s, m, buffered, state, RUN)
         scope.stmts.append(For(one_symbol(s), length, inner.stmts, step=RUN))
 
-    def _run(self, scope: Scope, start: Index, m: Index, sums: list, state: dict, room: int) -> None:
+    def _run(
+        self, scope: Scope, start: Index, m: Index, sums: list, state: dict, room: int
+    ) -> None:
         self.offset = start
         q = counter(self.names.fresh("r"), m)
         inner = Scope(scope, [one_symbol(q)])
@@ -168,7 +182,9 @@ class RowReduce:
             if self._short() and in_lanes(u):
                 buffers[u.node.id] = state[u.node.id][0]
             elif in_runs(u):
-                e = buffers[u.node.id] = Buffer(scope.names.fresh("e"), accumulator(u), max(room, 1), "local")
+                e = buffers[u.node.id] = Buffer(
+                    scope.names.fresh("e"), accumulator(u), max(room, 1), "local"
+                )
                 scope.stmts.append(Alloc(e))
         if self.lines is None:
             self._body(unflatten(start + q, self.space), start + q, q, inner, sums, buffers, state)
@@ -179,16 +195,20 @@ class RowReduce:
             if in_runs(u) and not (self._short() and in_lanes(u)):
                 self._call_run(u, scope, Address(buffers[u.node.id]), m, state[u.node.id])
 
-    def _run_lines(self, scope: Scope, start: Index, m: Index, q: Index, sums: list, buffers: dict,
-                   state: dict) -> None:
-        """The same where the elements lie in lines that no single stride joins: line by line, so that
-        the inner loop has no division."""
-        outer, inner_space = self.lines     # type: ignore[misc]
+    def _run_lines(
+        self, scope: Scope, start: Index, m: Index, q: Index, sums: list, buffers: dict, state: dict
+    ) -> None:
+        """The same where the elements lie in lines that no single stride joins: line by line, so
+        that the inner loop has no division."""
+        outer, inner_space = self.lines  # type: ignore[misc]
         length = numel(inner_space)
         o = counter(self.names.fresh("line"), None)
         in_line = Scope(scope, [one_symbol(o)])
-        low = self._let(in_line, Apply("max", (IndexValue(0), IndexValue(o * length - start)), dtypes.int64),
-                        None)
+        low = self._let(
+            in_line,
+            Apply("max", (IndexValue(0), IndexValue(o * length - start)), dtypes.int64),
+            None,
+        )
         high = self._let(in_line, least(m, (o + 1) * length - start), None)
         inner = Scope(in_line, [one_symbol(q)])
         at = unflatten(o, outer) + unflatten(start + q - o * length, inner_space)
@@ -197,27 +217,36 @@ class RowReduce:
         first, last = start // length, (start + m - 1) // length + 1
         scope.stmts.append(For(one_symbol(o), last, in_line.stmts, begin=first))
 
-    def _body(self, at: list, r: Index, q: Index, scope: Scope, sums: list, buffers: dict,
-              state: dict) -> None:
-        """One element: values of the sums' arguments and of the maps, then stores and combinations."""
+    def _body(
+        self, at: list, r: Index, q: Index, scope: Scope, sums: list, buffers: dict, state: dict
+    ) -> None:
+        """One element: values of the sums' arguments and of the maps, then stores and
+        combinations."""
         values = self.owner._values()
         roots: list[Expr] = []
         sinks: list[Any] = []
         for u in self.maps:
-            sub = self.owner._coords(u, dict(zip([one_symbol(x).name for x in u.symbols[self.owner.rank:]], at,
-                                                 strict=True)))
+            sub = self.owner._coords(
+                u,
+                dict(
+                    zip([one_symbol(x).name for x in u.symbols[self.owner.rank :]], at, strict=True)
+                ),
+            )
             coords = tuple(rename(c, sub) for c in u.coords)
             e = values.value(u.node, coords)
             places = self.owner._store_targets(u, coords)
             if not places:
-                roots.append(e)         # so that it gets a name, which keeps expressions shallow
+                roots.append(e)  # so that it gets a name, which keeps expressions shallow
                 sinks.append(None)
             for where in places:
                 roots.append(stored(e, u.node.dtype))
                 sinks.append(where)
         for u in sums:
-            roots.append(cast(self._argument(u, at, values), accumulator(u)) if in_runs(u)
-                         else self._argument(u, at, values))
+            roots.append(
+                cast(self._argument(u, at, values), accumulator(u))
+                if in_runs(u)
+                else self._argument(u, at, values)
+            )
             sinks.append(u)
         for short, sink in zip(place(scope, roots, self.owner.pinned), sinks, strict=True):
             if sink is None:
@@ -227,7 +256,9 @@ class RowReduce:
             elif self._short() and in_lanes(sink):
                 fn, start = ("add", 0) if kind_of(sink) == "sum" else ("mul", 1)
                 d = accumulator(sink)
-                scope.stmts.append(Store(buffers[sink.node.id], q, Apply(fn, (Const(start, d), short), d)))
+                scope.stmts.append(
+                    Store(buffers[sink.node.id], q, Apply(fn, (Const(start, d), short), d))
+                )
             elif in_runs(sink):
                 scope.stmts.append(Store(buffers[sink.node.id], q, short))
             else:
@@ -235,13 +266,19 @@ class RowReduce:
 
     def _argument(self, u: Any, at: list, values: Any) -> Expr:
         """The input element of u at reduced coordinates `at`."""
-        sub = {one_symbol(s).name: c for s, c in zip(u.symbols[:u.kept], self.owner.row_coords, strict=True)}
-        sub.update({one_symbol(s).name: c for s, c in zip(u.symbols[u.kept:], at, strict=True)})
+        sub = {
+            one_symbol(s).name: c
+            for s, c in zip(u.symbols[: u.kept], self.owner.row_coords, strict=True)
+        }
+        sub.update({one_symbol(s).name: c for s, c in zip(u.symbols[u.kept :], at, strict=True)})
         return values.value(u.node.args[0], tuple(rename(c, sub) for c in u.source))
 
     def _direct(self, u: Any, start: Index) -> Address | None:
-        """Where the elements lie, when they are neighbours in memory and of the accumulator's dtype."""
-        if not in_runs(u) or kind_of(u).startswith("arg"):      # short runs: a winner is soon found in one
+        """Where the elements lie, when they are neighbours in memory and of the accumulator's
+        dtype."""
+        if not in_runs(u) or kind_of(u).startswith(
+            "arg"
+        ):  # short runs: a winner is soon found in one
             return None
         if any(n.id in self.owner.current for n, _ in u.reads):
             return None
@@ -250,8 +287,10 @@ class RowReduce:
         if not isinstance(e, Load) or e.dtype is not accumulator(u):
             return None
         if e.index.coefficient(one_symbol(r)) != 1 or any(
-                isinstance(a, (Div, Mod, Data)) and one_symbol(r) in Index({(a,): 1}).symbols()
-                for m in e.index.terms for a in m):
+            isinstance(a, (Div, Mod, Data)) and one_symbol(r) in Index({(a,): 1}).symbols()
+            for m in e.index.terms
+            for a in m
+        ):
             return None
         return Address(e.buffer, e.index.substitute({one_symbol(r): 0}))
 
@@ -263,26 +302,46 @@ class RowReduce:
             self._search(u, scope, where, m, state)
         else:
             ref = Ref(acc.name, acc.dtype, frozenset(scope.symbols))
-            scope.stmts.append(Set(acc.name, Apply(f"{kind_of(u)}_run", (ref, where, IndexValue(m)), acc.dtype,
-                                                   acc.dtype.code)))
+            scope.stmts.append(
+                Set(
+                    acc.name,
+                    Apply(
+                        f"{kind_of(u)}_run", (ref, where, IndexValue(m)), acc.dtype, acc.dtype.code
+                    ),
+                )
+            )
 
     def _search(self, u: Any, scope: Scope, where: Address, m: Index, state: tuple) -> None:
         """argmax of a run: its extremum first; only when that wins is its position looked for."""
         acc, at = state
         d, over = acc.dtype, frozenset(scope.symbols)
         best, top = Ref(acc.name, d, over), Ref(self.names.fresh("top"), d, over)
-        scope.stmts.append(Let(top.name, Apply(f"{kind_of(u)[3:]}_run", (identity(u), where, IndexValue(m)), d,
-                                               d.code)))
+        scope.stmts.append(
+            Let(
+                top.name,
+                Apply(f"{kind_of(u)[3:]}_run", (identity(u), where, IndexValue(m)), d, d.code),
+            )
+        )
         q = counter(self.names.fresh("r"), m)
         inner = Scope(scope, [one_symbol(q)])
         x = Load(where.buffer, where.index + q)
-        hit = Apply("bitwise_or", (Apply("eq", (x, top), dtypes.bool_), Apply("ne", (x, x), dtypes.bool_)),
-                    dtypes.bool_)
+        hit = Apply(
+            "bitwise_or",
+            (Apply("eq", (x, top), dtypes.bool_), Apply("ne", (x, x), dtypes.bool_)),
+            dtypes.bool_,
+        )
         first = Ref(at.name, at.dtype, frozenset(inner.symbols))
         found = Apply("min", (first, IndexValue(self.offset + q)), dtypes.int64)
-        scope.stmts.append(If(wins(u, best, top), [
-            Set(acc.name, top), Set(at.name, Const((1 << 62), dtypes.int64)),
-            For(one_symbol(q), m, [Set(at.name, Select(hit, found, first))])]))
+        scope.stmts.append(
+            If(
+                wins(u, best, top),
+                [
+                    Set(acc.name, top),
+                    Set(at.name, Const((1 << 62), dtypes.int64)),
+                    For(one_symbol(q), m, [Set(at.name, Select(hit, found, first))]),
+                ],
+            )
+        )
 
     def _element(self, r: Index, scope: Scope, state: dict) -> None:
         """A row of one element: no loop. A sum starts from +0, so that -0 becomes +0."""
@@ -305,13 +364,14 @@ class RowReduce:
             lanes, stack = state
             if stack is not None:
                 chunks = (as_index(self.n) + (CHUNK - 1)) // CHUNK
-                self.owner.scope.stmts.append(Call(routine(u, "finish"), (Address(stack), IndexValue(chunks),
-                                                                      IndexValue(8))))
+                self.owner.scope.stmts.append(
+                    Call(routine(u, "finish"), (Address(stack), IndexValue(chunks), IndexValue(8)))
+                )
             e = self._fold(u, stack if stack is not None else lanes)
         else:
             acc = state[-1]
             e = Ref(acc.name, acc.dtype, frozenset(self.owner.scope.symbols))
-            if kind_of(u).startswith("arg"):        # nothing beat the start value: the first element
+            if kind_of(u).startswith("arg"):  # nothing beat the start value: the first element
                 e = Apply("maximum", (e, Const(0, dtypes.int64)), dtypes.int64)
         self.owner.finish_reduce(u, rounded(e, u.node.dtype))
 
@@ -348,8 +408,9 @@ class RowReduce:
         """The tree over the chunks, in the owner's scope."""
         (u,) = self.sums
         chunks = (as_index(self.n) + (CHUNK - 1)) // CHUNK
-        self.owner.scope.stmts.append(Call(routine(u, "tree"), (Address(self.parts), IndexValue(chunks),
-                                                            IndexValue(8))))
+        self.owner.scope.stmts.append(
+            Call(routine(u, "tree"), (Address(self.parts), IndexValue(chunks), IndexValue(8)))
+        )
         e = self._fold(u, self.parts)
         self.owner.finish_reduce(u, rounded(e, u.node.dtype))
 
@@ -363,5 +424,9 @@ def _accumulate(u: Any, x: Expr, r: Index, state: tuple, scope: Scope) -> list[S
     x_ref = Ref(scope.names.fresh("x"), x.dtype, frozenset(scope.symbols))
     take = Ref(scope.names.fresh("take"), dtypes.bool_, frozenset(scope.symbols))
     where = Ref(at.name, at.dtype, frozenset(scope.symbols))
-    return [Let(x_ref.name, x), Let(take.name, wins(u, ref, x_ref)),
-            Set(acc.name, Select(take, x_ref, ref)), Set(at.name, Select(take, IndexValue(r), where))]
+    return [
+        Let(x_ref.name, x),
+        Let(take.name, wins(u, ref, x_ref)),
+        Set(acc.name, Select(take, x_ref, ref)),
+        Set(at.name, Select(take, IndexValue(r), where)),
+    ]

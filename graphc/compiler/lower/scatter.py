@@ -40,6 +40,7 @@ def _plain_leaf(low: Any, own: set[int]) -> Callable:
         if node.id in own or node.id not in low.places:
             return None
         return low.load(node, coords)
+
     return leaf
 
 
@@ -60,11 +61,17 @@ def scatter_kernels(low: Any, g: Group, name: str) -> list[Kernel]:
     e = Values(_plain_leaf(low, set()), low.seeds).value(first, coords)
     (e,) = place(scope, [stored(e, node.dtype)])
     scope.stmts.append(Store(target.buffer, position(coords, target.strides), e))
-    copy = Kernel(f"{name}_base", "rows", [*copy_top.stmts, For(one_symbol(row), n, scope.stmts, "parallel")],
-                  one_symbol(row), as_index(n), 1)
+    copy = Kernel(
+        f"{name}_base",
+        "rows",
+        [*copy_top.stmts, For(one_symbol(row), n, scope.stmts, "parallel")],
+        one_symbol(row),
+        as_index(n),
+        1,
+    )
 
     types = [a.type for a in node.node_args]
-    space = tuple(op.extra["space"](types, *node.attrs))        # type: ignore[union-attr]
+    space = tuple(op.extra["space"](types, *node.attrs))  # type: ignore[union-attr]
     top = Scope(None)
     one = counter("row", 1)
     body = Scope(top, [one_symbol(one)])
@@ -76,13 +83,13 @@ def scatter_kernels(low: Any, g: Group, name: str) -> list[Kernel]:
     inner = scopes[-1]
     values = Values(_plain_leaf(low, {node.id}), low.seeds)
     loads = [(lambda c, a=a: values.value(a, c)) for a in node.node_args]
-    where, value = op.lower(list(at), loads, types, *node.attrs)     # type: ignore[union-attr]
+    where, value = op.lower(list(at), loads, types, *node.attrs)  # type: ignore[union-attr]
     index = position(tuple(as_index(c) for c in where), target.strides)
     slot, value = place(inner, [IndexValue(index), value])
     spot = Ref(inner.names.fresh("at"), dtypes.int64, frozenset(inner.symbols))
     inner.stmts.append(Let(spot.name, slot))
     old: Expr = Load(target.buffer, from_expr(spot))
-    combine = _COMBINE[op.extra["combine"]]         # type: ignore[union-attr]
+    combine = _COMBINE[op.extra["combine"]]  # type: ignore[union-attr]
     value = cast(value, node.dtype.compute)
     if combine:
         old = Cast(old, dtypes.float32) if node.dtype.is_half else old
@@ -90,8 +97,17 @@ def scatter_kernels(low: Any, g: Group, name: str) -> list[Kernel]:
     inner.stmts.append(Store(target.buffer, from_expr(spot), stored(value, node.dtype)))
     for c, n, scope, outer in reversed(list(zip(at, space, scopes[1:], scopes[:-1], strict=True))):
         outer.stmts.append(For(one_symbol(c), n, scope.stmts))
-    kernels = [copy, Kernel(name, "rows", [*top.stmts, For(one_symbol(one), 1, body.stmts, "parallel")],
-                            one_symbol(one), as_index(1), m)]
+    kernels = [
+        copy,
+        Kernel(
+            name,
+            "rows",
+            [*top.stmts, For(one_symbol(one), 1, body.stmts, "parallel")],
+            one_symbol(one),
+            as_index(1),
+            m,
+        ),
+    ]
     return kernels + _extra_places(low, node, name)
 
 
@@ -103,9 +119,21 @@ def _extra_places(low: Any, node: Node, name: str) -> list[Kernel]:
         n = numel(node.shape)
         row = counter("row", n)
         coords = tuple(unflatten(row, node.shape))
-        s = Store(p.buffer, position(coords, p.strides), Load(first.buffer, position(coords, first.strides)))
-        out.append(Kernel(f"{name}_copy{i}", "rows", [For(one_symbol(row), n, [s], "parallel")],
-                          one_symbol(row), as_index(n), 1))
+        s = Store(
+            p.buffer,
+            position(coords, p.strides),
+            Load(first.buffer, position(coords, first.strides)),
+        )
+        out.append(
+            Kernel(
+                f"{name}_copy{i}",
+                "rows",
+                [For(one_symbol(row), n, [s], "parallel")],
+                one_symbol(row),
+                as_index(n),
+                1,
+            )
+        )
     return out
 
 
@@ -134,5 +162,11 @@ def scan_kernel(low: Any, g: Group, name: str) -> Kernel:
     for p in low.places[node.id]:
         inner.stmts.append(Store(p.buffer, position(coords, p.strides), stored(ref, node.dtype)))
     scope.stmts.append(For(one_symbol(t), node.shape[dim], inner.stmts))
-    return Kernel(name, "rows", [*top.stmts, For(one_symbol(row), numel(rest), scope.stmts, "parallel")],
-                  one_symbol(row), as_index(numel(rest)), node.shape[dim])
+    return Kernel(
+        name,
+        "rows",
+        [*top.stmts, For(one_symbol(row), numel(rest), scope.stmts, "parallel")],
+        one_symbol(row),
+        as_index(numel(rest)),
+        node.shape[dim],
+    )

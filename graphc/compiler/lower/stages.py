@@ -13,8 +13,8 @@ from .coords import one_symbol
 
 
 class Stage:
-    """Units that one loop computes. `space`: the extents inside the row; `reduced`: how many of them,
-    from the right, are reduced (0 for maps)."""
+    """Units that one loop computes. `space`: the extents inside the row; `reduced`: how many of
+    them, from the right, are reduced (0 for maps)."""
 
     def __init__(self, space: tuple):
         self.space = space
@@ -36,7 +36,7 @@ def split_stages(g: Group, rank: int) -> list[tuple[str, Any]]:
             if v is None:
                 continue
             w = at[v.node.id]
-            if not v.space[rank:]:                       # a value per row
+            if not v.space[rank:]:  # a value per row
                 level = max(level, w if not elementwise else w + 0.5)
             elif not elementwise:
                 level = max(level, w + 0.5)
@@ -47,10 +47,12 @@ def split_stages(g: Group, rank: int) -> list[tuple[str, Any]]:
         if elementwise:
             level = float(int(level + 0.5))
             for s in stages.setdefault(level, []):
-                if len(s.space) == len(inner) and all(
-                        as_index(a).same(b) for a, b in zip(s.space, inner, strict=True)) and (
-                        u.kept == rank or u.kind == "map") and all(
-                        v.kind == "map" or v.kept == rank for v in s.units):
+                if (
+                    len(s.space) == len(inner)
+                    and all(as_index(a).same(b) for a, b in zip(s.space, inner, strict=True))
+                    and (u.kept == rank or u.kind == "map")
+                    and all(v.kind == "map" or v.kept == rank for v in s.units)
+                ):
                     s.units.append(u)
                     break
             else:
@@ -71,8 +73,11 @@ def split_stages(g: Group, rank: int) -> list[tuple[str, Any]]:
 
 def _identity(u: Unit, v: Unit, coords: tuple) -> bool:
     """Whether u, which stands at its own loops, reads v at the same loops in the same order."""
-    want = {one_symbol(s).name: as_index(u.symbols[i]) for i, s in enumerate(v.symbols)
-            if i < len(u.symbols)}
+    want = {
+        one_symbol(s).name: as_index(u.symbols[i])
+        for i, s in enumerate(v.symbols)
+        if i < len(u.symbols)
+    }
     if len(u.symbols) != len(v.symbols):
         return False
     at = {c.key: i for i, c in enumerate(v.coords)}
@@ -81,5 +86,8 @@ def _identity(u: Unit, v: Unit, coords: tuple) -> bool:
 
 def _same_inner(u: Unit, v: Unit, rank: int) -> bool:
     a, b = u.space[rank:], v.space[rank:]
-    return len(a) == len(b) and all(as_index(x).same(y) for x, y in zip(a, b, strict=True)) and (
-        u.kind == "map" or u.kept == rank)
+    return (
+        len(a) == len(b)
+        and all(as_index(x).same(y) for x, y in zip(a, b, strict=True))
+        and (u.kind == "map" or u.kept == rank)
+    )

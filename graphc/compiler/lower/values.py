@@ -1,7 +1,8 @@
 """Graph values as loop expressions: asks `Op.lower` from a value back to the values in memory.
 
-Takes a `leaf` function (node, coordinates) -> Expr or None that says what is already computed; gives
-`value(node, coords)`. Invariant: an expression of a half dtype is float32 already rounded to it.
+Takes a `leaf` function (node, coordinates) -> Expr or None that says what is already computed;
+gives `value(node, coords)`. Invariant: an expression of a half dtype is float32 already rounded to
+it.
 """
 
 from __future__ import annotations
@@ -28,11 +29,11 @@ class Values:
 
     def __init__(self, leaf: Leaf, seed: Seeds | None = None):
         self.leaf, self.seed = leaf, seed
-        self.drawn: Leaf | None = None          # random numbers that were drawn in a block before
+        self.drawn: Leaf | None = None  # random numbers that were drawn in a block before
         self._memo: dict[tuple, Expr] = {}
         self._checked: set[int] = set()
-        self.nodes: dict[int, Node] = {}        # what was computed here, for comments
-        self.roots: list[Expr] = []             # expressions that are no value of a node
+        self.nodes: dict[int, Node] = {}  # what was computed here, for comments
+        self.roots: list[Expr] = []  # expressions that are no value of a node
 
     def value(self, node: Node, coords: Any) -> Expr:
         """The value of node at coords, in its compute dtype."""
@@ -46,7 +47,7 @@ class Values:
                 found = self._compute(node, coords)
             elif found.dtype.is_half:
                 found = Cast(found, dtypes.float32)
-            found.key, found.symbols()      # while it is shallow: both walk down to what is known
+            found.key, found.symbols()  # while it is shallow: both walk down to what is known
             self._memo[key] = found
         return found
 
@@ -98,17 +99,17 @@ class Values:
             found = self.drawn(node, coords)
             if found is not None:
                 return found
-        seed, start, rest = stream(node, self.seed)         # type: ignore[arg-type]
+        seed, start, rest = stream(node, self.seed)  # type: ignore[arg-type]
         flat = flatten(coords, node.shape)
         return rounded(op.lower(flat, seed, start, *rest), node.dtype)
 
 
 def stream(node: Node, seeds: Seeds) -> tuple[Expr, Expr, tuple]:
-    """Seed and first block of a random node's stream, and its attributes but the draw. A draw is a position
-    after a generator's, or a fixed (seed, block)."""
-    at = node.op.attrs.index("draw")            # type: ignore[union-attr]
+    """Seed and first block of a random node's stream, and its attributes but the draw. A draw is a
+    position after a generator's, or a fixed (seed, block)."""
+    at = node.op.attrs.index("draw")  # type: ignore[union-attr]
     draw = node.attrs[at]
-    rest = node.attrs[:at] + node.attrs[at + 1:]
+    rest = node.attrs[:at] + node.attrs[at + 1 :]
     if type(draw) is tuple:
         seed, start = (Const((x + (1 << 63)) % (1 << 64) - (1 << 63), dtypes.int64) for x in draw)
         return seed, start, rest
@@ -140,7 +141,7 @@ def input_dtypes(node: Node) -> tuple[DType, ...]:
             keys.append(type(a.hint) if isinstance(a.hint, (bool, int, float)) else float)
         else:
             keys.append(number_type(a))
-    return plan_of(node.op, tuple(keys)).inputs     # type: ignore[arg-type]
+    return plan_of(node.op, tuple(keys)).inputs  # type: ignore[arg-type]
 
 
 def immediate(x: Any, dtype: DType) -> Expr:

@@ -1,7 +1,8 @@
 """Canonical form: takes a Graph, gives one that computes the same bits with fewer nodes.
 
-Dead nodes go, equal nodes merge, movements that change nothing vanish, casts to the same dtype vanish,
-products of half and small integer types are written with casts, permuted products become products.
+Dead nodes go, equal nodes merge, movements that change nothing vanish, casts to the same dtype
+vanish, products of half and small integer types are written with casts, permuted products become
+products.
 Invariant: no arithmetic is reordered.
 """
 
@@ -18,8 +19,15 @@ from ...ir.op import Op, Sample
 from ...ir.types import TensorType
 from .fuse import loops_over
 
-COPY = Op("copy", "movement", inputs=("input",), infer=lambda t: t, lower=lambda ix, input: ix,
-          samples=lambda: [Sample()], doc="The same values in memory of their own.")
+COPY = Op(
+    "copy",
+    "movement",
+    inputs=("input",),
+    infer=lambda t: t,
+    lower=lambda ix, input: ix,
+    samples=lambda: [Sample()],
+    doc="The same values in memory of their own.",
+)
 
 
 def drop_dead(graph: Graph) -> Graph:
@@ -42,11 +50,15 @@ def own_results(graph: Graph) -> Graph:
 
 
 def drop_moves(graph: Graph) -> Graph:
-    """Chains of movements that lead back to the same coordinates of a value of the same shape become
-    that value."""
-    results = {n.id for n in graph.outputs if isinstance(n, Node)} | {n.id for n in graph.updates.values()}
+    """Chains of movements that lead back to the same coordinates of a value of the same shape
+    become that value."""
+    results = {n.id for n in graph.outputs if isinstance(n, Node)} | {
+        n.id for n in graph.updates.values()
+    }
     # ops whose attributes are memory positions read the strides of their first operand
-    windowed = {n.args[0].id for n in graph.nodes if n.op is not None and n.op.extra.get("windowed")}
+    windowed = {
+        n.args[0].id for n in graph.nodes if n.op is not None and n.op.extra.get("windowed")
+    }
     same: dict[int, Node] = {}
     for n in graph.nodes:
         if n.op is None or n.op.kind != "movement" or n.op is COPY:
@@ -58,22 +70,34 @@ def drop_moves(graph: Graph) -> Graph:
             at = [as_index(c) for c in m.op.lower(at, m.args[0].type, *m.attrs)]
             m = m.args[0]
             if n.id in results and (m.is_input or m.type.strides != n.type.strides):
-                continue        # a result keeps its own memory and strides
+                continue  # a result keeps its own memory and strides
             if n.id in windowed and m.type.strides != n.type.strides:
                 continue
-            if len(m.shape) == len(n.shape) and all(c.same(d) for c, d in zip(at, coords, strict=True)) and all(
-                    as_index(a).same(b) for a, b in zip(m.shape, n.shape, strict=True)):
+            if (
+                len(m.shape) == len(n.shape)
+                and all(c.same(d) for c, d in zip(at, coords, strict=True))
+                and all(as_index(a).same(b) for a, b in zip(m.shape, n.shape, strict=True))
+            ):
                 same[n.id] = m
     return _substitute(graph, same) if same else graph
 
 
 def drop_casts(graph: Graph) -> Graph:
     """Elementwise ops whose lowering is their argument (casts to the same dtype) vanish."""
-    results = {n.id for n in graph.outputs if isinstance(n, Node)} | {n.id for n in graph.updates.values()}
+    results = {n.id for n in graph.outputs if isinstance(n, Node)} | {
+        n.id for n in graph.updates.values()
+    }
     same: dict[int, Node] = {}
     for n in graph.nodes:
-        if (n.op is None or n.op.kind != "pointwise" or len(n.args) != 1 or n.id in results
-                or not isinstance(n.args[0], Node) or n.args[0].dtype is not n.dtype or n.dtype.is_half):
+        if (
+            n.op is None
+            or n.op.kind != "pointwise"
+            or len(n.args) != 1
+            or n.id in results
+            or not isinstance(n.args[0], Node)
+            or n.args[0].dtype is not n.dtype
+            or n.dtype.is_half
+        ):
             continue
         x = Ref("x", n.dtype)
         e = n.op.lower(x, *n.attrs)
@@ -84,10 +108,12 @@ def drop_casts(graph: Graph) -> Graph:
 
 def _substitute(graph: Graph, same: dict[int, Node]) -> Graph:
     """The graph with nodes replaced by earlier ones."""
+
     def find(n: Node) -> Node:
         while n.id in same:
             n = same[n.id]
         return n
+
     out = Graph()
     out.draws = dict(graph.draws)
     new: dict[int, Node] = {n.id: out.input(n.type, n.name) for n in graph.inputs}
@@ -100,20 +126,31 @@ def _substitute(graph: Graph, same: dict[int, Node]) -> Graph:
     return rebuild(out)
 
 
-_WIDE = {dtypes.float16: dtypes.float32, dtypes.bfloat16: dtypes.float32, dtypes.uint8: dtypes.int32,
-         dtypes.int8: dtypes.int32, dtypes.int16: dtypes.int32, dtypes.bool_: dtypes.int32}
+_WIDE = {
+    dtypes.float16: dtypes.float32,
+    dtypes.bfloat16: dtypes.float32,
+    dtypes.uint8: dtypes.int32,
+    dtypes.int8: dtypes.int32,
+    dtypes.int16: dtypes.int32,
+    dtypes.bool_: dtypes.int32,
+}
 
 
 def widen_products(graph: Graph) -> Graph:
     """Products of half and small integer types run in float32 and int32 and are cast back once."""
+
     def widen(out: Graph, n: Node, args: tuple) -> Node:
         wide = _WIDE[n.dtype]
         cast_in, cast_out = op_table.get(f"to_{wide.name}"), op_table.get(f"to_{n.dtype.name}")
         args = tuple(out.add(cast_in, (a,), (), _typed(a.type, wide), n.origin) for a in args)
         p = out.add(n.op, args, n.attrs, _typed(n.type, wide), n.origin)
         return out.add(cast_out, (p,), (), n.type, n.origin)
-    which = {n.id: widen for n in graph.nodes
-             if n.op is not None and n.op.kind == "contract" and n.dtype in _WIDE}
+
+    which = {
+        n.id: widen
+        for n in graph.nodes
+        if n.op is not None and n.op.kind == "contract" and n.dtype in _WIDE
+    }
     return rebuild(graph, which) if which else graph
 
 
@@ -121,5 +158,10 @@ def _typed(t: TensorType, d: Any) -> TensorType:
     return TensorType(t.shape, d, t.strides, t.device)
 
 
-PASSES = (("drop_dead", drop_dead), ("widen_products", widen_products), ("drop_casts", drop_casts),
-          ("drop_moves", drop_moves), ("own_results", own_results))
+PASSES = (
+    ("drop_dead", drop_dead),
+    ("widen_products", widen_products),
+    ("drop_casts", drop_casts),
+    ("drop_moves", drop_moves),
+    ("own_results", own_results),
+)

@@ -1,8 +1,9 @@
 """Fusion: takes a canonical Graph, gives `Plan(groups, refused)`.
 
-Every value is either realised (computed once by a unit) or recomputed where it is read. Units over the
-same rows become one group, that is one kernel. Invariants: groups are in an order that can run; inside a
-group a value is read at the same row coordinates as it is computed at; `refused` says why for the rest.
+Every value is either realised (computed once by a unit) or recomputed where it is read. Units over
+the same rows become one group, that is one kernel. Invariants: groups are in an order that can
+run; inside a group a value is read at the same row coordinates as it is computed at; `refused`
+says why for the rest.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from ...ir.loop import Checked, Const, Expr, IndexValue, Ref, Require
 from ...ir.types import numel
 from ..lower.values import INLINE, Values
 
-CHEAP = 2           # a cone of this cost is recomputed by every reader
-LARGEST_CONE = 64   # a larger one is realised even for a single reader
+CHEAP = 2  # a cone of this cost is recomputed by every reader
+LARGEST_CONE = 64  # a larger one is realised even for a single reader
 ROW_BYTES = 1 << 17  # a row value kept between the loops of a kernel fits in the second-level cache
 
 
@@ -34,7 +35,8 @@ class WhyNotFused(NamedTuple):
 @dataclass(slots=True, eq=False)
 class Unit:
     """One realised value. `kind`: map, reduce, column, gemm, scatter, scan or opaque; `symbols` and
-    `space`: its loops without those of extent 1; `kept`: how many leading loops may be rows; `coords`:
+    `space`: its loops without those of extent 1; `kept`: how many leading loops may be rows;
+    `coords`:
     where in the value's shape the loops stand; `reads`: (node in memory, coordinates) pairs;
     `cone`: the nodes that are recomputed inside."""
 
@@ -44,23 +46,23 @@ class Unit:
     symbols: tuple = ()
     kept: int = 0
     coords: tuple = ()
-    source: tuple = ()          # reduce: coordinates of the input element
+    source: tuple = ()  # reduce: coordinates of the input element
     reads: list = field(default_factory=list)
     cone: dict = field(default_factory=dict)
     group: Any = None
-    fallible: bool = False      # may stop the program with a status
+    fallible: bool = False  # may stop the program with a status
 
     @property
     def rows(self) -> list[int]:
         """Position in `coords` of each kept loop."""
         at = {c.key: i for i, c in enumerate(self.coords)}
-        return [at[as_index(s).key] for s in self.symbols[:self.kept]]
+        return [at[as_index(s).key] for s in self.symbols[: self.kept]]
 
 
 @dataclass(slots=True, eq=False)
 class Group:
-    """Units computed by one kernel. `rank`: how many leading loops are rows; `stored`: the units whose
-    values are read outside (set by `fuse`)."""
+    """Units computed by one kernel. `rank`: how many leading loops are rows; `stored`: the units
+    whose values are read outside (set by `fuse`)."""
 
     kind: str
     units: list
@@ -71,7 +73,7 @@ class Group:
     @property
     def space(self) -> tuple:
         """The row extents."""
-        return self.units[0].space[:self.rank]
+        return self.units[0].space[: self.rank]
 
     @property
     def nodes(self) -> list[Node]:
@@ -86,10 +88,11 @@ class Group:
 class Plan:
     groups: list
     refused: list
-    units: dict         # node id -> Unit
+    units: dict  # node id -> Unit
 
 
 # ---------------------------------------------------------------- which values are realised
+
 
 def realised(graph: Graph) -> set[int]:
     """Ids of the values that get a unit of their own."""
@@ -100,17 +103,19 @@ def realised(graph: Graph) -> set[int]:
     cost: dict[int, int] = {}
     out: set[int] = set()
     for n in graph.nodes:
-        if n.is_output_of or n.op.kind not in INLINE:       # type: ignore[union-attr]
+        if n.is_output_of or n.op.kind not in INLINE:  # type: ignore[union-attr]
             out.add(n.id)
             continue
-        own = _own_cost(n) + sum(0 if a.is_input or a.id in out else cost[a.id] for a in n.node_args)
+        own = _own_cost(n) + sum(
+            0 if a.is_input or a.id in out else cost[a.id] for a in n.node_args
+        )
         cost[n.id] = own
         if n.id in must:
             out.add(n.id)
-        elif n.op.kind == "movement":                        # type: ignore[union-attr]
+        elif n.op.kind == "movement":  # type: ignore[union-attr]
             pass
         elif _single(n) and own <= LARGEST_CONE:
-            pass        # one number: cheap wherever it is read, and hoisted out of the loops
+            pass  # one number: cheap wherever it is read, and hoisted out of the loops
         elif own > LARGEST_CONE or (own > CHEAP and (readers[n.id] > 1 or _broadcast(n, uses))):
             out.add(n.id)
     return out
@@ -161,11 +166,12 @@ def _broadcast(n: Node, uses: dict[int, list[Node]]) -> bool:
 
 # ---------------------------------------------------------------- units
 
+
 class _Reader:
     """The leaf function of analysis: notes what is read where."""
 
     def __init__(self, real: set[int]):
-        self.real, self.reads = real, []        # type: ignore[var-annotated]
+        self.real, self.reads = real, []  # type: ignore[var-annotated]
 
     def __call__(self, node: Node, coords: tuple) -> Expr | None:
         if not node.is_input and node.id not in self.real:
@@ -198,7 +204,9 @@ def make_unit(n: Node, real: set[int]) -> Unit:
         u.coords, u.symbols, u.space = loops_over(n.shape)
         u.kept = len(u.space)
         values.value(n, u.coords)
-    values.roots += [IndexValue(c) for _, coords in reader.reads for c in coords if not c.is_constant]
+    values.roots += [
+        IndexValue(c) for _, coords in reader.reads for c in coords if not c.is_constant
+    ]
     u.fallible = any(isinstance(e, (Checked, Require)) for e in values.checks())
     u.reads, u.cone = reader.reads, {i: m for i, m in values.nodes.items() if i != n.id}
     return u
@@ -223,10 +231,23 @@ def _reduce_unit(n: Node, values: Values, reader: _Reader) -> Unit:
     kept = [j for j, d in enumerate(order) if d not in dims]
     inner = [j for j, d in enumerate(order) if d in dims]
     values.value(arg, coords)
-    out = tuple(as_index(0) if d in dims else c for d, c in enumerate(coords) if keepdim or d not in dims)
-    column = bool(kept) and bool(inner) and _prefers_columns(symbols[kept[-1]], symbols[inner[-1]], reader)
-    u = Unit(n, "column" if column else "reduce", tuple(space[j] for j in kept + inner),
-             tuple(symbols[j] for j in kept + inner), len(kept), out, coords)
+    out = tuple(
+        as_index(0) if d in dims else c for d, c in enumerate(coords) if keepdim or d not in dims
+    )
+    column = (
+        bool(kept)
+        and bool(inner)
+        and _prefers_columns(symbols[kept[-1]], symbols[inner[-1]], reader)
+    )
+    u = Unit(
+        n,
+        "column" if column else "reduce",
+        tuple(space[j] for j in kept + inner),
+        tuple(symbols[j] for j in kept + inner),
+        len(kept),
+        out,
+        coords,
+    )
     return u
 
 
@@ -291,13 +312,15 @@ def _scan_unit(n: Node, values: Values, reader: _Reader) -> Unit:
 
 # ---------------------------------------------------------------- joining
 
+
 def fuse(graph: Graph) -> Plan:
     """Groups in running order, and every refused neighbourhood with its reason."""
     import networkx as nx
+
     real = _fold_operands(graph, realised(graph))
     units = {n.id: make_unit(n, real) for n in graph.nodes if n.id in real}
     updates = {n.id for n in graph.updates.values()}
-    number = {n.id: i for i, n in enumerate(graph.nodes)}       # as the graph's text counts
+    number = {n.id: i for i, n in enumerate(graph.nodes)}  # as the graph's text counts
     deps = nx.DiGraph()
     groups: list[Group] = []
     refused: list[WhyNotFused] = []
@@ -309,7 +332,9 @@ def fuse(graph: Graph) -> Plan:
         for g in sorted(sources, key=lambda g: -g.id) + siblings:
             reason, rank = _can_join(g, u, updates)
             if not reason and any(h is not g and nx.has_path(deps, g.id, h.id) for h in sources):
-                reason = "the consumer also needs a value that is computed from this kernel's result"
+                reason = (
+                    "the consumer also needs a value that is computed from this kernel's result"
+                )
             if reason:
                 reasons[g.id] = reason
                 continue
@@ -323,9 +348,14 @@ def fuse(graph: Graph) -> Plan:
         deps.add_edges_from((h.id, u.group.id) for h in sources if h is not u.group)
         for v in near.values():
             if v.group is not u.group:
-                refused.append(WhyNotFused(_label(v.node, number), _label(u.node, number),
-                                           reasons.get(v.group.id, "the consumer joined another kernel"),
-                                           u.node.origin))
+                refused.append(
+                    WhyNotFused(
+                        _label(v.node, number),
+                        _label(u.node, number),
+                        reasons.get(v.group.id, "the consumer joined another kernel"),
+                        u.node.origin,
+                    )
+                )
     order = list(nx.lexicographical_topological_sort(deps))
     ordered = [groups[i] for i in order]
     for i, g in enumerate(ordered):
@@ -335,7 +365,7 @@ def fuse(graph: Graph) -> Plan:
 
 
 def _label(n: Node, number: dict[int, int]) -> str:
-    name = n.op.name if n.op else f"{n.args[0].op.name}[{n.attrs[1]}]"      # type: ignore
+    name = n.op.name if n.op else f"{n.args[0].op.name}[{n.attrs[1]}]"  # type: ignore
     return f"{name} %{number[n.id]}"
 
 
@@ -378,8 +408,12 @@ def draws(u: Unit) -> bool:
 
 
 def _kind_words(u: Unit) -> str:
-    return {"gemm": "a matrix product", "scatter": "a scatter", "scan": "a scan",
-            "opaque": "an operator without generated code"}.get(u.kind, "a " + u.kind)
+    return {
+        "gemm": "a matrix product",
+        "scatter": "a scatter",
+        "scan": "a scan",
+        "opaque": "an operator without generated code",
+    }.get(u.kind, "a " + u.kind)
 
 
 def _same_size(a: Any, b: Any) -> bool:
@@ -406,7 +440,11 @@ def _join_rows(g: Group, u: Unit) -> tuple[str, int]:
             if not coords[rows[i]].same(u.symbols[i]):
                 rank = i
                 break
-    if u.kind == "map" and len(u.space) > 0 and all(v.kind == "map" and not v.space for v in g.units):
+    if (
+        u.kind == "map"
+        and len(u.space) > 0
+        and all(v.kind == "map" and not v.space for v in g.units)
+    ):
         return "one number, computed before the loops", 0
     work = max(_hint(numel(v.space)) for v in [*g.units, u])
     rows_left = _hint(numel(u.space[:rank]))
@@ -416,16 +454,26 @@ def _join_rows(g: Group, u: Unit) -> tuple[str, int]:
         return "their loops have no rows in common", 0
     for v in g.units:
         inner = _hint(numel(v.space[rank:]))
-        if v.kind == "map" and inner * v.node.dtype.itemsize > ROW_BYTES and rank < len(v.space) and work > 1024:
+        if (
+            v.kind == "map"
+            and inner * v.node.dtype.itemsize > ROW_BYTES
+            and rank < len(v.space)
+            and work > 1024
+        ):
             if any(x is v for x, _ in _inside(g, u)) and u.kind != "map":
                 return "a row of the value does not fit in the cache", 0
-    if rank < g.rank and work > 65536 and rows_left * 4 < _hint(numel(first[:g.rank])) and rows_left < 16:
+    if (
+        rank < g.rank
+        and work > 65536
+        and rows_left * 4 < _hint(numel(first[: g.rank]))
+        and rows_left < 16
+    ):
         return "fusing would leave too few rows to share among threads", 0
     return "", rank
 
 
 def _join_columns(g: Group, u: Unit) -> tuple[str, int]:
-    kept = g.units[0].space[:g.rank]
+    kept = g.units[0].space[: g.rank]
     if u.kind == "column":
         if not (u.kept == g.rank and _equal(u.space, _column_space(g))):
             return "the two sums run over different axes", 0
@@ -470,15 +518,16 @@ def _join_gemm(g: Group, u: Unit) -> tuple[str, int]:
 
 
 def product_coords(shape: tuple, product: tuple) -> list[Index] | None:
-    """Where the element of a value of `shape` stands that belongs to element (i0, i1[, i2]) of a product:
+    """Where the element of a value of `shape` stands that belongs to element (i0, i1[, i2]) of a
+    product:
     at the same coordinates, or with the product's rows (or batch) split into several axes."""
     at = loops_over(product)[0]
     if len(shape) == len(product) and _equal(shape, product):
         return list(at)
-    inner = len(product) - 1            # axes that have to agree
-    if len(shape) < inner or not _equal(shape[len(shape) - inner:], product[1:]):
+    inner = len(product) - 1  # axes that have to agree
+    if len(shape) < inner or not _equal(shape[len(shape) - inner :], product[1:]):
         return None
-    lead = shape[:len(shape) - inner]
+    lead = shape[: len(shape) - inner]
     if not _same_size(numel(lead), product[0]):
         return None
     return [*unflatten(at[0], lead), *at[1:]]
@@ -486,7 +535,9 @@ def product_coords(shape: tuple, product: tuple) -> list[Index] | None:
 
 def by_name(c: Index, values: dict[str, Index]) -> Index:
     """c with loop symbols replaced by name."""
-    return c.substitute({s: values[s.name] for s in c.symbols() if s.kind == "loop" and s.name in values})
+    return c.substitute(
+        {s: values[s.name] for s in c.symbols() if s.kind == "loop" and s.name in values}
+    )
 
 
 def _equal(a: tuple, b: tuple) -> bool:
@@ -501,6 +552,7 @@ def _hint(x: Any) -> int:
 
 
 # ---------------------------------------------------------------- operands and results
+
 
 def _fold_operands(graph: Graph, real: set[int]) -> set[int]:
     """Adds the operands of products (and of opaque ops) that no strides over memory describe."""
@@ -534,7 +586,8 @@ def _base(a: Node, real: set[int]) -> int:
 
 
 def operand(a: Node, real: set[int]) -> tuple[Node, tuple, Index] | None:
-    """(node in memory, stride per axis of a, offset) when `a` is a strided window of that memory."""
+    """(node in memory, stride per axis of a, offset) when `a` is a strided window of that
+    memory."""
     coords = loops_over(a.shape, "k")[0]
     at: tuple = coords
     n = a
@@ -561,9 +614,13 @@ def operand(a: Node, real: set[int]) -> tuple[Node, tuple, Index] | None:
 
 def _mark_stored(graph: Graph, groups: list, units: dict) -> None:
     """Which values leave their kernel: results, and what another kernel reads."""
-    wanted = {n.id for n in graph.outputs if isinstance(n, Node)} | {n.id for n in graph.updates.values()}
+    wanted = {n.id for n in graph.outputs if isinstance(n, Node)} | {
+        n.id for n in graph.updates.values()
+    }
     for g in groups:
         for u in g.units:
             wanted |= {r.id for r, _ in u.reads if r.id in units and units[r.id].group is not g}
     for g in groups:
-        g.stored = [u for u in g.units if u.node.id in wanted or u.kind in ("scatter", "scan", "opaque")]
+        g.stored = [
+            u for u in g.units if u.node.id in wanted or u.kind in ("scatter", "scan", "opaque")
+        ]

@@ -1,8 +1,8 @@
 """Memory: takes a fusion Plan, gives every stored value its place, and the arena its layout.
 
 `assign` decides which buffer a value lives in (an output, an input that it updates, or the arena);
-`layout` puts arena buffers with known lifetimes at offsets. Invariant: a buffer is never overwritten
-before its last reader has run, and no input before the last kernel that may fail.
+`layout` puts arena buffers with known lifetimes at offsets. Invariant: a buffer is never
+overwritten before its last reader has run, and no input before the last kernel that may fail.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ ALIGN = 64
 
 @dataclass(slots=True)
 class Assignment:
-    """places: node id -> [Place]; inputs, outputs: the program's buffers; arena: the buffers to lay out
-    with (first, last) group; commits: (from buffer, slot, node) copies that end the program;
-    in_place: slots that kernels overwrite directly."""
+    """places: node id -> [Place]; inputs, outputs: the program's buffers; arena: the buffers to
+    lay out with (first, last) group; commits: (from buffer, slot, node) copies that end the
+    program; in_place: slots that kernels overwrite directly."""
 
     places: dict
     inputs: list
@@ -36,8 +36,10 @@ class Assignment:
 
 
 def schedule(graph: Graph, plan: Plan) -> None:
-    """Reorders the groups so that those which write updates, and what follows from them, come last."""
+    """Reorders the groups so that those which write updates, and what follows from them, come
+    last."""
     import networkx as nx
+
     deps = nx.DiGraph()
     deps.add_nodes_from(range(len(plan.groups)))
     for g in plan.groups:
@@ -61,7 +63,8 @@ def assign(graph: Graph, plan: Plan) -> Assignment:
     """Places of all stored values."""
     inputs = [Buffer(f"in{i}", n.dtype, numel(n.shape)) for i, n in enumerate(graph.inputs)]
     places: dict[int, list[Place]] = {
-        n.id: [Place(b, n.type.strides)] for n, b in zip(graph.inputs, inputs, strict=True)}
+        n.id: [Place(b, n.type.strides)] for n, b in zip(graph.inputs, inputs, strict=True)
+    }
     a = Assignment(places, inputs, [])
     wanted: dict[int, list[Place]] = {}
     for i, o in enumerate(graph.outputs):
@@ -76,11 +79,13 @@ def assign(graph: Graph, plan: Plan) -> Assignment:
         why = _not_in_place(graph, plan, slot, n, g, fallible)
         if not why:
             a.in_place[slot] = n.id
-            wanted.setdefault(n.id, []).insert(0, Place(inputs[slot], graph.inputs[slot].type.strides))
+            wanted.setdefault(n.id, []).insert(
+                0, Place(inputs[slot], graph.inputs[slot].type.strides)
+            )
         else:
             a.notes.append(f"in{slot}: {why}; written at the end")
             a.commits.append((n.id, slot))
-    number = {n.id: i for i, n in enumerate(graph.nodes)}       # as the graph's text counts
+    number = {n.id: i for i, n in enumerate(graph.nodes)}  # as the graph's text counts
     for g in plan.groups:
         for u in g.stored:
             n = u.node
@@ -90,7 +95,11 @@ def assign(graph: Graph, plan: Plan) -> Assignment:
             if not own or (n.id in dict(a.commits) and not own):
                 b = Buffer(f"t{number[n.id]}", n.dtype, numel(n.shape))
                 own = [Place(b, row_major(n.shape))]
-                end = len(plan.groups) if any(n.id == i for i, _ in a.commits) else last.get(n.id, g.id)
+                end = (
+                    len(plan.groups)
+                    if any(n.id == i for i, _ in a.commits)
+                    else last.get(n.id, g.id)
+                )
                 a.arena[b.name] = (b, g.id, end)
             places[n.id] = own
     return a
@@ -106,7 +115,8 @@ def _last_reader(plan: Plan) -> dict[int, int]:
 
 
 def _may_fail(g: Group) -> bool:
-    """Whether a kernel of the group may stop with a status (data-dependent coordinates, opaque ops)."""
+    """Whether a kernel of the group may stop with a status (data-dependent coordinates, opaque
+    ops)."""
     return g.kind == "opaque" or any(u.fallible for u in g.units)
 
 
@@ -116,8 +126,10 @@ def _not_in_place(graph: Graph, plan: Plan, slot: int, n: Node, g: Group, fallib
         return "a later kernel may fail"
     source = graph.inputs[slot]
     strides = source.type.strides
-    if any(isinstance(s, int) and s == 0 and not (isinstance(m, int) and m == 1)
-           for s, m in zip(strides, source.shape, strict=True)):
+    if any(
+        isinstance(s, int) and s == 0 and not (isinstance(m, int) and m == 1)
+        for s, m in zip(strides, source.shape, strict=True)
+    ):
         return "its elements overlap in memory"
     for h in plan.groups:
         for u in h.units:
@@ -126,7 +138,9 @@ def _not_in_place(graph: Graph, plan: Plan, slot: int, n: Node, g: Group, fallib
                     continue
                 if h.id > g.id:
                     return "the old value is still read later"
-                pure = g.kind == "rows" and all(v.kind == "map" and len(v.space) == g.rank for v in g.units)
+                pure = g.kind == "rows" and all(
+                    v.kind == "map" and len(v.space) == g.rank for v in g.units
+                )
                 alone = u.node is n and u.kind == "map" and g.kind in ("rows", "columns")
                 if not pure and not alone:
                     return "another part of its kernel reads the old value"
@@ -148,6 +162,7 @@ def _same_place(coords: tuple, u: Any, n: Node, plan: Plan, strides: tuple) -> b
 
 # ---------------------------------------------------------------- the arena
 
+
 @dataclass(slots=True)
 class Layout:
     """offsets: buffer name -> bytes from the arena's start (int, or Index over size symbols); size:
@@ -159,12 +174,15 @@ class Layout:
 
 
 def layout(buffers: dict[str, tuple[Buffer, int, int]]) -> Layout:
-    """Best-fit offsets: the largest buffers first, each at the smallest gap that its lifetime leaves."""
+    """Best-fit offsets: the largest buffers first, each at the smallest gap that its lifetime
+    leaves."""
     if any(isinstance(b.count, Index) and not b.count.is_constant for b, _, _ in buffers.values()):
         return _symbolic_layout(buffers)
-    items = [(int(as_index(b.count)) * b.dtype.itemsize, name, first, last)
-             for name, (b, first, last) in buffers.items()]
-    placed: list[tuple[int, int, int, int]] = []        # offset, end, first, last
+    items = [
+        (int(as_index(b.count)) * b.dtype.itemsize, name, first, last)
+        for name, (b, first, last) in buffers.items()
+    ]
+    placed: list[tuple[int, int, int, int]] = []  # offset, end, first, last
     offsets: dict[str, int] = {}
     for size, name, first, last in sorted(items, key=lambda t: (-t[0], t[2], t[1])):
         size = _aligned(max(size, 1))
@@ -177,14 +195,17 @@ def layout(buffers: dict[str, tuple[Buffer, int, int]]) -> Layout:
         offsets[name] = best[1] if best else at
         placed.append((offsets[name], offsets[name] + size, first, last))
     total = max((e for _, e, _, _ in placed), default=0)
-    rows = [(name, size, first, last, offsets[name])
-            for size, name, first, last in sorted(items, key=lambda t: (t[2], t[1]))]
+    rows = [
+        (name, size, first, last, offsets[name])
+        for size, name, first, last in sorted(items, key=lambda t: (t[2], t[1]))
+    ]
     return Layout(offsets, total, rows)
 
 
 def _symbolic_layout(buffers: dict) -> Layout:
-    """With symbolic sizes: buffers of equal size and disjoint lifetimes share, the rest lies in a row."""
-    slots: list[list] = []          # [key, size, last]
+    """With symbolic sizes: buffers of equal size and disjoint lifetimes share, the rest lies in a
+    row."""
+    slots: list[list] = []  # [key, size, last]
     where: dict[str, int] = {}
     for name, (b, first, last) in sorted(buffers.items(), key=lambda t: (t[1][1], t[0])):
         size = as_index(b.count) * b.dtype.itemsize
@@ -201,8 +222,10 @@ def _symbolic_layout(buffers: dict) -> Layout:
     for _, size, _ in slots:
         starts.append(at)
         at = at + ((size + (ALIGN - 1)) // ALIGN) * ALIGN + ALIGN
-    rows = [(name, as_index(b.count) * b.dtype.itemsize, first, last, starts[where[name]])
-            for name, (b, first, last) in buffers.items()]
+    rows = [
+        (name, as_index(b.count) * b.dtype.itemsize, first, last, starts[where[name]])
+        for name, (b, first, last) in buffers.items()
+    ]
     return Layout({name: starts[i] for name, i in where.items()}, at, rows)
 
 

@@ -1,5 +1,5 @@
-"""The passes in their order: takes a captured Graph, gives the canonical one. Each pass is a pure function
-with a name; `check` verifies the graph after each of them."""
+"""The passes in their order: takes a captured Graph, gives the canonical one. Each pass is a pure
+function with a name; `check` verifies the graph after each of them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from .canonical import PASSES
 
 
 def run(graph: Graph, check: bool = False) -> Graph:
-    """The canonical form of graph. GRAPHC_DEBUG=3 prints the graph after each pass that changes it."""
+    """The canonical form of graph. GRAPHC_DEBUG=3 prints the graph after each pass that changes
+    it."""
     for name, function in PASSES:
         before = graph
         graph = function(graph)
