@@ -353,7 +353,7 @@ class CompiledModule(CompiledFunction):
         object.__setattr__(self, "_orig_mod", module)
         super().__init__(module, settings)
 
-    @property
+    @property  # type: ignore[misc]
     def __class__(self) -> Any:  # isinstance(compiled, nn.Linear) holds
         return type(object.__getattribute__(self, "_orig_mod"))
 
@@ -448,7 +448,7 @@ def _program_error() -> Any:
 
 def _key(leaves: list, spec: Any) -> Any:
     """What tells calls apart that capture refused before."""
-    parts = []
+    parts: list[Any] = []
     for x in leaves:
         if isinstance(x, Tensor):
             parts.append((tuple(x.shape), x.dtype, x._needs))

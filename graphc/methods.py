@@ -1087,7 +1087,7 @@ def attach() -> None:
     Tensor.__eq__ = _equality(pointwise.eq, False)  # type: ignore[method-assign, assignment]
     Tensor.__ne__ = _equality(pointwise.ne, True)  # type: ignore[method-assign, assignment]
     methods: dict[str, Any] = {
-        "__neg__": functional.neg,
+        "__neg__": functional.neg,  # type: ignore[attr-defined]
         "__pos__": lambda self: self,
         "__abs__": functional.abs,  # type: ignore
         "__invert__": _invert,

@@ -271,14 +271,14 @@ def groups_text(graph: Graph, plan: Plan) -> str:
 
 def spec(n: Node) -> tuple:
     """(dtype, shape, strides, dense) of an output, sizes as ints or Python text."""
-    from ..ir.types import is_contiguous
+    from ..ir.types import contiguous_strides
 
     t = n.type
     return (
         t.dtype.name,
         [_python(s) for s in t.shape],
         [_python(s) for s in t.strides],
-        bool(is_contiguous(t.shape, t.strides)),
+        tuple(t.strides) == contiguous_strides(t.shape),
     )
 
 

@@ -42,6 +42,12 @@ def _remainder(a: Any, b: Any) -> Any:
         return np.remainder(a, b)
 
 
+def _relu(x: Any) -> np.ndarray:
+    x = np.asarray(x)
+    nan = np.isnan(x) if x.dtype.kind == "f" else np.zeros(x.shape, bool)
+    return np.asarray(np.where(nan, x, np.maximum(x, 0))).astype(x.dtype)
+
+
 _TABLE: dict[str, Callable] = {
     "erf": _like(_erf),
     "erfc": _like(_f(math.erfc)),
@@ -56,9 +62,7 @@ _TABLE: dict[str, Callable] = {
     ),
     "rsqrt": _like(lambda x: 1 / np.sqrt(x)),
     "reciprocal": _like(lambda x: 1 / x),
-    "relu": lambda x: np.where(
-        np.isnan(x) if np.asarray(x).dtype.kind == "f" else False, x, np.maximum(x, 0)
-    ).astype(np.asarray(x).dtype),
+    "relu": _relu,
     "frac": _like(lambda x: x - np.trunc(x)),
     "lgamma": _like(_f(math.lgamma)),
     "asin": np.arcsin,

@@ -36,7 +36,7 @@ def strided(a: np.ndarray, shape: tuple, strides: tuple, offset: int = 0) -> np.
     view["data"] = (view["data"][0] + offset, view["data"][1])
     out = np.asarray(_Window(view, a))
     if out.dtype != a.dtype:
-        out.dtype = a.dtype
+        out = out.view(a.dtype)
     return out
 
 

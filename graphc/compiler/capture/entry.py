@@ -433,7 +433,7 @@ class Entry:
             size = m.dtype.itemsize
             array = (
                 f"window({memory}, {self._tuple(shape)}, "
-                f"{self._tuple([s * size for s in strides])}, "
+                f"{self._tuple(tuple(s * size for s in strides))}, "
                 f"{offset * size})"
             )
         self.add(f"{t} = new(Tensor)")

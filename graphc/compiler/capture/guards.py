@@ -201,6 +201,7 @@ class ReadSet:
         self.codes: set[Any] = set()
         self._done: set[tuple] = set()
         self._alive: list = []
+        self._young: dict[int, Any] = {}  # objects that were made while capturing
 
     # ---- frames and functions
 
@@ -215,8 +216,17 @@ class ReadSet:
         self.codes.add(code)
         if fresh:
             self._globals(code, globals_, names)
+        if code.co_name == "__init__" and code.co_argcount:
+            made = locals_.get(code.co_varnames[0])
+            self._young[id(made)] = made
         for name, value in list(locals_.items()):
-            if not isinstance(value, (Tensor, Sym, *_NUMBERS)):
+            if isinstance(value, (list, tuple, set, dict)) and id(value) not in self.containers:
+                # made by the code itself, or reached from outside by a name already
+                values = value.values() if isinstance(value, dict) else value
+                for v, _ in zip(list(values), range(_MAX_LEAVES)):
+                    if not isinstance(v, (Tensor, Sym, list, tuple, set, dict, *_NUMBERS)):
+                        self.examine(v, names, name)
+            elif not isinstance(value, (Tensor, Sym, *_NUMBERS)):
                 self.examine(value, names, name)
 
     def _globals(self, code: types.CodeType, globals_: dict, names: Any) -> None:
@@ -248,7 +258,8 @@ class ReadSet:
         """What x (any object that code reaches) depends on, given the attribute names that the
         code uses; names None: all of them."""
         if isinstance(x, Tensor):
-            self.tensors[id(x)] = x
+            if x._array is not None:
+                self.tensors[id(x)] = x
             for name in names or ():
                 if name in x.__dict__ and name not in _TENSOR_FIELDS:
                     self.binding(
@@ -260,7 +271,7 @@ class ReadSet:
         ):
             return
         mark = (id(x), names)
-        if mark in self._done:
+        if mark in self._done or id(x) in self._young:
             return
         self._done.add(mark)
         self._alive.append(x)
@@ -330,7 +341,7 @@ class ReadSet:
         if f.__dict__:
             self._object(f, names, where)
             if "__wrapped__" in f.__dict__:
-                self.examine(f.__wrapped__, names, where)
+                self.examine(f.__dict__["__wrapped__"], names, where)
 
     def _object(self, x: Any, names: Any, what: str) -> None:
         """A plain object: of its fields those that are named, of its class what the fields do not
@@ -394,7 +405,7 @@ class ReadSet:
                 cls = type(m)
                 if id(cls) not in self._done:
                     self._done.add(id(cls))  # type: ignore[arg-type]
-                    self._add(f"{cls.__name__}.forward", lambda cls=cls: cls.forward)
+                    self._add(f"{cls.__name__}.forward", functools.partial(getattr, cls, "forward"))
                     self.examine(
                         getattr(cls, "forward", None), frozenset(), f"{cls.__name__}.forward"
                     )
@@ -455,14 +466,14 @@ class ReadSet:
         the other settings of the optimizers are facts, and their state tensors are known now."""
         for o in self.optimizers.values():
             name = type(o).__name__
-            self._add(f"the state of {name}", lambda o=o: len(o.state))
+            self._add(f"the state of {name}", functools.partial(_state_size, o))
             for state in o.state.values():
                 for key, value in state.items() if isinstance(state, dict) else ():
                     if isinstance(value, Tensor):
                         self._add(f"{name} state {key!r}", _item_reader(state, key), state, key)
             for group in o.param_groups:
                 params = group["params"]
-                self._add("the number of parameters", lambda group=group: len(group["params"]))
+                self._add("the number of parameters", functools.partial(_parameter_count, group))
                 self.every_call.append(
                     Check(
                         f"{name} 'params'",
@@ -610,3 +621,11 @@ def _attribute_reader(x: Any, name: str) -> Callable[[], Any]:
 
 def _class_reader(owner: type, name: str) -> Callable[[], Any]:
     return lambda: owner.__dict__.get(name, MISSING)
+
+
+def _state_size(optimizer: Any) -> int:
+    return len(optimizer.state)
+
+
+def _parameter_count(group: dict) -> int:
+    return len(group["params"])

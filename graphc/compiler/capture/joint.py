@@ -28,6 +28,11 @@ class CompiledFunctionBackward(tape.TapeEntry):
 
     __slots__ = ("joint", "call", "inputs")
 
+    joint: Joint
+    call: Call
+    inputs: tuple
+    versions: Any
+
     def run(self, grads: list) -> Sequence:
         if self.saved is tape._FREED:
             return super().run(grads)

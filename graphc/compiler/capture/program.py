@@ -424,6 +424,8 @@ def _close(tracer: Tracer, delivery: _Delivery, out: Captured) -> None:
     by_storage: dict[int, Tensor] = {}
     for t, view in lifter.views.values():
         first = by_storage.setdefault(id(t._storage), t)
+        if id(t) not in lifter.known and id(t) not in out.reads.tensors:
+            continue  # an alias made while capturing
         if view.cell.slot in tracer.offsets:
             out.offsets.append((delivery.source(t), t._start()))
         if first is not t and t._storage.version != lifter.versions[id(t._storage)][1]:

@@ -35,6 +35,8 @@ class Boundary(TapeEntry):
 
     __slots__ = ("tensor",)
 
+    tensor: Tensor
+
     def name(self) -> str:
         return "Boundary"
 
@@ -189,7 +191,7 @@ class Tracer:
         of = self.view(parent)
         meta = parent.type_
         delta = 0
-        if type.numel != 0:
+        if type.numel != 0 and op is not window_op():
             first = op.lower([0] * len(type.shape), meta, *attrs)
             delta = lower_int(sum(i * s for i, s in zip(first, meta.strides, strict=True)))
         if op is window_op():

@@ -43,7 +43,7 @@ def evaluate(
 
 def _apply(n: Node, env: dict, scalars: Sequence[float], rng: Sequence[tuple[int, int]]) -> Any:
     op: Any = n.op
-    args = tuple(
+    args: tuple[Any, ...] = tuple(
         [
             env[a.id]
             if isinstance(a, Node)
@@ -54,9 +54,8 @@ def _apply(n: Node, env: dict, scalars: Sequence[float], rng: Sequence[tuple[int
         ]
     )
     attrs = tuple([_position(a, rng) if isinstance(a, Draw) else a for a in n.attrs])
-    if op.extra.get(
-        "windowed"
-    ):  # its attributes are memory positions: lay the operand out as its type says
+    if op.extra.get("windowed"):
+        # its attributes are memory positions: lay the operand out as its type says
         args = (_as_typed(args[0], n.args[0].type), *args[1:])
     try:
         return dispatch.apply(op, args, attrs)
