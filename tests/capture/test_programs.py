@@ -462,3 +462,25 @@ def test_parameter_is_replaced():
         assert graphc.equal(f(x), m(x))
         m.bias = None
         assert graphc.equal(f(x), m(x))
+
+
+class Collector:
+    def __init__(self):
+        self.items = []
+        self.total = None
+
+    def add(self, x):
+        self.items.append(x)
+        self.total = x if self.total is None else self.total + x
+
+
+def test_objects_made_inside_may_change(backend):
+    def fn(x):
+        seen, c = [], Collector()
+        for i in range(3):
+            seen.append((lambda v, seen=seen: len(seen) + v)(i))
+            c.add(x * i)
+        table = {}
+        table["k"] = c.total
+        return c.items[1:], table, seen
+    check(fn, lambda i: (floats(3, seed=i),), backend=backend)
