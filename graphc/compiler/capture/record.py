@@ -137,6 +137,8 @@ class Recorder:
         module = frame.f_globals.get("__name__", "")
         if module in _MODULES and frame.f_back is not None and self.users.get(frame.f_back.f_code):
             self.refuse(frame.f_back, f"reads {_MODULES[module]}")
+        if module == "logging" and frame.f_code.co_name == "_log":
+            self.refuse(frame, "writes a log record")
         if module == "os" and "Environ" in getattr(
             frame.f_code, "co_qualname", frame.f_code.co_name
         ):
