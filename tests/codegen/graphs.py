@@ -1,4 +1,5 @@
-"""Graphs built by hand for the compiler's tests, and eager execution node by node as their oracle."""
+"""Graphs built by hand for the compiler's tests, and eager execution node by node as their
+oracle."""
 
 import numpy as np
 
@@ -16,6 +17,7 @@ class Builder:
 
     def __init__(self):
         import graphc  # noqa: F401  (registers the ops)
+
         self.graph = Graph()
 
     def input(self, shape, dtype=dtypes.float32, strides=None):
@@ -39,8 +41,14 @@ class Builder:
         return self.graph.add(op, inputs, values, t)
 
     def _pointwise(self, op, inputs, attrs):
-        keys = [(a.dtype if a.shape else a.dtype.zero_dim) if isinstance(a, Node)
-                else type(a.hint) if isinstance(a, Scalar) else dispatch.number_type(a) for a in inputs]
+        keys = [
+            (a.dtype if a.shape else a.dtype.zero_dim)
+            if isinstance(a, Node)
+            else type(a.hint)
+            if isinstance(a, Scalar)
+            else dispatch.number_type(a)
+            for a in inputs
+        ]
         plan = dispatch.plan_of(op, tuple(keys))
         nodes = [a for a in inputs if isinstance(a, Node)]
         shape = broadcast_shapes(*[a.shape for a in nodes])
@@ -48,7 +56,9 @@ class Builder:
         for a, d in zip(inputs, plan.inputs):
             if isinstance(a, Node):
                 if a.dtype is not d:
-                    a = self.graph.add(table.get(f"to_{d.name}"), (a,), (), TensorType(a.shape, d, a.type.strides))
+                    a = self.graph.add(
+                        table.get(f"to_{d.name}"), (a,), (), TensorType(a.shape, d, a.type.strides)
+                    )
                 if tuple(a.shape) != tuple(shape):
                     a = self("expand", a, tuple(shape))
             args.append(a)
@@ -67,13 +77,19 @@ def interpret(graph, arrays, scalars=(), rng=()):
         if isinstance(a, Node):
             return values[a.id]
         return scalars[a.index] if isinstance(a, Scalar) else a
+
     for n in graph.nodes:
         if n.is_output_of:
             values[n.id] = values[n.args[0].id][n.attrs[1]]
             continue
-        attrs = tuple((rng[x.slot][0], rng[x.slot][1] + x.offset) if isinstance(x, Draw) else x for x in n.attrs)
+        attrs = tuple(
+            (rng[x.slot][0], rng[x.slot][1] + x.offset) if isinstance(x, Draw) else x
+            for x in n.attrs
+        )
         if n.op.kind == "pointwise":
-            tensors = tuple(wrap(np.asarray(get(a)), a.dtype) if isinstance(a, Node) else get(a) for a in n.args)
+            tensors = tuple(
+                wrap(np.asarray(get(a)), a.dtype) if isinstance(a, Node) else get(a) for a in n.args
+            )
             if all(isinstance(t, (int, float)) for t in tensors):
                 tensors = (wrap(np.full(n.shape, tensors[0], input_dtypes(n)[0].np)), *tensors[1:])
             out = dispatch.run_pointwise(n.op, tensors, attrs)

@@ -37,7 +37,9 @@ class Maker:
         return self.r.choice(self.pool[-6:] if self.r.random() < 0.7 else self.pool)
 
     def step(self):
-        kind = self.r.choices(("unary", "binary", "reduce", "move", "mm", "other"), (4, 5, 4, 3, 2, 2))[0]
+        kind = self.r.choices(
+            ("unary", "binary", "reduce", "move", "mm", "other"), (4, 5, 4, 3, 2, 2)
+        )[0]
         n = getattr(self, kind)()
         if n is not None and np.prod(n.shape) <= 40000:
             self.pool.append(n)
@@ -48,7 +50,9 @@ class Maker:
     def binary(self):
         a = self.pick()
         others = [n for n in self.pool if _broadcasts(a.shape, n.shape)]
-        other = self.r.choice(others) if self.r.random() < 0.8 else self.r.choice((0.5, 2.0, -1.25, 3))
+        other = (
+            self.r.choice(others) if self.r.random() < 0.8 else self.r.choice((0.5, 2.0, -1.25, 3))
+        )
         return self.b(self.r.choice(BINARY), a, other)
 
     def reduce(self):
@@ -96,9 +100,15 @@ class Maker:
         if which == "cat" and a.shape:
             return self.b("cat", [a, a], self.r.randrange(len(a.shape)))
         if which == "pad" and a.shape:
-            return self.b("pad_constant", a, tuple((self.r.randint(-1 if s > 2 else 0, 2), 1) for s in a.shape), 0.5)
+            return self.b(
+                "pad_constant",
+                a,
+                tuple((self.r.randint(-1 if s > 2 else 0, 2), 1) for s in a.shape),
+                0.5,
+            )
         if which == "uniform" and self.dtype in (dtypes.float32, dtypes.float64):
             from graphc.ir.graph import Draw
+
             u = self.b("uniform", a.shape, self.dtype, Draw(0, self.draws))
             self.draws += (int(np.prod(a.shape)) + 3) // 4
             self.b.graph.draws[0] = self.draws
@@ -110,13 +120,19 @@ class Maker:
     def updates(self):
         g = self.b.graph
         for slot, n in enumerate(g.inputs):
-            fits = [m for m in self.pool if m.shape == n.shape and m is not n and m.dtype is n.dtype]
+            fits = [
+                m for m in self.pool if m.shape == n.shape and m is not n and m.dtype is n.dtype
+            ]
             if fits and self.r.random() < 0.6:
-                g.updates[slot] = self.b("sub", n, self.r.choice(fits)) if self.r.random() < 0.7 else fits[-1]
+                g.updates[slot] = (
+                    self.b("sub", n, self.r.choice(fits)) if self.r.random() < 0.7 else fits[-1]
+                )
 
     def arrays(self):
         rng = np.random.default_rng(self.r.randrange(1 << 30))
-        return [(rng.standard_normal(n.shape) * 1.5).astype(n.dtype.np) for n in self.b.graph.inputs]
+        return [
+            (rng.standard_normal(n.shape) * 1.5).astype(n.dtype.np) for n in self.b.graph.inputs
+        ]
 
 
 def _broadcasts(a, b):

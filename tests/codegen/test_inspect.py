@@ -17,7 +17,10 @@ def small_step():
     loss = b("div", b("sum", b("mul", h, h), (0, 1), False), 64)
     gh = b("threshold_backward", b("mul", h, 2.0 / 64), h)
     gw = b("mm", b("permute", gh, (1, 0)), x)
-    g.updates = {1: b("sub", w, b("mul", gw, lr)), 2: b("sub", c, b("mul", b("sum", gh, (0,), False), lr))}
+    g.updates = {
+        1: b("sub", w, b("mul", gw, lr)),
+        2: b("sub", c, b("mul", b("sum", gh, (0,), False), lr)),
+    }
     g.outputs = [loss]
     for n in g.nodes:
         n.origin = Origin(__file__, 14 + n.id % 3)
@@ -29,8 +32,11 @@ def test_views(golden):
     golden("graph_after.txt", record["after"])
     golden("memory.txt", record["memory"])
     golden("why_not_fused.txt", "\n".join(" | ".join(r) for r in record["refused"]))
-    kernels = [f"{k['name']}: {', '.join(k['ops'])}; {', '.join(k['shapes'])}; {k['bytes']} bytes, "
-               f"{k['flops']} flops; lines {[n for _, n, _ in k['lines']]}" for k in record["kernels"]]
+    kernels = [
+        f"{k['name']}: {', '.join(k['ops'])}; {', '.join(k['shapes'])}; {k['bytes']} bytes, "
+        f"{k['flops']} flops; lines {[n for _, n, _ in k['lines']]}"
+        for k in record["kernels"]
+    ]
     golden("kernels.txt", "\n".join(kernels))
 
 

@@ -41,15 +41,23 @@ def normal(*shape, seed=0, dtype=np.float32):
     return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (3, 7), (64, 10), (5, 4097), (2, 9000), (1, 70000), (300, 65)])
+@pytest.mark.parametrize(
+    "shape", [(1, 1), (3, 7), (64, 10), (5, 4097), (2, 9000), (1, 70000), (300, 65)]
+)
 def test_row_and_column_chains(shape):
     b = Builder()
     x = b.input(shape)
     e = b("exp", b("sub", x, b("amax", x, (1,), True)))
     soft = b("div", e, b("sum", e, (1,), True))
     centred = b("sub", x, b("div", b("sum", x, (0,), True), float(shape[0])))
-    b.graph.outputs = [soft, b("sum", soft, (0,), False), b("sum", b("mul", centred, centred), (0,), False),
-                       b("sum", x, (0, 1), False), b("argmax", x, (1,), False), b("amin", x, (0,), False)]
+    b.graph.outputs = [
+        soft,
+        b("sum", soft, (0,), False),
+        b("sum", b("mul", centred, centred), (0,), False),
+        b("sum", x, (0, 1), False),
+        b("argmax", x, (1,), False),
+        b("amin", x, (0,), False),
+    ]
     check(b, [normal(*shape)])
 
 
@@ -61,7 +69,10 @@ def test_train_step_updates_in_place_with_a_run_time_scalar():
     loss = b("div", b("sum", b("mul", h, h), (0, 1), False), 64)
     gh = b("threshold_backward", b("mul", h, 2.0 / 64), h)
     gw = b("permute", b("mm", b("permute", x, (1, 0)), gh), (1, 0))
-    g.updates = {1: b("sub", w, b("mul", gw, lr)), 2: b("sub", c, b("mul", b("sum", gh, (0,), False), lr))}
+    g.updates = {
+        1: b("sub", w, b("mul", gw, lr)),
+        2: b("sub", c, b("mul", b("sum", gh, (0,), False), lr)),
+    }
     g.outputs = [loss]
     arrays = [normal(64, 50), normal(40, 50, seed=1), normal(40, seed=2)]
     p = check(b, arrays, [0.1])
@@ -76,8 +87,22 @@ def test_epilogues_over_split_rows_and_batches():
     q, k = b.input((12, 9, 16)), b.input((12, 16, 7))
     h = b("add", b("view", b("mm", x, w), (6, 8, 20)), c)
     p = b("view", b("bmm", q, k), (3, 4, 9, 7))
-    b.graph.outputs = [b("add", b("tanh", h), y), b("mul", p, 0.125), b("exp", b("view", p, (12, 9, 7)))]
-    check(b, [normal(48, 30), normal(30, 20), normal(20), normal(6, 8, 20), normal(12, 9, 16), normal(12, 16, 7)])
+    b.graph.outputs = [
+        b("add", b("tanh", h), y),
+        b("mul", p, 0.125),
+        b("exp", b("view", p, (12, 9, 7))),
+    ]
+    check(
+        b,
+        [
+            normal(48, 30),
+            normal(30, 20),
+            normal(20),
+            normal(6, 8, 20),
+            normal(12, 9, 16),
+            normal(12, 16, 7),
+        ],
+    )
 
 
 def test_swapped_inputs():
@@ -118,8 +143,11 @@ def test_random_numbers_are_eager_mode_s():
     u = b("uniform", (33, 50), dtypes.float32, Draw(0, 3))
     v = b("normal", (33, 50), dtypes.float32, Draw(0, 500))
     b.graph.draws = {0: 2000}
-    b.graph.outputs = [b("mul", x, b("to_float32", b("ge", u, 0.3))), b("add", v, x),
-                       b("sum", b("uniform", (70, 5), dtypes.float64, Draw(0, 7)), (1,), False)]
+    b.graph.outputs = [
+        b("mul", x, b("to_float32", b("ge", u, 0.3))),
+        b("add", v, x),
+        b("sum", b("uniform", (70, 5), dtypes.float64, Draw(0, 7)), (1,), False),
+    ]
     check(b, [normal(33, 50)], (), [((1 << 64) - 3, 5)])
 
 
@@ -150,11 +178,23 @@ def test_integers():
     b = Builder()
     x, y = b.input((7, 9), dtypes.int32), b.input((9, 4), dtypes.int32)
     u = b.input((7, 9), dtypes.uint8)
-    b.graph.outputs = [b("mm", x, y), b("sum", x, (1,), False), b("amax", u, (0,), False),
-                       b("floor_divide", x, 3), b("add", u, 250), b("any", u, (1,), False)]
+    b.graph.outputs = [
+        b("mm", x, y),
+        b("sum", x, (1,), False),
+        b("amax", u, (0,), False),
+        b("floor_divide", x, 3),
+        b("add", u, 250),
+        b("any", u, (1,), False),
+    ]
     rng = np.random.default_rng(0)
-    check(b, [rng.integers(-99, 99, (7, 9), np.int32), rng.integers(-9, 9, (9, 4), np.int32),
-              rng.integers(0, 255, (7, 9), np.uint8)])
+    check(
+        b,
+        [
+            rng.integers(-99, 99, (7, 9), np.int32),
+            rng.integers(-9, 9, (9, 4), np.int32),
+            rng.integers(0, 255, (7, 9), np.uint8),
+        ],
+    )
 
 
 def _symbolic(n):
@@ -164,10 +204,16 @@ def _symbolic(n):
     e = b("exp", b("sub", h, b("amax", h, (1,), True)))
     soft = b("div", e, b("sum", e, (1,), True))
     both = b("cat", [h, soft], 0)
-    b.graph.outputs = [soft, b("sum", soft, (0, 1), False), b("sum", h, (0,), False),
-                       b("sum", b("view", h, (n * 33,)), (0,), False), b("permute", h, (1, 0)),
-                       b("sum", b("permute", h, (1, 0)), (1,), False), b("slice", both, 0, 1, 2 * n, 1),
-                       b("pad_constant", soft, ((1, 1), (0, 2)), 0.5)]
+    b.graph.outputs = [
+        soft,
+        b("sum", soft, (0, 1), False),
+        b("sum", h, (0,), False),
+        b("sum", b("view", h, (n * 33,)), (0,), False),
+        b("permute", h, (1, 0)),
+        b("sum", b("permute", h, (1, 0)), (1,), False),
+        b("slice", both, 0, 1, 2 * n, 1),
+        b("pad_constant", soft, ((1, 1), (0, 2)), 0.5),
+    ]
     b.graph.updates = {1: b("sub", w, b("mul", b("mm", b("permute", x, (1, 0)), h), 0.01))}
     return b
 
@@ -178,7 +224,9 @@ def test_one_program_serves_every_size():
         arrays = [normal(n, 48), normal(48, 33, seed=1), normal(33, seed=2)]
         want, updates = interpret(_symbolic(n).graph, [a.copy() for a in arrays])
         got = p.call(arrays, (), (), [n])
-        assert all(same_bits(a, r) and a.strides == r.strides for a, r in zip(got, want, strict=True))
+        assert all(
+            same_bits(a, r) and a.strides == r.strides for a, r in zip(got, want, strict=True)
+        )
         assert same_bits(arrays[1], updates[1])
 
 
@@ -186,8 +234,13 @@ def test_threads_do_not_change_bits():
     b = Builder()
     x, w = b.input((700, 300)), b.input((300, 200))
     h = b("tanh", b("mm", x, w))
-    b.graph.outputs = [h, b("sum", h, (0,), False), b("sum", h, (1,), False), b("sum", x, (0, 1), False),
-                       b("exp", x)]
+    b.graph.outputs = [
+        h,
+        b("sum", h, (0,), False),
+        b("sum", h, (1,), False),
+        b("sum", x, (0, 1), False),
+        b("exp", x),
+    ]
     arrays = [normal(700, 300), normal(300, 200, seed=1)]
     p = program.build(b.graph)
     before = library.get_num_threads()
@@ -204,8 +257,15 @@ def test_threads_do_not_change_bits():
 
 def test_opaque_operators_run_between_segments():
     from graphc.ir.op import Op, Sample
-    sort = Op("test_sort", "opaque", inputs=("input",), infer=lambda t: t.with_shape(t.shape),
-              eager=lambda a: np.sort(a, axis=-1), samples=lambda: [Sample()])
+
+    sort = Op(
+        "test_sort",
+        "opaque",
+        inputs=("input",),
+        infer=lambda t: t.with_shape(t.shape),
+        eager=lambda a: np.sort(a, axis=-1),
+        samples=lambda: [Sample()],
+    )
     b = Builder()
     x = b.input((6, 9))
     y = b.graph.add(sort, (b("neg", x),), (), x.type)
@@ -231,12 +291,29 @@ def test_source_is_clean_c99(tmp_path):
     if compiler.kind not in ("gcc", "clang"):
         pytest.skip("flags of gcc and clang")
     from graphc.base.resources import runtime_dir
+
     for i, g in enumerate((b.graph, m.b.graph)):
         path = tmp_path / f"p{i}.c"
         path.write_text(compile_graph(g)[1])
-        done = subprocess.run([*compiler.command, "-std=c99", "-pedantic", "-Wall", "-Wextra", "-Werror", "-O1",
-                               "-isystem", str(runtime_dir() / "include"), "-c", str(path), "-o", os.devnull],
-                              capture_output=True, text=True)
+        done = subprocess.run(
+            [
+                *compiler.command,
+                "-std=c99",
+                "-pedantic",
+                "-Wall",
+                "-Wextra",
+                "-Werror",
+                "-O1",
+                "-isystem",
+                str(runtime_dir() / "include"),
+                "-c",
+                str(path),
+                "-o",
+                os.devnull,
+            ],
+            capture_output=True,
+            text=True,
+        )
         assert done.returncode == 0, done.stderr[:2000]
 
 
@@ -253,14 +330,24 @@ def test_a_warm_process_compiles_nothing(tmp_path):
         b.graph.outputs = [b("sum", b("exp", x), (1,), False)]
         p = program.build(b.graph)
         out = p.call([np.ones((40, 30), np.float32)])[0]
-        print(p.cached, build.runs - runs, "networkx" in sys.modules, "jinja2" in sys.modules, float(out[0]).hex())
+        print(p.cached, build.runs - runs, "networkx" in sys.modules, "jinja2" in sys.modules,
+              float(out[0]).hex())
         print(p.kernels[0].ops, "gc_exp_f32" in p.source, "arena" in p.memory)
     """)
     name = f"warm_{os.getpid()}"
-    script = script.replace("(40, 30)", f"(40, {30 + os.getpid() % 1000})")     # a program nobody built before
-    lines = [subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True,
-                            cwd=os.path.dirname(os.path.dirname(os.path.dirname(__file__)))).stdout.split("\n")
-             for _ in range(2)]
+    script = script.replace(
+        "(40, 30)", f"(40, {30 + os.getpid() % 1000})"
+    )  # a program nobody built before
+    lines = [
+        subprocess.run(
+            [sys.executable, "-c", script],
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=os.path.dirname(os.path.dirname(os.path.dirname(__file__))),
+        ).stdout.split("\n")
+        for _ in range(2)
+    ]
     assert name and lines[1][0].split()[:4] == ["True", "0", "False", "False"]
     assert lines[0][0].split()[-1] == lines[1][0].split()[-1] and lines[0][1] == lines[1][1]
 

@@ -18,7 +18,7 @@ _KINDS = ("pointwise", "movement", "reduce", "contract", "gather", "scatter", "s
 
 def _batches(n=6):
     ops = [op for op in harness.ops() if op.kind in _KINDS]
-    return [ops[i:i + n] for i in range(0, len(ops), n)]
+    return [ops[i : i + n] for i in range(0, len(ops), n)]
 
 
 def _add(b, op, s, arrays, rng, names):
@@ -27,29 +27,42 @@ def _add(b, op, s, arrays, rng, names):
             return t
         a = t._array
         arrays.append(a)
-        return b.graph.input(TensorType(a.shape, t.dtype, tuple(x // a.itemsize for x in a.strides)))
+        return b.graph.input(
+            TensorType(a.shape, t.dtype, tuple(x // a.itemsize for x in a.strides))
+        )
+
     values = harness.attr_values(op, s)
     if op.kind == "random":
         at = op.attrs.index("draw")
         seed, offset = values[at]
-        values = (*values[:at], Draw(len(rng), offset), *values[at + 1:])
+        values = (*values[:at], Draw(len(rng), offset), *values[at + 1 :])
         b.graph.draws[len(rng)] = 1 << 20
         rng.append((seed, 0))
     inputs = [one(t) for t in harness.make_inputs(op, s)]
     n = b(op.name, inputs, *values) if op.variadic else b(op.name, *inputs, *values)
-    outs = [n] if type(n.type) is not tuple else [b.graph.output_of(n, j) for j in range(len(n.type))]
+    outs = (
+        [n] if type(n.type) is not tuple else [b.graph.output_of(n, j) for j in range(len(n.type))]
+    )
     b.graph.outputs += outs
     names += [f"{op.name} {s.inputs} {s.attrs}"] * len(outs)
 
 
 def _few(op):
-    """Samples that differ in kind: at most eight, first of each combination of dtypes and layouts."""
+    """Samples that differ in kind: at most eight, first of each combination of dtypes and
+    layouts."""
     seen, out = set(), []
     for s in op.samples():
         if s.error:
             continue
-        key = tuple((getattr(m, "dtype", "number"), getattr(m, "layout", ""), len(getattr(m, "shape", ())),
-                     getattr(m, "values", None) == "special") for m in s.inputs) + (str(s.attrs),) * (not s.inputs)
+        key = tuple(
+            (
+                getattr(m, "dtype", "number"),
+                getattr(m, "layout", ""),
+                len(getattr(m, "shape", ())),
+                getattr(m, "values", None) == "special",
+            )
+            for m in s.inputs
+        ) + (str(s.attrs),) * (not s.inputs)
         if key not in seen:
             seen.add(key)
             out.append(s)
@@ -78,7 +91,9 @@ def test_ops(ops):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("op", [op for op in harness.ops() if op.kind in _KINDS], ids=lambda op: op.name)
+@pytest.mark.parametrize(
+    "op", [op for op in harness.ops() if op.kind in _KINDS], ids=lambda op: op.name
+)
 def test_all_samples(op):
     if _capturable(op):
         _compare([op], lambda op: [s for s in op.samples() if not s.error])

@@ -1,6 +1,6 @@
-"""The contract on a training run: a 784-256-128-10 network with dropout, batch 64, Adam, 50 steps from one
-seed. Every loss and every parameter bit is equal between eager and compiled, one thread and two, a cold cache
-and a warm one, and code built by gcc and by clang."""
+"""The contract on a training run: a 784-256-128-10 network with dropout, batch 64, Adam, 50 steps
+from one seed. Every loss and every parameter bit is equal between eager and compiled, one thread
+and two, a cold cache and a warm one, and code built by gcc and by clang."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from graphc import nn
 
 compiled = sys.argv[1] == "compiled"
 torch.manual_seed(3)
-model = nn.Sequential(nn.Linear(784, 256), nn.ReLU(), nn.Dropout(0.2), nn.Linear(256, 128), nn.ReLU(),
-                      nn.Dropout(0.2), nn.Linear(128, 10))
+model = nn.Sequential(nn.Linear(784, 256), nn.ReLU(), nn.Dropout(0.2), nn.Linear(256, 128),
+                      nn.ReLU(), nn.Dropout(0.2), nn.Linear(128, 10))
 optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
 
 def step(x, y):
@@ -47,8 +47,15 @@ print(digest.hexdigest(), build.runs)
 
 def run(mode: str, threads: int, cc: str, cache: str) -> tuple[str, int]:
     """(hash of all losses and parameters, compiler processes started)."""
-    env = {**os.environ, "GRAPHC_NUM_THREADS": str(threads), "GRAPHC_CC": cc, "GRAPHC_CACHE_DIR": cache}
-    done = subprocess.run([sys.executable, "-c", RUN, mode], env=env, capture_output=True, text=True, timeout=300)
+    env = {
+        **os.environ,
+        "GRAPHC_NUM_THREADS": str(threads),
+        "GRAPHC_CC": cc,
+        "GRAPHC_CACHE_DIR": cache,
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", RUN, mode], env=env, capture_output=True, text=True, timeout=300
+    )
     assert done.returncode == 0, done.stderr
     digest, runs = done.stdout.split()
     return digest, int(runs)

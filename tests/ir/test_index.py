@@ -71,7 +71,11 @@ def test_unflatten_and_flatten_are_inverse():
 
 def test_reshape_keeps_common_axes():
     i, j = loop("i", 64), loop("j", 256)
-    assert [str(c) for c in reshape_coords([i, j], (64, 256), (64, 16, 16))] == ["i", "(j // 16)", "(j % 16)"]
+    assert [str(c) for c in reshape_coords([i, j], (64, 256), (64, 16, 16))] == [
+        "i",
+        "(j // 16)",
+        "(j % 16)",
+    ]
     assert [str(c) for c in reshape_coords([i, j], (64, 256), (64, 1, 256))] == ["i", "0", "j"]
     assert reshape_coords([], (), (1, 1)) == [0, 0]
 
@@ -81,7 +85,7 @@ def test_sizes_decide_by_range_without_a_guard():
     seen = []
     with ix.observing(lambda *a: seen.append(a)):
         assert n != 0 and n != 1 and n >= 2 and n * 2 == n + n and n + 1 > n
-        assert not n == n + 1
+        assert n != n + 1
     assert not seen
 
 

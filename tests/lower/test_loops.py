@@ -55,7 +55,10 @@ def softmax():
 def column_sums():
     b = Builder()
     x, y = b.input((300, 40)), b.input((300, 40))
-    b.graph.outputs = [b("sum", x, (0,), False), b("div", b("sum", b("mul", x, y), (0,), False), 300.0)]
+    b.graph.outputs = [
+        b("sum", x, (0,), False),
+        b("div", b("sum", b("mul", x, y), (0,), False), 300.0),
+    ]
     return b
 
 
@@ -117,8 +120,23 @@ def half():
     return b
 
 
-@pytest.mark.parametrize("make", [chain, flat_chain, softmax, column_sums, product, long_sum, two_axes,
-                                  transposed, pad_and_cat, embedding_update, symbolic, half],
-                         ids=lambda f: f.__name__)
+@pytest.mark.parametrize(
+    "make",
+    [
+        chain,
+        flat_chain,
+        softmax,
+        column_sums,
+        product,
+        long_sum,
+        two_axes,
+        transposed,
+        pad_and_cat,
+        embedding_update,
+        symbolic,
+        half,
+    ],
+    ids=lambda f: f.__name__,
+)
 def test_golden(make, golden):
     golden(f"{make.__name__}.txt", loops(make()))

@@ -14,13 +14,38 @@ from graphc.core.tensor import Tensor, wrap
 from graphc.ir.op import Make, Op, Sample, table
 from graphc.native import library
 
-SPECIAL = [0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 1.5, 2.5, -2.5, 3.7, -3.7, 1e-40, -1e-40, 1e-10, 88.0, 104.0,
-           -104.0, 1e5, -1e5, 3e38, -3e38, float("inf"), float("-inf"), float("nan")]
+SPECIAL = [
+    0.0,
+    -0.0,
+    1.0,
+    -1.0,
+    0.5,
+    -0.5,
+    1.5,
+    2.5,
+    -2.5,
+    3.7,
+    -3.7,
+    1e-40,
+    -1e-40,
+    1e-10,
+    88.0,
+    104.0,
+    -104.0,
+    1e5,
+    -1e5,
+    3e38,
+    -3e38,
+    float("inf"),
+    float("-inf"),
+    float("nan"),
+]
 
 
 def ops() -> list[Op]:
     """The whole table, in order of names."""
     import graphc.ops  # noqa: F401
+
     return [op for _, op in sorted(table().items())]
 
 
@@ -38,6 +63,7 @@ def new_ops():
 def cases(condition=lambda op, s: True) -> list:
     """pytest parameters (op, sample) over the whole table."""
     import pytest
+
     out = []
     for op in ops():
         for i, s in enumerate(op.samples()):
@@ -51,9 +77,13 @@ def array(make: Make, seed: int) -> np.ndarray:
     rng = np.random.default_rng(seed)
     d = dtypes.dtype_named(make.dtype)
     shape = make.shape
-    wide = {"C": shape, "offset": shape, "T": shape[:-2] + shape[:-3:-1] if len(shape) > 1 else shape,
-            "strided": shape[:-1] + (2 * shape[-1],) if shape else shape,
-            "expanded": (1, *shape[1:]) if shape else shape}[make.layout]
+    wide = {
+        "C": shape,
+        "offset": shape,
+        "T": shape[:-2] + shape[:-3:-1] if len(shape) > 1 else shape,
+        "strided": shape[:-1] + (2 * shape[-1],) if shape else shape,
+        "expanded": (1, *shape[1:]) if shape else shape,
+    }[make.layout]
     if make.values == "special":
         flat = np.resize(np.array(SPECIAL), int(np.prod(wide))).astype(np.float64)
     elif make.values == "normal":
@@ -113,8 +143,13 @@ def bits(t) -> bytes:
         a = a.copy()
         nan = np.isnan(a.astype(np.float32)) if a.dtype.itemsize == 2 else np.isnan(a)
         a[nan] = np.nan
-        raw = a.view({2: np.uint16, 4: np.uint32, 8: np.uint64}[a.dtype.itemsize]).copy() if a.ndim else \
-            a.reshape(1).view({2: np.uint16, 4: np.uint32, 8: np.uint64}[a.dtype.itemsize]).copy()
+        raw = (
+            a.view({2: np.uint16, 4: np.uint32, 8: np.uint64}[a.dtype.itemsize]).copy()
+            if a.ndim
+            else a.reshape(1)
+            .view({2: np.uint16, 4: np.uint32, 8: np.uint64}[a.dtype.itemsize])
+            .copy()
+        )
         raw[nan if a.ndim else nan.reshape(1)] = 1
         return raw.tobytes()
     return a.tobytes()
@@ -130,8 +165,10 @@ def assert_same_bits(a, b, what: str = "") -> None:
         same = (x == y) | ((x != x) & (y != y))
         at = np.argwhere(~same)
         first = tuple(at[0]) if len(at) else ()
-        raise AssertionError(f"{what}: {len(at) or 'sign of zero in some'} of {x.size} elements differ; first at "
-                             f"{first}: {x[first]!r} and {y[first]!r}")
+        raise AssertionError(
+            f"{what}: {len(at) or 'sign of zero in some'} of {x.size} elements differ; first at "
+            f"{first}: {x[first]!r} and {y[first]!r}"
+        )
 
 
 def strides_of(t: Tensor) -> tuple:
@@ -147,6 +184,7 @@ def is_tensor(x) -> bool:
 
 # ---------------------------------------------------------------- eager mode against the record
 
+
 def check_infer(op: Op, s: Sample) -> None:
     """The type rule gives the shapes, dtypes and strides of eager results."""
     inputs = make_inputs(op, s)
@@ -157,7 +195,7 @@ def check_infer(op: Op, s: Sample) -> None:
     with np.errstate(all="ignore"):
         results = call(op, inputs, s)
     if op.kind == "composite" and any(t.dtype.is_half for t in inputs if is_tensor(t)):
-        inferred = ()       # runs in float32 and rounds: the body's own ops are what is inferred
+        inferred = ()  # runs in float32 and rounds: the body's own ops are what is inferred
     for got, want in zip(results, inferred, strict=False):
         if got is None or want is None:
             assert got is want
@@ -180,29 +218,46 @@ def check_refusal(op: Op, s: Sample) -> None:
 
 
 def gradcheckable(op: Op, s: Sample) -> bool:
-    """Samples whose gradients are compared with finite differences: float32 ones, that run in float64."""
+    """Samples whose gradients are compared with finite differences: float32 ones, that run in
+    float64."""
     small = sum(int(np.prod(m.shape)) for m in s.inputs if isinstance(m, Make)) <= 400
-    plain = all(not isinstance(m, Make) or m.dtype in ("float32", "int64", "bool", "int32") for m in s.inputs)
-    return s.error is None and s.grad and (op.vjp is not None or op.body is not None) and small and plain and any(
-        isinstance(m, Make) and m.dtype == "float32" for m in s.inputs)
+    plain = all(
+        not isinstance(m, Make) or m.dtype in ("float32", "int64", "bool", "int32")
+        for m in s.inputs
+    )
+    return (
+        s.error is None
+        and s.grad
+        and (op.vjp is not None or op.body is not None)
+        and small
+        and plain
+        and any(isinstance(m, Make) and m.dtype == "float32" for m in s.inputs)
+    )
 
 
 def check_gradients(op: Op, s: Sample) -> None:
-    """Gradients of first and (for small samples) second order against finite differences in float64."""
+    """Gradients of first and (for small samples) second order against finite differences in
+    float64."""
     inputs = make_inputs(op, s, dtype="float64", requires_grad=True)
 
     def fn(*args):
-        return tuple(t for j, t in enumerate(call(op, list(args), s))
-                     if t.dtype.is_floating_point and j not in op.extra.get("auxiliary", ()))
+        return tuple(
+            t
+            for j, t in enumerate(call(op, list(args), s))
+            if t.dtype.is_floating_point and j not in op.extra.get("auxiliary", ())
+        )
+
     assert torch.autograd.gradcheck(fn, tuple(inputs))
     if sum(t.numel() for t in inputs if is_tensor(t)) <= 40:
         assert torch.autograd.gradgradcheck(fn, tuple(inputs), atol=1e-4)
 
 
 def check_op(op: Op) -> None:
-    """Everything that the tests of the table ask of an op, for one op: eager mode against its record, gradients of
-    both orders, capture, interpreter and C in bits, symbolic sizes, and what a compiled call shows of it."""
+    """Everything that the tests of the table ask of an op, for one op: eager mode against its
+    record, gradients of both orders, capture, interpreter and C in bits, symbolic sizes, and what
+    a compiled call shows of it."""
     from . import symbolic
+
     samples = list(enumerate(op.samples()))
     good = [(op, i, s) for i, s in samples if s.error is None]
     for _, _, s in good:
@@ -224,7 +279,8 @@ def check_op(op: Op) -> None:
 
 
 def check_shown(op: Op, s: Sample) -> None:
-    """A compiled call shows the op in its graph, and (unless it is opaque) in a kernel with the user's line."""
+    """A compiled call shows the op in its graph, and (unless it is opaque) in a kernel with the
+    user's line."""
     compiled = torch.compile(lambda *xs: call(op, list(xs), s), fullgraph=True)
     compiled(*make_inputs(op, s))
     assert op.name in str(compiled.graph) or op.body is not None
@@ -237,6 +293,7 @@ def check_shown(op: Op, s: Sample) -> None:
 
 # ---------------------------------------------------------------- compiled against eager
 
+
 def capturable(op: Op) -> bool:
     """Ops whose result's shape depends on data are the only ones that no program can hold."""
     return not op.extra.get("data_shape")
@@ -244,13 +301,24 @@ def capturable(op: Op) -> bool:
 
 def forward_cases() -> list:
     """(op, number of the sample, sample) of everything that can be compiled."""
-    return [(op, i, s) for op in ops() if capturable(op) for i, s in enumerate(op.samples()) if s.error is None]
+    return [
+        (op, i, s)
+        for op in ops()
+        if capturable(op)
+        for i, s in enumerate(op.samples())
+        if s.error is None
+    ]
 
 
 def has_gradient(op: Op, i: int, s: Sample) -> bool:
     """Whether a case can be differentiated."""
-    return s.grad and (op.vjp is not None or op.body is not None) and any(
-        isinstance(m, Make) and dtypes.dtype_named(m.dtype).is_floating_point for m in s.inputs)
+    return (
+        s.grad
+        and (op.vjp is not None or op.body is not None)
+        and any(
+            isinstance(m, Make) and dtypes.dtype_named(m.dtype).is_floating_point for m in s.inputs
+        )
+    )
 
 
 def backward_cases() -> list:
@@ -258,21 +326,41 @@ def backward_cases() -> list:
     return [c for c in forward_cases() if has_gradient(*c)]
 
 
-_KINDS = ("bool", "uint8", "int8", "int16", "int32", "int64", "float16", "bfloat16", "float32", "float64")
-_EXTREMES = {"bool": [0, 1], "uint8": [0, 1, 2, 7, 127, 128, 200, 255], "int8": [0, 1, -1, 2, -2, 7, -7, 127, -128],
-             "int16": [0, 1, -1, 3, -3, 32767, -32768], "int32": [0, 1, -1, 3, -5, 31, 2 ** 31 - 1, -2 ** 31],
-             "int64": [0, 1, -1, 3, -5, 63, 2 ** 63 - 1, -2 ** 63]}
+_KINDS = (
+    "bool",
+    "uint8",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "float16",
+    "bfloat16",
+    "float32",
+    "float64",
+)
+_EXTREMES = {
+    "bool": [0, 1],
+    "uint8": [0, 1, 2, 7, 127, 128, 200, 255],
+    "int8": [0, 1, -1, 2, -2, 7, -7, 127, -128],
+    "int16": [0, 1, -1, 3, -3, 32767, -32768],
+    "int32": [0, 1, -1, 3, -5, 31, 2**31 - 1, -(2**31)],
+    "int64": [0, 1, -1, 3, -5, 63, 2**63 - 1, -(2**63)],
+}
 
 
 def variant_cases() -> list:
-    """The ops' own samples in every dtype that eager mode takes, with special values and extreme integers."""
+    """The ops' own samples in every dtype that eager mode takes, with special values and extreme
+    integers."""
     out = []
     for op in ops():
         if not capturable(op):
             continue
         chosen = [s for s in op.samples() if s.error is None]
         if op.kind == "pointwise":
-            chosen = chosen[:1] + [s for s in chosen if any(not isinstance(m, Make) for m in s.inputs)][:1]
+            chosen = (
+                chosen[:1]
+                + [s for s in chosen if any(not isinstance(m, Make) for m in s.inputs)][:1]
+            )
         else:
             chosen = [chosen[0], chosen[len(chosen) // 2], chosen[-1]]
         n = 1000
@@ -286,7 +374,8 @@ def variant_cases() -> list:
 
 
 def _variant(op: Op, s: Sample, d: str) -> Sample | None:
-    """s with the dtype of its numeric operands replaced by d, and values at the ends of d's range."""
+    """s with the dtype of its numeric operands replaced by d, and values at the ends of d's
+    range."""
     makes = [m for m in s.inputs if isinstance(m, Make)]
     floats = [m for m in makes if dtypes.dtype_named(m.dtype).is_floating_point]
     main = {m.dtype for m in floats} or {m.dtype for m in makes[:1]}
@@ -297,7 +386,7 @@ def _variant(op: Op, s: Sample, d: str) -> Sample | None:
             inputs.append(m)
         elif op.kind == "pointwise":
             if at and values != "special":
-                values = [v for v in values if v]       # divisors
+                values = [v for v in values if v]  # divisors
             inputs.append(Make(((24, 24), (24, 1), (5, 1, 1))[at], d, values=values))
             at += 1
         else:
@@ -307,9 +396,14 @@ def _variant(op: Op, s: Sample, d: str) -> Sample | None:
 
 def refused_cases() -> list:
     """Every op in the dtypes that eager mode refuses."""
-    return [(op, s) for op in ops() if capturable(op) for d in _KINDS
-            for s in [_variant(op, next(s for s in op.samples() if s.error is None), d)]
-            if s is not None and not _runs(op, s)]
+    return [
+        (op, s)
+        for op in ops()
+        if capturable(op)
+        for d in _KINDS
+        for s in [_variant(op, next(s for s in op.samples() if s.error is None), d)]
+        if s is not None and not _runs(op, s)
+    ]
 
 
 def _runs(op: Op, s: Sample) -> bool:
@@ -317,22 +411,30 @@ def _runs(op: Op, s: Sample) -> bool:
     try:
         with np.errstate(all="ignore"):
             call(op, make_inputs(op, s), s)
-    except Exception:       # noqa: BLE001  (which one it may be, the tests of refused dtypes say)
+    except Exception:  # noqa: BLE001  (which one it may be, the tests of refused dtypes say)
         return False
     return True
 
 
 def check_batch(batch: list, backend: str, backward: bool = False) -> None:
-    """Runs the cases eagerly and in one compiled function; asserts equal bits, dtypes, shapes and strides."""
+    """Runs the cases eagerly and in one compiled function; asserts equal bits, dtypes, shapes and
+    strides."""
     inputs = [make_inputs(op, s, requires_grad=backward) for op, _, s in batch]
-    weights = [_cotangents(op, xs, s) for (op, _, s), xs in zip(batch, inputs, strict=True)] if backward else []
+    weights = (
+        [_cotangents(op, xs, s) for (op, _, s), xs in zip(batch, inputs, strict=True)]
+        if backward
+        else []
+    )
 
     def forward(inputs):
         return [call(op, xs, s) for (op, _, s), xs in zip(batch, inputs, strict=True)]
 
     def both(inputs, weights):
-        return [_with_gradients(call(op, xs, s), xs, ws)
-                for (op, _, s), xs, ws in zip(batch, inputs, weights, strict=True)]
+        return [
+            _with_gradients(call(op, xs, s), xs, ws)
+            for (op, _, s), xs, ws in zip(batch, inputs, weights, strict=True)
+        ]
+
     fn, args = (both, (inputs, weights)) if backward else (forward, (inputs,))
     with np.errstate(all="ignore"):
         wanted = fn(*args)
@@ -348,8 +450,10 @@ def check_batch(batch: list, backend: str, backward: bool = False) -> None:
 
 
 def check_error(op: Op, s: Sample, backend: str) -> None:
-    """A compiled function raises what the eager one raises, and leaves its arguments, and the random state, as
-    that does. Where data are at fault, the program is compiled for good data first."""
+    """A compiled function raises what the eager one raises, and leaves its arguments, and the
+    random state, as that does. Where data are at fault, the program is compiled for good data
+    first."""
+
     def fn(total, *xs):
         total.add_(1)
         torch.rand(3)
@@ -363,7 +467,7 @@ def check_error(op: Op, s: Sample, backend: str) -> None:
         with np.errstate(all="ignore"):
             try:
                 f(total, *xs)
-            except Exception as e:      # noqa: BLE001
+            except Exception as e:  # noqa: BLE001
                 return type(e), str(e), total.tolist(), torch.get_rng_state().tolist()
         return None
 
@@ -371,9 +475,18 @@ def check_error(op: Op, s: Sample, backend: str) -> None:
     assert wanted is not None, f"{describe(op, 0, s)} raises nothing in eager mode"
     assert wanted[0] in (RuntimeError, NotImplementedError, IndexError, TypeError), wanted
     compiled = torch.compile(fn, backend=backend, fullgraph=True)
-    if s.error is not None and any(isinstance(m, Make) and isinstance(m.values, list) for m in s.inputs):
-        good = Sample(tuple(Make(m.shape, m.dtype, values=[1]) if isinstance(m, Make) and isinstance(m.values, list)
-                            else m for m in s.inputs), s.attrs)
+    if s.error is not None and any(
+        isinstance(m, Make) and isinstance(m.values, list) for m in s.inputs
+    ):
+        good = Sample(
+            tuple(
+                Make(m.shape, m.dtype, values=[1])
+                if isinstance(m, Make) and isinstance(m.values, list)
+                else m
+                for m in s.inputs
+            ),
+            s.attrs,
+        )
         assert run(compiled, make_inputs(op, good)) is None
         assert len(compiled.specialisations) == 1
     for _ in range(2):
@@ -382,11 +495,15 @@ def check_error(op: Op, s: Sample, backend: str) -> None:
 
 def describe(op: Op, i: int, s: Sample) -> str:
     """A sample in a few words: add-3(f32[3,4] T, 1.5)."""
+
     def one(m):
         if not isinstance(m, Make):
             return repr(m)
-        more = ("" if m.layout == "C" else f" {m.layout}") + (" special" if m.values == "special" else "")
+        more = ("" if m.layout == "C" else f" {m.layout}") + (
+            " special" if m.values == "special" else ""
+        )
         return f"{m.dtype}{list(m.shape)}{more}"
+
     attrs = [f"{k}={v}" for k, v in s.attrs.items()]
     return f"{op.name}-{i}({', '.join([*map(one, s.inputs), *attrs])})"
 
@@ -399,7 +516,9 @@ def assert_same(a, b, what: str) -> None:
     assert_same_bits(a, b, what)
     assert a.dtype is b.dtype, f"{what}: dtypes {a.dtype} and {b.dtype}"
     assert strides_of(a) == strides_of(b), f"{what}: strides {strides_of(a)} and {strides_of(b)}"
-    assert a.requires_grad == b.requires_grad, f"{what}: requires_grad {a.requires_grad} and {b.requires_grad}"
+    assert a.requires_grad == b.requires_grad, (
+        f"{what}: requires_grad {a.requires_grad} and {b.requires_grad}"
+    )
 
 
 def _differentiable(outs: tuple) -> list:

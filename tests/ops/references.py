@@ -1,5 +1,6 @@
-"""The same functions in PyTorch, for the samples of the op table. `python -m tests.ops.references` (where
-PyTorch is installed) stores their results in references.npz, which the suite compares with everywhere."""
+"""The same functions in PyTorch, for the samples of the op table. `python -m tests.ops.references`
+(where PyTorch is installed) stores their results in references.npz, which the suite compares with
+everywhere."""
 
 from __future__ import annotations
 
@@ -26,17 +27,19 @@ def _reduce(name):
                 x = fn(x, dim=d, keepdim=keepdim)
             return x if dims else fn(x)
         return fn(x, dim=dims if x.ndim else 0, keepdim=keepdim)
+
     return run
 
 
 def _gelu(T, x):
-    # PyTorch's 1 + erf cancels for x < 0 (relative error 2e-13 at -3.7): the same function without that
-    return x * (0.5 * T.special.erfc(-x * 0.5 ** 0.5))
+    # PyTorch's 1 + erf cancels for x < 0 (relative error 2e-13 at -3.7): the same function without
+    # that
+    return x * (0.5 * T.special.erfc(-x * 0.5**0.5))
 
 
 def _gelu_tanh(T, x):
     # (1 + tanh(u)) / 2 is sigmoid(2 u), which does not cancel
-    return x * T.sigmoid((8 / np.pi) ** 0.5 * (x + 0.044715 * x ** 3))
+    return x * T.sigmoid((8 / np.pi) ** 0.5 * (x + 0.044715 * x**3))
 
 
 def _cast(name):
@@ -59,82 +62,160 @@ def _pad(T, x, pads, value):
 
 
 def _layer_norm(T, x, w, b, n, eps):
-    return T.nn.functional.layer_norm(x, x.shape[x.ndim - n:], w, b, eps)
+    return T.nn.functional.layer_norm(x, x.shape[x.ndim - n :], w, b, eps)
 
 
-SAME = """abs add atan2 bitwise_and bitwise_left_shift bitwise_not bitwise_or bitwise_right_shift bitwise_xor ceil
-copysign cos cosh div eq erf erfc exp exp2 expm1 floor floor_divide fmax fmin fmod frac ge gt isfinite isinf isnan
-le log log10 log1p log2 logical_and logical_not logical_or logical_xor lt maximum minimum mul ne neg pow reciprocal
-relu remainder round rsqrt sigmoid sign sin sinh sqrt square sub tan tanh trunc where acos asin atan
-matmul mm bmm permute""".split()
-
+SAME = """abs add atan2 bitwise_and bitwise_left_shift bitwise_not bitwise_or bitwise_right_shift
+bitwise_xor ceil copysign cos cosh div eq erf erfc exp exp2 expm1 floor floor_divide fmax fmin fmod
+frac ge gt isfinite isinf isnan le log log10 log1p log2 logical_and logical_not logical_or
+logical_xor lt maximum minimum mul ne neg pow reciprocal relu remainder round rsqrt sigmoid sign
+sin sinh sqrt square sub tan tanh trunc where acos asin atan matmul mm bmm permute""".split()
 
 
 def _same(name):
     def run(T, *args):
-        args = [T.tensor(a) if isinstance(a, (int, float)) and name.startswith(("logical", "atan2", "copysign"))
-                else a for a in args]
+        args = [
+            T.tensor(a)
+            if isinstance(a, (int, float)) and name.startswith(("logical", "atan2", "copysign"))
+            else a
+            for a in args
+        ]
         return getattr(T, name)(*args)
+
     return run
 
 
 REFERENCES = {name: _same(name) for name in SAME}
-REFERENCES.update({n: _reduce(n) for n in ("sum", "prod", "amax", "amin", "any", "all", "argmax", "argmin", "mean",
-                                           "logsumexp")})
-REFERENCES.update({f"to_{d}": _cast(d) for d in ("bool", "uint8", "int8", "int16", "int32", "int64", "float16",
-                                                 "bfloat16", "float32", "float64")})
-REFERENCES.update({
-    "clamp_min": lambda T, x, m: T.clamp_min(x, m), "clamp_max": lambda T, x, m: T.clamp_max(x, m),
-    "silu": lambda T, x: T.nn.functional.silu(x), "gelu": _gelu, "gelu_tanh": _gelu_tanh,
-    "log_sigmoid": lambda T, x: T.nn.functional.logsigmoid(x),
-    "leaky_relu": lambda T, x, s: T.nn.functional.leaky_relu(x, s),
-    "softplus": lambda T, x, b, t: T.nn.functional.softplus(x, b, t), "elu": lambda T, x, a: T.nn.functional.elu(x, a),
-    "copy": lambda T, x, y: x.clone().copy_(y if isinstance(y, T.Tensor) else T.tensor(y)),
-    "view": lambda T, x, s: x.view(s), "transpose": lambda T, x, d: x.permute(d), "t": lambda T, x, d: x.permute(d),
-    "expand": lambda T, x, s: x.expand(s), "slice": _slice, "select": lambda T, x, d, i: x.select(d, i),
-    "squeeze": lambda T, x, d: x.squeeze(d), "unsqueeze": lambda T, x, d: x.unsqueeze(d),
-    "clone": lambda T, x, st: x, "flip": lambda T, x, d: x.flip(d), "roll": lambda T, x, s, d: x.roll(s, d),
-    "diagonal": lambda T, x, o, a, b: x.diagonal(o, a, b),
-    "as_strided": lambda T, x, s, st, o: x.as_strided(s, st, o),
-    "as_strided_scatter": lambda T, x, y, s, st, o: T.as_strided_scatter(x, y, s, st, o),
-    "slice_backward": _slice_backward, "cat": lambda T, *a: T.cat(a[:-1], a[-1]), "pad_constant": _pad,
-    "embedding": lambda T, w, i: T.nn.functional.embedding(i, w),
-    "embedding_backward": lambda T, b, i, s: b.index_add(0, i.flatten(), s.reshape(-1, *b.shape[1:])),
-    "gather": lambda T, x, i, d: x.gather(d, i), "scatter_add": lambda T, x, i, s, d: x.scatter_add(d, i, s),
-    "scatter": lambda T, x, i, s, d: x.scatter(d, i, s), "index": lambda T, x, *i: x[i],
-    "index_put": lambda T, x, s, *i: x.index_put(i, s),
-    "index_put_accumulate": lambda T, x, s, *i: x.index_put(i, s, accumulate=True),
-    "nonzero": lambda T, x: T.nonzero(x), "softmax": lambda T, x, d: T.softmax(x, d),
-    "log_softmax": lambda T, x, d: T.log_softmax(x, d),
-    "softmax_backward": lambda T, g, y, d: y * (g - (g * y).sum(d, keepdim=True)),
-    "log_softmax_backward": lambda T, g, y, d: g - y.exp() * g.sum(d, keepdim=True),
-    "layer_norm": _layer_norm, "cross_entropy": lambda T, x, t, i: T.nn.functional.cross_entropy(x, t, ignore_index=i),
-    "var": lambda T, x, d, c, k: T.var(x, d, correction=c, keepdim=k),
-    "std": lambda T, x, d, c, k: T.std(x, d, correction=c, keepdim=k),
-    "threshold_backward": lambda T, g, y: T.where(y <= 0, 0.0, g).to(T.result_type(g, y)),
-})
-REFERENCES.update({
-    "cumsum": lambda T, x, d: T.cumsum(x, d), "cumprod": lambda T, x, d: T.cumprod(x, d),
-    "cummax": lambda T, x, d: tuple(T.cummax(x, d)), "cummin": lambda T, x, d: tuple(T.cummin(x, d)),
-    "sort": lambda T, x, d, r: tuple(T.sort(x, dim=d, descending=r, stable=True)),
-    "topk": lambda T, x, k, d, large: tuple(T.topk(x, k, d, large)),
-    "mode": lambda T, x, d: tuple(T.mode(x, d)),
-    "searchsorted": lambda T, s, v, r: T.searchsorted(s, v, right=r),
-    "unique": lambda T, x, d, c: (T.unique_consecutive if c else T.unique)(
-        x, return_inverse=True, return_counts=True, dim=d),
-    "bincount": lambda T, x, w, m: T.bincount(x, w, m), "histc": lambda T, x, b, lo, hi: T.histc(x, b, lo, hi),
-    "isin": lambda T, x, y: T.isin(x, y),
-    "scatter_amax": lambda T, x, i, s, d, own: x.scatter_reduce(d, i, s, "amax", include_self=own),
-    "scatter_amin": lambda T, x, i, s, d, own: x.scatter_reduce(d, i, s, "amin", include_self=own),
-    "scatter_prod": lambda T, x, i, s, d, own: x.scatter_reduce(d, i, s, "prod", include_self=own),
-})
-# No counterpart in PyTorch; random streams have a bit specification, optimizer steps tests of their own.
-WITHOUT = {"uniform", "normal", "randint", "as_strided_accumulate", "full", "fill", "sgd_step", "adam_step",
-           "adagrad_step"}
+REFERENCES.update(
+    {
+        n: _reduce(n)
+        for n in (
+            "sum",
+            "prod",
+            "amax",
+            "amin",
+            "any",
+            "all",
+            "argmax",
+            "argmin",
+            "mean",
+            "logsumexp",
+        )
+    }
+)
+REFERENCES.update(
+    {
+        f"to_{d}": _cast(d)
+        for d in (
+            "bool",
+            "uint8",
+            "int8",
+            "int16",
+            "int32",
+            "int64",
+            "float16",
+            "bfloat16",
+            "float32",
+            "float64",
+        )
+    }
+)
+REFERENCES.update(
+    {
+        "clamp_min": lambda T, x, m: T.clamp_min(x, m),
+        "clamp_max": lambda T, x, m: T.clamp_max(x, m),
+        "silu": lambda T, x: T.nn.functional.silu(x),
+        "gelu": _gelu,
+        "gelu_tanh": _gelu_tanh,
+        "log_sigmoid": lambda T, x: T.nn.functional.logsigmoid(x),
+        "leaky_relu": lambda T, x, s: T.nn.functional.leaky_relu(x, s),
+        "softplus": lambda T, x, b, t: T.nn.functional.softplus(x, b, t),
+        "elu": lambda T, x, a: T.nn.functional.elu(x, a),
+        "copy": lambda T, x, y: x.clone().copy_(y if isinstance(y, T.Tensor) else T.tensor(y)),
+        "view": lambda T, x, s: x.view(s),
+        "transpose": lambda T, x, d: x.permute(d),
+        "t": lambda T, x, d: x.permute(d),
+        "expand": lambda T, x, s: x.expand(s),
+        "slice": _slice,
+        "select": lambda T, x, d, i: x.select(d, i),
+        "squeeze": lambda T, x, d: x.squeeze(d),
+        "unsqueeze": lambda T, x, d: x.unsqueeze(d),
+        "clone": lambda T, x, st: x,
+        "flip": lambda T, x, d: x.flip(d),
+        "roll": lambda T, x, s, d: x.roll(s, d),
+        "diagonal": lambda T, x, o, a, b: x.diagonal(o, a, b),
+        "as_strided": lambda T, x, s, st, o: x.as_strided(s, st, o),
+        "as_strided_scatter": lambda T, x, y, s, st, o: T.as_strided_scatter(x, y, s, st, o),
+        "slice_backward": _slice_backward,
+        "cat": lambda T, *a: T.cat(a[:-1], a[-1]),
+        "pad_constant": _pad,
+        "embedding": lambda T, w, i: T.nn.functional.embedding(i, w),
+        "embedding_backward": lambda T, b, i, s: b.index_add(
+            0, i.flatten(), s.reshape(-1, *b.shape[1:])
+        ),
+        "gather": lambda T, x, i, d: x.gather(d, i),
+        "scatter_add": lambda T, x, i, s, d: x.scatter_add(d, i, s),
+        "scatter": lambda T, x, i, s, d: x.scatter(d, i, s),
+        "index": lambda T, x, *i: x[i],
+        "index_put": lambda T, x, s, *i: x.index_put(i, s),
+        "index_put_accumulate": lambda T, x, s, *i: x.index_put(i, s, accumulate=True),
+        "nonzero": lambda T, x: T.nonzero(x),
+        "softmax": lambda T, x, d: T.softmax(x, d),
+        "log_softmax": lambda T, x, d: T.log_softmax(x, d),
+        "softmax_backward": lambda T, g, y, d: y * (g - (g * y).sum(d, keepdim=True)),
+        "log_softmax_backward": lambda T, g, y, d: g - y.exp() * g.sum(d, keepdim=True),
+        "layer_norm": _layer_norm,
+        "cross_entropy": lambda T, x, t, i: T.nn.functional.cross_entropy(x, t, ignore_index=i),
+        "var": lambda T, x, d, c, k: T.var(x, d, correction=c, keepdim=k),
+        "std": lambda T, x, d, c, k: T.std(x, d, correction=c, keepdim=k),
+        "threshold_backward": lambda T, g, y: T.where(y <= 0, 0.0, g).to(T.result_type(g, y)),
+    }
+)
+REFERENCES.update(
+    {
+        "cumsum": lambda T, x, d: T.cumsum(x, d),
+        "cumprod": lambda T, x, d: T.cumprod(x, d),
+        "cummax": lambda T, x, d: tuple(T.cummax(x, d)),
+        "cummin": lambda T, x, d: tuple(T.cummin(x, d)),
+        "sort": lambda T, x, d, r: tuple(T.sort(x, dim=d, descending=r, stable=True)),
+        "topk": lambda T, x, k, d, large: tuple(T.topk(x, k, d, large)),
+        "mode": lambda T, x, d: tuple(T.mode(x, d)),
+        "searchsorted": lambda T, s, v, r: T.searchsorted(s, v, right=r),
+        "unique": lambda T, x, d, c: (T.unique_consecutive if c else T.unique)(
+            x, return_inverse=True, return_counts=True, dim=d
+        ),
+        "bincount": lambda T, x, w, m: T.bincount(x, w, m),
+        "histc": lambda T, x, b, lo, hi: T.histc(x, b, lo, hi),
+        "isin": lambda T, x, y: T.isin(x, y),
+        "scatter_amax": lambda T, x, i, s, d, own: x.scatter_reduce(
+            d, i, s, "amax", include_self=own
+        ),
+        "scatter_amin": lambda T, x, i, s, d, own: x.scatter_reduce(
+            d, i, s, "amin", include_self=own
+        ),
+        "scatter_prod": lambda T, x, i, s, d, own: x.scatter_reduce(
+            d, i, s, "prod", include_self=own
+        ),
+    }
+)
+# No counterpart in PyTorch; random streams have a bit specification, optimizer steps tests of
+# their own.
+WITHOUT = {
+    "uniform",
+    "normal",
+    "randint",
+    "as_strided_accumulate",
+    "full",
+    "fill",
+    "sgd_step",
+    "adam_step",
+    "adagrad_step",
+}
 
 
 def results(op, sample, double: bool):
-    """PyTorch's results for a sample, as a tuple of numpy arrays; `double`: floats computed in float64."""
+    """PyTorch's results for a sample, as a tuple of numpy arrays; `double`: floats computed in
+    float64."""
     import torch as T
 
     from graphc.core.tensor import Tensor
@@ -151,10 +232,13 @@ def results(op, sample, double: bool):
         if a.size and op.name.startswith("as_strided"):
             x = T.from_numpy(a)
         return x.double() if double and x.is_floating_point() else x
+
     attrs = tuple(getattr(T, a.name) if hasattr(a, "code") else a for a in attr_values(op, sample))
     out = REFERENCES[op.name](T, *[convert(t) for t in make_inputs(op, sample)], *attrs)
     out = out if isinstance(out, tuple) else (out,)
-    return tuple(None if t is None else (t.float() if t.dtype is T.bfloat16 else t).numpy() for t in out)
+    return tuple(
+        None if t is None else (t.float() if t.dtype is T.bfloat16 else t).numpy() for t in out
+    )
 
 
 def store() -> None:
@@ -162,6 +246,7 @@ def store() -> None:
     import warnings
 
     from .harness import ops
+
     warnings.simplefilter("ignore")
     arrays = {}
     for op in ops():

@@ -1,5 +1,5 @@
-"""Eager results of the whole table against PyTorch: stored float64 results everywhere, PyTorch itself where
-it is installed."""
+"""Eager results of the whole table against PyTorch: stored float64 results everywhere, PyTorch
+itself where it is installed."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from graphc.core.tensor import Tensor
 from .harness import call, cases, make_inputs, ops
 from .references import REFERENCES, STORED, WITHOUT, results
 
-# Pointwise functions are within a few ULP of the exact value (their own tests bound that); sums of n
-# elements of magnitude m err by at most n * eps * sum(m). The samples are small, so one bound serves:
+# Pointwise functions are within a few ULP of the exact value (their own tests bound that); sums of
+# n
+# elements of magnitude m err by at most n * eps * sum(m). The samples are small, so one bound
+# serves:
 # 64 ULP of the result plus 16 ULP of the largest intermediate, which is about 8 in magnitude.
-EPS = {"float32": 2.0 ** -23, "float64": 2.0 ** -52, "float16": 2.0 ** -10, "bfloat16": 2.0 ** -7}
+EPS = {"float32": 2.0**-23, "float64": 2.0**-52, "float16": 2.0**-10, "bfloat16": 2.0**-7}
 
 
 def compare(op, s, got, want, dtype):
@@ -25,7 +27,7 @@ def compare(op, s, got, want, dtype):
         want = np.where(np.isnan(want) & (got == 0), 0.0, want)
     eps = EPS[dtype]
     high = {"float16": 65504.0, "bfloat16": 3.3e38, "float32": 3.4e38}.get(dtype, np.inf)
-    big = np.abs(want) > high * 0.99        # overflow: the float64 reference still holds the number
+    big = np.abs(want) > high * 0.99  # overflow: the float64 reference still holds the number
     nan = np.isnan(want)
     assert np.array_equal(np.isnan(got) | big, nan | big), f"nan at other places: {got} and {want}"
     ok = nan | big | (got == want)
@@ -36,8 +38,13 @@ def compare(op, s, got, want, dtype):
 
 
 def _scale(op, s):
-    """Magnitude of intermediates: special values reach any size, but give exact or saturated results."""
-    return 0.0 if any(getattr(m, "values", None) == "special" for m in s.inputs) and op.kind == "pointwise" else 1.0
+    """Magnitude of intermediates: special values reach any size, but give exact or saturated
+    results."""
+    return (
+        0.0
+        if any(getattr(m, "values", None) == "special" for m in s.inputs) and op.kind == "pointwise"
+        else 1.0
+    )
 
 
 def _check(op, s, wanted):
@@ -50,7 +57,11 @@ def _check(op, s, wanted):
             compare(op, s, got._array.astype(np.float64), want, half[0] if half else got.dtype.name)
         else:
             have = got._array
-            if op.name.startswith("to_") and inputs[0].dtype.is_floating_point and have.dtype != bool:
+            if (
+                op.name.startswith("to_")
+                and inputs[0].dtype.is_floating_point
+                and have.dtype != bool
+            ):
                 # nan and numbers out of range: graphc defines them, C (and PyTorch) does not
                 defined = np.abs(inputs[0]._array.astype(np.float64)) < np.iinfo(have.dtype).max
                 have, want = have[defined], want[defined]
@@ -80,8 +91,12 @@ def test_live(op, s):
     _check(op, s, results(op, s, True))
 
 
-@pytest.mark.parametrize("op,s", cases(lambda op, s: s.error is None and op.name in REFERENCES
-                                       and op.name not in ("layer_norm",)))
+@pytest.mark.parametrize(
+    "op,s",
+    cases(
+        lambda op, s: s.error is None and op.name in REFERENCES and op.name not in ("layer_norm",)
+    ),
+)
 def test_live_dtypes_and_strides(op, s):
     """Result dtypes (exactly) and shapes are PyTorch's."""
     pytest.importorskip("torch")

@@ -1,12 +1,14 @@
-"""Every op of the table against its own record: type rule, gradients of both orders, error inputs."""
+"""Every op of the table against its own record: type rule, gradients of both orders, error
+inputs."""
 
 from __future__ import annotations
 
 import pytest
 
-from .harness import (cases, check_gradients, check_infer, check_refusal, gradcheckable, ops)
+from .harness import cases, check_gradients, check_infer, check_refusal, gradcheckable, ops
 
-# How many ops run through Python between generated code. A figure to bring down; never up without a reason.
+# How many ops run through Python between generated code. A figure to bring down; never up without
+# a reason.
 MOST_OPAQUE = 14
 
 
@@ -21,8 +23,12 @@ def test_opaque_ops():
     assert len(opaque) <= MOST_OPAQUE
 
 
-@pytest.mark.parametrize("op,s", cases(lambda op, s: s.error is None and op.infer is not None
-                                       and not op.extra.get("data_shape")))
+@pytest.mark.parametrize(
+    "op,s",
+    cases(
+        lambda op, s: s.error is None and op.infer is not None and not op.extra.get("data_shape")
+    ),
+)
 def test_infer_agrees_with_eager(op, s):
     check_infer(op, s)
 

@@ -1,4 +1,5 @@
-"""The memory plan: no two live buffers overlap, and inputs are overwritten only when nobody needs them."""
+"""The memory plan: no two live buffers overlap, and inputs are overwritten only when nobody needs
+them."""
 
 import random
 
@@ -19,8 +20,10 @@ def test_live_buffers_never_overlap():
             b = Buffer(f"t{i}", r.choice((dtypes.float32, dtypes.int8)), r.randrange(1, 1000))
             buffers[b.name] = (b, first, first + r.randrange(8))
         plan = layout(buffers)
-        spans = [(plan.offsets[n], plan.offsets[n] + b.count * b.dtype.itemsize, f, l)
-                 for n, (b, f, l) in buffers.items()]
+        spans = [
+            (plan.offsets[n], plan.offsets[n] + b.count * b.dtype.itemsize, f, l)
+            for n, (b, f, l) in buffers.items()
+        ]
         for i, (o, e, f, l) in enumerate(spans):
             assert o % 64 == 0 and e <= plan.size
             for o2, e2, f2, l2 in spans[:i]:
@@ -49,7 +52,7 @@ def test_an_update_waits_for_readers_of_the_old_value():
     b.graph.outputs = [b("mm", y, w)]
     b.graph.updates = {0: new}
     a = _assign(b)
-    assert list(a.in_place) == [0]          # scheduled after both products
+    assert list(a.in_place) == [0]  # scheduled after both products
 
 
 def test_a_permuted_read_forbids_writing_in_place():
