@@ -178,8 +178,8 @@ class CompiledFunction:
         return result
 
     def _other_pattern(self) -> tuple | None:
-        """The cotangents that backwards had instead of the expected ones: their program replaces the
-        one that did not serve. Twice at most, so that alternating patterns do not recompile."""
+        """The cotangents that backwards had instead of the expected ones: their program replaces
+        the one that did not serve. Twice at most, so that alternating patterns do not recompile."""
         for at, s in enumerate(self.specialisations):
             joint = s.captured.joint
             if joint is not None and joint.wanted is not None:

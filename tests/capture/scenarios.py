@@ -1,9 +1,9 @@
-"""Scenarios: takes a function that makes calls and changes state, runs it eagerly, compiled, and compiled with
-fullgraph=True, gives what the three runs saw.
+"""Scenarios: takes a function that makes calls and changes state, runs it eagerly, compiled, and
+compiled with fullgraph=True, gives what the three runs saw.
 
-A scenario is `fn(compile, see)`: it builds everything anew, compiles with `compile(f)` and shows values with
-`see(...)`. Invariant: whatever a user can observe of a shown value is in the record, tensors in bits.
-"""
+A scenario is `fn(compile, see)`: it builds everything anew, compiles with `compile(f)` and shows
+values with `see(...)`. Invariant: whatever a user can observe of a shown value is in the record,
+tensors in bits."""
 
 import contextlib
 import dataclasses
@@ -36,13 +36,32 @@ def describe(x, tensors):
     if isinstance(x, Tensor):
         tensors.append(x)
         grad = None if x.grad is None or not x.is_leaf else describe(x.grad, [])
-        return ("tensor", type(x).__name__, x.dtype, tuple(x.shape), x.stride(), x.storage_offset(),
-                x.requires_grad, x.is_leaf, x._base is None, bits(x), grad)
+        return (
+            "tensor",
+            type(x).__name__,
+            x.dtype,
+            tuple(x.shape),
+            x.stride(),
+            x.storage_offset(),
+            x.requires_grad,
+            x.is_leaf,
+            x._base is None,
+            bits(x),
+            grad,
+        )
     if isinstance(x, nn.Module):
-        return ("module", type(x).__name__, [(k, describe(v, tensors)) for k, v in x.named_parameters()],
-                [(k, describe(v, tensors)) for k, v in x.named_buffers()],
-                [(k, describe(v, tensors)) for m in x.modules() for k, v in vars(m).items()
-                 if not k.startswith("_") and not callable(v)])
+        return (
+            "module",
+            type(x).__name__,
+            [(k, describe(v, tensors)) for k, v in x.named_parameters()],
+            [(k, describe(v, tensors)) for k, v in x.named_buffers()],
+            [
+                (k, describe(v, tensors))
+                for m in x.modules()
+                for k, v in vars(m).items()
+                if not k.startswith("_") and not callable(v)
+            ],
+        )
     if isinstance(x, graphc.optim.Optimizer):
         return ("optimizer", describe(x.state_dict(), tensors))
     if isinstance(x, graphc.Generator):
@@ -50,7 +69,10 @@ def describe(x, tensors):
     if isinstance(x, enum.Enum):
         return x
     if dataclasses.is_dataclass(x) and not isinstance(x, type):
-        return (type(x).__name__, [(f.name, describe(getattr(x, f.name), tensors)) for f in dataclasses.fields(x)])
+        return (
+            type(x).__name__,
+            [(f.name, describe(getattr(x, f.name), tensors)) for f in dataclasses.fields(x)],
+        )
     if isinstance(x, dict):
         return (type(x).__name__, [(k, describe(v, tensors)) for k, v in x.items()])
     if isinstance(x, (list, tuple)):
@@ -82,7 +104,9 @@ class Recorder:
         tensors = []
         shown = [describe(v, tensors) for v in values]
         alike = [[(a is b, np.shares_memory(a._array, b._array)) for b in tensors] for a in tensors]
-        self.events.append((shown, alike, graphc.default_generator.state_words(), graphc.is_grad_enabled()))
+        self.events.append(
+            (shown, alike, graphc.default_generator.state_words(), graphc.is_grad_enabled())
+        )
 
     def error(self, call: Callable):
         """Shows the result of call(), or the kind and text of the error that it raises."""
@@ -106,6 +130,7 @@ def run(fn, **settings):
         with lock:
             record.compiled.append(made)
         return made
+
     graphc.manual_seed(0)
     out = io.StringIO()
     with warnings.catch_warnings(record=True) as seen, contextlib.redirect_stdout(out):
@@ -133,7 +158,8 @@ def _first(x, y, path=""):
     if isinstance(x, bytes) and isinstance(y, bytes):
         for kind in (np.float32, np.int64):
             with contextlib.suppress(ValueError):
-                return f"{path}: {np.frombuffer(x, kind)} compiled {np.frombuffer(y, kind)} (as {kind.__name__})"
+                was, now = np.frombuffer(x, kind), np.frombuffer(y, kind)
+                return f"{path}: {was} compiled {now} (as {kind.__name__})"
     return f"{path}: {x!r} compiled {y!r}"
 
 
@@ -141,12 +167,14 @@ CASES: dict[str, tuple] = {}
 
 
 def case(fn=None, *, refused=None, programs=None):
-    """Registers a scenario. refused: the construct is on the list of what compile refuses (part of the
-    message); programs: how many programs it may take at most."""
+    """Registers a scenario. refused: the construct is on the list of what compile refuses (part of
+    the message); programs: how many programs it may take at most."""
+
     def register(f):
         assert f.__name__ not in CASES, f.__name__
         CASES[f.__name__] = (f, refused, programs)
         return f
+
     return register if fn is None else register(fn)
 
 
@@ -161,7 +189,9 @@ def check(name):
     if refused is None:
         assert not loud, "\n".join(loud)
     else:
-        assert loud and any(refused in w for w in loud), f"refused without a warning: {default.warnings}"
+        assert loud and any(refused in w for w in loud), (
+            f"refused without a warning: {default.warnings}"
+        )
     try:
         full = run(fn, backend="interpret", fullgraph=True)
     except CaptureBreak as e:

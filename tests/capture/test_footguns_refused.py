@@ -1,5 +1,6 @@
-"""What compiled code does not do: side effects, data-dependent control flow, clocks and foreign randomness.
-By default such a call is eager, with a warning and eager's results; fullgraph=True raises at the user's line."""
+"""What compiled code does not do: side effects, data-dependent control flow, clocks and foreign
+randomness. By default such a call is eager, with a warning and eager's results; fullgraph=True
+raises at the user's line."""
 
 import os
 import random
@@ -24,6 +25,7 @@ SEEN = []
 
 # ---- writes to Python state
 
+
 @case(refused="")
 def counter_in_forward(compile, see):
     class M(nn.Module):
@@ -34,6 +36,7 @@ def counter_in_forward(compile, see):
         def forward(self, x):
             self.n += 1
             return x * self.n
+
     m = M()
     f = compile(m)
     for _ in range(4):
@@ -49,6 +52,7 @@ def global_counter(compile, see):
         global TOTAL
         TOTAL += 1
         return x + TOTAL
+
     f = compile(g)
     for _ in range(3):
         see(f(ramp(3)), TOTAL)
@@ -62,6 +66,7 @@ def nonlocal_counter(compile, see):
         nonlocal n
         n += 1
         return x * 2
+
     f = compile(g)
     for _ in range(3):
         see(f(ramp(3)), n)
@@ -75,6 +80,7 @@ def append_to_a_list_outside(compile, see):
         y = x * 2
         log.append(len(log))
         return y
+
     f = compile(g)
     for _ in range(3):
         see(f(ramp(3)), log)
@@ -88,6 +94,7 @@ def append_a_tensor_to_a_list_outside(compile, see):
         y = x * 2
         log.append(y)
         return y + 1
+
     f = compile(g)
     for _ in range(3):
         see(f(ramp(3)), log)
@@ -98,6 +105,7 @@ def append_to_an_argument(compile, see):
     def g(x, log):
         log.append(x * 2)
         return x
+
     f = compile(g)
     log = []
     for _ in range(3):
@@ -112,6 +120,7 @@ def dictionary_filled(compile, see):
         if key not in cache:
             cache[key] = 2.0
         return x * cache[key]
+
     f = compile(g)
     for key in "aabba":
         see(f(ramp(3), key), cache)
@@ -131,11 +140,13 @@ def activations_collected_by_a_hook(compile, see):
 def attribute_of_an_object_written(compile, see):
     class Stats:
         calls = 0
+
     s = Stats()
 
     def g(x):
         s.calls = s.calls + 1
         return x + 1
+
     f = compile(g)
     for _ in range(3):
         see(f(ramp(3)), s.calls)
@@ -145,11 +156,13 @@ def attribute_of_an_object_written(compile, see):
 def last_value_kept_in_an_object(compile, see):
     class Keep:
         last = None
+
     k = Keep()
 
     def g(x):
         k.last = x * 2
         return x + 1
+
     f = compile(g)
     for i in range(3):
         see(f(ramp(3) + i), k.last)
@@ -165,6 +178,7 @@ def set_and_class_attribute_written(compile, see):
         Config.seen.add(x.shape[0])
         Config.n += 1
         return x + 1
+
     f = compile(g)
     for n in (3, 3, 4):
         see(f(ramp(n)), sorted(Config.seen), Config.n)
@@ -177,6 +191,7 @@ def tensor_attribute_written(compile, see):
     def g(t):
         t.mark = 1
         return t + 1
+
     f = compile(g)
     see(f(x), x.mark)
     see(f(x), x.mark)
@@ -187,6 +202,7 @@ def function_attribute_counter(compile, see):
     def g(x):
         g.calls += 1
         return x + g.calls
+
     g.calls = 0
     f = compile(g)
     for _ in range(3):
@@ -211,7 +227,8 @@ def memoised_by_hand(compile, see):
         def forward(self, x):
             if self.table is None or self.table.shape[0] < x.shape[0]:
                 self.table = graphc.arange(x.shape[0]).float()
-            return x * self.table[:x.shape[0]]
+            return x * self.table[: x.shape[0]]
+
     m = Rotary()
     f = compile(m)
     for n in (3, 3, 5, 2):
@@ -220,11 +237,13 @@ def memoised_by_hand(compile, see):
 
 # ---- input and output, clocks, foreign randomness
 
+
 @case(refused="")
 def prints(compile, see):
     def g(x):
         print("called with", tuple(x.shape))
         return x + 1
+
     f = compile(g)
     for n in (3, 3, 4):
         see(f(ramp(n)))
@@ -235,6 +254,7 @@ def prints_a_tensor(compile, see):
     def g(x):
         print(x)
         return x + 1
+
     f = compile(g)
     for i in range(3):
         see(f(ramp(3) + i))
@@ -245,6 +265,7 @@ def writes_to_standard_output(compile, see):
     def g(x):
         sys.stdout.write("x")
         return x + 1
+
     f = compile(g)
     for _ in range(3):
         see(f(ramp(3)))
@@ -296,6 +317,7 @@ def clocks(compile, see):
     def g(x):
         t = time.perf_counter()
         return x * (1.0 if t > 0 else 2.0)
+
     f = compile(g)
     for _ in range(2):
         see(f(ramp(3)))
@@ -315,6 +337,7 @@ def environment_variables(compile, see):
 @case(refused="")
 def files(compile, see):
     import tempfile
+
     with tempfile.TemporaryDirectory() as d:
         path = os.path.join(d, "k")
         Path(path).write_text("2")
@@ -322,6 +345,7 @@ def files(compile, see):
         def g(x):
             with open(path) as file:
                 return x * float(file.read())
+
         f = compile(g)
         see(f(ramp(3)))
         Path(path).write_text("3")
@@ -331,6 +355,7 @@ def files(compile, see):
 @case(refused="")
 def warnings_inside(compile, see):
     import logging
+
     records = []
     handler = logging.Handler()
     handler.emit = lambda r: records.append(r.getMessage())
@@ -340,6 +365,7 @@ def warnings_inside(compile, see):
     def g(x):
         logger.warning("seen %s", tuple(x.shape))
         return x + 1
+
     f = compile(g)
     for _ in range(3):
         see(f(ramp(3)), records)
@@ -351,12 +377,14 @@ def seeding_inside(compile, see):
     def g(x):
         graphc.manual_seed(3)
         return nn.functional.dropout(x, 0.5)
+
     f = compile(g)
     for _ in range(2):
         see(f(ramp(6)))
 
 
 # ---- values of tensors
+
 
 @case(refused="")
 def branch_on_a_tensor(compile, see):
@@ -371,6 +399,7 @@ def while_on_a_tensor(compile, see):
         while x.sum() < 100:
             x = x * 2
         return x
+
     f = compile(g)
     see(f(ramp(3)), f(ramp(3) / 10))
 
@@ -383,7 +412,7 @@ def item(compile, see):
 
 @case(refused="")
 def conversions(compile, see):
-    f = compile(lambda x: x[:int(x[0])] * float(x[1]))
+    f = compile(lambda x: x[: int(x[0])] * float(x[1]))
     see(f(ramp(3)), f(ramp(3) + 1))
 
 
@@ -423,6 +452,7 @@ def assert_on_a_tensor(compile, see):
     def g(x):
         assert (x > 0).all(), "positive only"
         return x.sqrt()
+
     f = compile(g)
     see(f(ramp(3)))
     see.error(lambda: f(-ramp(3)))
@@ -455,11 +485,13 @@ def address_of_a_tensor(compile, see):
 
 # ---- modes and structure
 
+
 @case(refused="")
 def grad_mode_left_changed(compile, see):
     def g(x):
         graphc.set_grad_enabled(False)
         return x * 2
+
     f = compile(g)
     x = ramp(3).requires_grad_()
     try:
@@ -475,6 +507,7 @@ def default_dtype_changed_inside(compile, see):
     def g(x):
         graphc.set_default_dtype(graphc.float64)
         return x + graphc.ones(3)
+
     f = compile(g)
     try:
         see(f(ramp(3)))
@@ -491,6 +524,7 @@ def hook_registered_on_a_parameter_inside(compile, see):
     def g(x):
         w.register_hook(lambda grad: grad * 2)
         return (w * x).sum()
+
     f = compile(g)
     for _ in range(2):
         w.grad = None
@@ -505,6 +539,7 @@ def memory_of_a_tensor_replaced_inside(compile, see):
     def g(x):
         w.data = x * 2
         return w + 1
+
     f = compile(g)
     for i in range(2):
         see(f(ramp(3) + i), w)
@@ -521,6 +556,7 @@ def submodule_made_in_forward(compile, see):
             if self.layer is None:
                 self.layer = nn.Linear(x.shape[1], 2)
             return self.layer(x)
+
     m = Lazy()
     f = compile(m)
     for _ in range(3):
@@ -529,7 +565,8 @@ def submodule_made_in_forward(compile, see):
 
 def test_refusals_name_the_line_and_a_fix():
     def g(x):
-        return x * x.sum().item()       # this line
+        return x * x.sum().item()  # this line
+
     with pytest.raises(CaptureBreak) as info:
         graphc.compile(g, fullgraph=True)(ramp(3))
     first = str(info.value).splitlines()

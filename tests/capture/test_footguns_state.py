@@ -1,5 +1,5 @@
-"""Python state that changes between the calls of a compiled function: every case of the lists of stale-state
-bugs, each compared with eager mode after every call."""
+"""Python state that changes between the calls of a compiled function: every case of the lists of
+stale-state bugs, each compared with eager mode after every call."""
 
 import copy
 import dataclasses
@@ -17,7 +17,6 @@ from graphc import nn
 
 sys.path.insert(0, str(Path(__file__).parent))
 from scenarios import CASES, case, check, mlp, ramp  # noqa: E402
-
 
 FIRST = len(CASES)
 
@@ -127,6 +126,7 @@ def code_of_a_function_replaced(compile, see):
 
     def h(x):
         return x - 1
+
     f = compile(lambda x: g(x) * 2)
     see(f(ramp(3)))
     g.__code__ = h.__code__
@@ -198,6 +198,7 @@ def class_attribute_through_an_instance(compile, see):
 
 # ---- closures, defaults, callables
 
+
 @case
 def closure_number(compile, see):
     k = 2.0
@@ -216,6 +217,7 @@ def closure_written_through_nonlocal(compile, see):
     def bump():
         nonlocal k
         k += 1
+
     f = compile(lambda x: x + k)
     for _ in range(3):
         see(f(ramp(2)))
@@ -237,6 +239,7 @@ def closure_string_and_none(compile, see):
 def default_argument_replaced(compile, see):
     def g(x, k=2.0, *, b=1.0):
         return x * k + b
+
     f = compile(g)
     see(f(ramp(3)))
     g.__defaults__ = (5.0,)
@@ -250,6 +253,7 @@ def default_argument_replaced(compile, see):
 def default_argument_of_a_helper(compile, see):
     def g(x, k=2.0):
         return x * k
+
     f = compile(lambda x: g(x))
     see(f(ramp(3)))
     g.__defaults__ = (5.0,)
@@ -260,6 +264,7 @@ def default_argument_of_a_helper(compile, see):
 def mutable_default_argument(compile, see):
     def g(x, scale=[2.0]):  # noqa: B006
         return x * scale[0]
+
     f = compile(g)
     see(f(ramp(3)))
     g.__defaults__[0][0] = 3.0
@@ -270,6 +275,7 @@ def mutable_default_argument(compile, see):
 def functools_partial(compile, see):
     def g(x, k, b=0.0):
         return x * k + b
+
     for p in (functools.partial(g, k=2.0), functools.partial(g, k=3.0, b=1.0)):
         f = compile(p)
         see(f(ramp(3)))
@@ -322,6 +328,7 @@ def method_decorated_in_the_class(compile, see):
 
         def run(self, x):
             return x * self.k
+
         run = compile(run)
 
     a, b = Model(2.0), Model(3.0)
@@ -406,6 +413,7 @@ def objects_in_a_list(compile, see):
         for s in items:
             x = s.scale(x)
         return x
+
     f = compile(g)
     see(f(ramp(3)))
     items[1].k = 5.0
@@ -433,6 +441,7 @@ def dictionary_order(compile, see):
         for v in table.values():
             x = x * v + 1
         return x
+
     f = compile(g)
     see(f(ramp(3)))
     table["a"] = table.pop("a")
@@ -477,6 +486,7 @@ def long_list_item_replaced(compile, see):
 @case
 def numpy_array_in_a_closure(compile, see):
     import numpy as np
+
     data = np.ones(3, np.float32)
     f = compile(lambda x: x + graphc.from_numpy(data))
     see(f(ramp(3)))
@@ -487,6 +497,7 @@ def numpy_array_in_a_closure(compile, see):
 
 
 # ---- attributes of modules, every plain type
+
 
 class Mode(enum.Enum):
     ADD = 1
@@ -518,15 +529,24 @@ class Attributes(nn.Module):
 
 
 CHANGES = {
-    "int": lambda m: setattr(m, "i", 5), "int to float": lambda m: setattr(m, "i", 2.0),
-    "float": lambda m: setattr(m, "f", 0.75), "negative zero": lambda m: setattr(m, "f", -0.0),
-    "nan": lambda m: setattr(m, "f", float("nan")), "str": lambda m: setattr(m, "s", "mul"),
-    "bool": lambda m: setattr(m, "b", False), "none": lambda m: setattr(m, "n", 3.0),
-    "tuple": lambda m: setattr(m, "t", (4, 5, 6)), "list replaced": lambda m: setattr(m, "l", [9.0]),
-    "list item": lambda m: m.l.__setitem__(0, 7.0), "list append": lambda m: m.l.append(1.0),
-    "list extend in place": lambda m: m.l.__iadd__([2.0]), "dict item": lambda m: m.d.__setitem__("k", 9.0),
-    "dict key": lambda m: m.d.__setitem__("z", 1.0), "dict replaced": lambda m: setattr(m, "d", {"k": 0.0}),
-    "set add": lambda m: m.e.add(9), "set replaced": lambda m: setattr(m, "e", set()),
+    "int": lambda m: setattr(m, "i", 5),
+    "int to float": lambda m: setattr(m, "i", 2.0),
+    "float": lambda m: setattr(m, "f", 0.75),
+    "negative zero": lambda m: setattr(m, "f", -0.0),
+    "nan": lambda m: setattr(m, "f", float("nan")),
+    "str": lambda m: setattr(m, "s", "mul"),
+    "bool": lambda m: setattr(m, "b", False),
+    "none": lambda m: setattr(m, "n", 3.0),
+    "tuple": lambda m: setattr(m, "t", (4, 5, 6)),
+    "list replaced": lambda m: setattr(m, "l", [9.0]),
+    "list item": lambda m: m.l.__setitem__(0, 7.0),
+    "list append": lambda m: m.l.append(1.0),
+    "list extend in place": lambda m: m.l.__iadd__([2.0]),
+    "dict item": lambda m: m.d.__setitem__("k", 9.0),
+    "dict key": lambda m: m.d.__setitem__("z", 1.0),
+    "dict replaced": lambda m: setattr(m, "d", {"k": 0.0}),
+    "set add": lambda m: m.e.add(9),
+    "set replaced": lambda m: setattr(m, "e", set()),
     "enum": lambda m: setattr(m, "mode", Mode.MUL),
     "dataclass field": lambda m: setattr(m.options, "k", 9.0),
     "dataclass list": lambda m: m.options.names.append("b"),
@@ -545,6 +565,7 @@ def _attribute_case(change):
         change(m)
         see(f(ramp(3)), m)
         see(f(ramp(3)), m)
+
     return scenario
 
 
@@ -573,6 +594,7 @@ def plain_object_in_a_module(compile, see):
 
         def forward(self, x):
             return self.fn(self.s(x))
+
     m = M()
     f = compile(m)
     see(f(ramp(3)))
@@ -583,6 +605,7 @@ def plain_object_in_a_module(compile, see):
 
 
 # ---- modules as trees
+
 
 @case
 def parameter_replaced(compile, see):
@@ -604,6 +627,7 @@ def parameter_added_and_removed(compile, see):
             for p in self.parameters():
                 x = x * p
             return x
+
     m = M()
     f = compile(m)
     see(f(ramp(3)))
@@ -655,6 +679,7 @@ def module_list_reordered(compile, see):
             for layer in self.layers:
                 x = layer(x).relu()
             return x
+
     m = M()
     f = compile(m)
     see(f(ramp(2, 3)))
@@ -774,6 +799,7 @@ def forward_monkeypatched(compile, see):
     class M(nn.Module):
         def forward(self, x):
             return x + 1
+
     m = M()
     f = compile(m)
     see(f(ramp(3)))
@@ -793,6 +819,7 @@ def method_of_a_module_monkeypatched(compile, see):
 
         def inner(self, x):
             return x + 1
+
     m = M()
     f = compile(m)
     see(f(ramp(3)))
@@ -844,6 +871,7 @@ def class_of_a_module_replaced(compile, see):
     class B(A):
         def forward(self, x):
             return super().forward(x) * 3
+
     m = A()
     f = compile(m)
     see(f(ramp(3)))
@@ -895,6 +923,7 @@ def tied_weights(compile, see):
 
         def forward(self, x):
             return self.b(self.a(x).tanh())
+
     m = M()
     f = compile(m)
     opt = graphc.optim.SGD(m.parameters(), lr=0.1)
@@ -904,7 +933,7 @@ def tied_weights(compile, see):
         opt.step()
         see(m, m.a.weight is m.b.weight)
         if i == 1:
-            m.b.weight = nn.Parameter(m.a.weight.detach().clone())     # untied
+            m.b.weight = nn.Parameter(m.a.weight.detach().clone())  # untied
             opt = graphc.optim.SGD(m.parameters(), lr=0.1)
 
 
@@ -933,6 +962,7 @@ def buffers_written_in_forward(compile, see):
             self.steps.add_(1)
             self.total.mul_(0.5)
             return x - self.total
+
     m = M()
     f = compile(m)
     for _ in range(3):
@@ -954,6 +984,7 @@ def buffer_replaced_in_forward(compile, see):
             y = x + self.last
             self.last = x * 2
             return y
+
     m = M()
     f = compile(m)
     for i in range(4):
@@ -1027,6 +1058,7 @@ def inherited_attribute_and_super(compile, see):
     class Child(Base):
         def forward(self, x):
             return super().forward(x) + 1
+
     m = Child()
     f = compile(m)
     see(f(ramp(3)))
@@ -1058,6 +1090,7 @@ def computed_global(compile, see):
 def user_defined_mapping(compile, see):
     class Config(dict):
         __getattr__ = dict.__getitem__
+
     c = Config(k=2.0)
     f = compile(lambda x: x * c.k)
     see(f(ramp(3)))
@@ -1069,6 +1102,7 @@ def user_defined_mapping(compile, see):
 def slots_object(compile, see):
     class S:
         __slots__ = ("k",)
+
     s = S()
     s.k = 2.0
     f = compile(lambda x: x * s.k)

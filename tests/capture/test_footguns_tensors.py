@@ -1,5 +1,6 @@
-"""Tensor arguments that change between the calls of a compiled function: values, shapes, dtypes, layouts,
-aliasing, modes, randomness, threads, errors. Every case is compared with eager mode after every call."""
+"""Tensor arguments that change between the calls of a compiled function: values, shapes, dtypes,
+layouts, aliasing, modes, randomness, threads, errors. Every case is compared with eager mode after
+every call."""
 
 import dataclasses
 import sys
@@ -24,6 +25,7 @@ def leaf(*shape, start=1.0):
 
 
 # ---- shapes, dtypes, layouts
+
 
 @case
 def batch_sizes(compile, see):
@@ -64,8 +66,17 @@ def zero_size_tensors(compile, see):
 @case
 def dtypes(compile, see):
     f = compile(lambda x: (x * 2 + 1, x / 2, x.sum(), x > 1))
-    for d in (graphc.float32, graphc.float64, graphc.int64, graphc.int32, graphc.uint8, graphc.bool,
-              graphc.float16, graphc.bfloat16, graphc.float32):
+    for d in (
+        graphc.float32,
+        graphc.float64,
+        graphc.int64,
+        graphc.int32,
+        graphc.uint8,
+        graphc.bool,
+        graphc.float16,
+        graphc.bfloat16,
+        graphc.float32,
+    ):
         see(f(ramp(4).to(d)))
 
 
@@ -73,7 +84,14 @@ def dtypes(compile, see):
 def strides(compile, see):
     f = compile(lambda x: (x + 1, x * x.t().t(), x.sum(1), x.contiguous(), x.is_contiguous()))
     base = ramp(6, 8)
-    for x in (ramp(3, 4), ramp(4, 3).t(), base[::2, ::2], base[1:4, 2:6], base[0, :4].expand(3, 4), ramp(3, 4)):
+    for x in (
+        ramp(3, 4),
+        ramp(4, 3).t(),
+        base[::2, ::2],
+        base[1:4, 2:6],
+        base[0, :4].expand(3, 4),
+        ramp(3, 4),
+    ):
         see(f(x))
 
 
@@ -91,6 +109,7 @@ def reshape_that_copies_for_a_layout(compile, see):
         y = x.reshape(-1)
         y.add_(1)
         return y
+
     f = compile(g)
     a, b = ramp(3, 4), ramp(4, 3).t()
     see(f(a), a)
@@ -108,18 +127,32 @@ def contiguous_that_returns_itself(compile, see):
 
 @case
 def delivered_strides(compile, see):
-    f = compile(lambda x, y: (x + y, x.t() * 2, (x + 1).t(), graphc.zeros_like(x), x.clone(), x.expand(2, 4, 3),
-                              graphc.rand_like(x), graphc.full_like(x, 2.0), x[:, :1] * 2, x.unsqueeze(1) // 2))
+    f = compile(
+        lambda x, y: (
+            x + y,
+            x.t() * 2,
+            (x + 1).t(),
+            graphc.zeros_like(x),
+            x.clone(),
+            x.expand(2, 4, 3),
+            graphc.rand_like(x),
+            graphc.full_like(x, 2.0),
+            x[:, :1] * 2,
+            x.unsqueeze(1) // 2,
+        )
+    )
     see(f(ramp(4, 3), ramp(3, 4).t()), f(ramp(3, 4).t(), ramp(3, 4).t()))
 
 
 # ---- aliasing and mutation
+
 
 @case
 def same_tensor_twice_on_a_later_call(compile, see):
     def g(a, b):
         a.add_(1)
         return a * b
+
     f = compile(g)
     x, y = ramp(4), ramp(4)
     see(f(x, y), x, y)
@@ -133,6 +166,7 @@ def views_of_one_base_on_a_later_call(compile, see):
         a.mul_(2)
         b.add_(1)
         return a + b
+
     f = compile(g)
     base = ramp(10)
     see(f(ramp(4), ramp(4)))
@@ -149,6 +183,7 @@ def base_and_its_view(compile, see):
     def g(a, b):
         b.zero_()
         return a.sum()
+
     f = compile(g)
     base = ramp(3, 4)
     see(f(ramp(3, 4), ramp(4)))
@@ -180,6 +215,7 @@ def argument_aliases_a_parameter(compile, see):
         with graphc.no_grad():
             x.mul_(2)
         return m(x.detach())
+
     f = compile(g)
     see(f(ramp(4, 4)), m)
     see(f(m.weight.data), m)
@@ -193,6 +229,7 @@ def argument_aliases_a_closure_tensor(compile, see):
     def g(x):
         x.add_(10)
         return held * 2
+
     f = compile(g)
     see(f(ramp(4)), held)
     see(f(held), held)
@@ -210,6 +247,7 @@ def in_place_on_inputs_and_views(compile, see):
         v.view(2, 3)[1, 1:] = -1
         x[x > 10] = 10
         return x.sum(), v
+
     f = compile(g)
     for _ in range(2):
         x = ramp(3, 4)
@@ -223,6 +261,7 @@ def view_read_after_its_base_was_written(compile, see):
         w = v * 1
         x.mul_(3)
         return v + w, v
+
     f = compile(g)
     x = ramp(3, 4)
     out = f(x)
@@ -237,6 +276,7 @@ def overlapping_in_place_copy(compile, see):
         x[1:] = x[:-1].clone()
         x[:2].add_(x[-2:])
         return x
+
     f = compile(g)
     x = ramp(5)
     see(f(x), x)
@@ -259,6 +299,7 @@ def unfold_with_gaps(compile, see):
         w = x.unfold(0, 2, 3)
         w.mul_(10)
         return x, w.sum()
+
     f = compile(g)
     for _ in range(2):
         x = ramp(9)
@@ -303,6 +344,7 @@ def returned_views_of_results(compile, see):
     def g(x):
         y = x * 2
         return y, y[0], y.t(), y[0]
+
     f = compile(g)
     y, a, t, b = f(ramp(3, 4))
     see(y, a, t, b, a is b)
@@ -317,6 +359,7 @@ def the_same_result_twice(compile, see):
     def g(x):
         y = x + 1
         return y, y, [y], x + 1
+
     f = compile(g)
     a, b, (c,), d = f(ramp(3))
     see(a, b, c, d, a is b, a is c, a is d)
@@ -338,6 +381,7 @@ def result_fed_back(compile, see):
     def g(s, x):
         s = s * 0.5 + x
         return s, s.sum()
+
     f = compile(g)
     s, kept = graphc.zeros(3), []
     for i in range(5):
@@ -350,6 +394,7 @@ def result_fed_back(compile, see):
 def constants_made_inside_are_fresh(compile, see):
     def g(x):
         return graphc.zeros(3), graphc.tensor([1.0, 2.0, 3.0]), graphc.arange(3), x + graphc.ones(3)
+
     f = compile(g)
     a = f(ramp(3))
     for t in a:
@@ -364,6 +409,7 @@ def constant_written_inside(compile, see):
         t.add_(x)
         t[0] = 5
         return t
+
     f = compile(g)
     see(f(ramp(3)), f(ramp(3)))
 
@@ -374,6 +420,7 @@ def dropout_alias_and_mutation(compile, see):
         y = nn.functional.dropout(x, 0.5, training=False)
         x.add_(1)
         return y * 1, y
+
     f = compile(g)
     x = ramp(4)
     see(f(x), x)
@@ -391,7 +438,9 @@ def identity_layers_alias(compile, see):
 
 @case
 def copies_that_are_no_copies(compile, see):
-    f = compile(lambda x: (x.float(), x.to(graphc.float32), x.contiguous(), x.reshape(3), x.double()))
+    f = compile(
+        lambda x: (x.float(), x.to(graphc.float32), x.contiguous(), x.reshape(3), x.double())
+    )
     x = ramp(3)
     out = f(x)
     see(out, [o is x for o in out])
@@ -429,6 +478,7 @@ def data_swapped_inside(compile, see):
     def g(x, y):
         x.data.mul_(2)
         return x + y
+
     f = compile(g)
     x = leaf(3)
     see(f(x, ramp(3)), x)
@@ -475,6 +525,7 @@ def negative_strides_from_numpy(compile, see):
 
 # ---- arguments that are no tensors
 
+
 @case(programs=1)
 def float_arguments_change(compile, see):
     f = compile(lambda x, k: x * k + (k - 1) / 2)
@@ -506,16 +557,39 @@ def float_in_text_and_containers(compile, see):
 @case
 def float_functions(compile, see):
     import math
-    f = compile(lambda x, k: (x * math.sqrt(k), math.exp(k), math.isnan(k), float(np.float32(k)), abs(k) ** 2,
-                              k // 2, divmod(k, 2), k.is_integer(), min(k, 1)))
+
+    f = compile(
+        lambda x, k: (
+            x * math.sqrt(k),
+            math.exp(k),
+            math.isnan(k),
+            float(np.float32(k)),
+            abs(k) ** 2,
+            k // 2,
+            divmod(k, 2),
+            k.is_integer(),
+            min(k, 1),
+        )
+    )
     for k in (2.0, 3.25):
         see(f(ramp(3), k))
 
 
 @case
 def float_into_tensors(compile, see):
-    f = compile(lambda x, k: (graphc.tensor(k), graphc.full((2,), k), graphc.tensor([k, 1.0]), x.fill_(k),
-                              x.clamp(0.0, k), graphc.where(x > k, x, k), x ** k, k / x, k - x))
+    f = compile(
+        lambda x, k: (
+            graphc.tensor(k),
+            graphc.full((2,), k),
+            graphc.tensor([k, 1.0]),
+            x.fill_(k),
+            x.clamp(0.0, k),
+            graphc.where(x > k, x, k),
+            x**k,
+            k / x,
+            k - x,
+        )
+    )
     for k in (2.0, 3.25):
         see(f(ramp(3), k))
 
@@ -537,7 +611,13 @@ def numbers_of_other_kinds(compile, see):
 @case
 def strings_none_and_dtypes(compile, see):
     f = compile(lambda x, how, d: getattr(x, how)().to(d) if d is not None else getattr(x, how)())
-    for how, d in (("sum", None), ("mean", None), ("sum", graphc.float64), ("max", graphc.int64), ("sum", None)):
+    for how, d in (
+        ("sum", None),
+        ("mean", None),
+        ("sum", graphc.float64),
+        ("max", graphc.int64),
+        ("sum", None),
+    ):
         see(f(ramp(3), how, d))
 
 
@@ -545,7 +625,15 @@ def strings_none_and_dtypes(compile, see):
 def keyword_arguments(compile, see):
     f = compile(lambda x, a=1.0, *, b=2.0, **more: x * a + b + len(more))
     x = ramp(3)
-    see(f(x), f(x, 2.0), f(x, a=2.0), f(x, b=3.0, a=2.0), f(x, a=2.0, b=3.0), f(x=x, b=1.0), f(x, c=1.0))
+    see(
+        f(x),
+        f(x, 2.0),
+        f(x, a=2.0),
+        f(x, b=3.0, a=2.0),
+        f(x, a=2.0, b=3.0),
+        f(x=x, b=1.0),
+        f(x, c=1.0),
+    )
     see.error(lambda: f())
     see.error(lambda: f(x, 1.0, 2.0, 3.0))
 
@@ -605,6 +693,7 @@ def functions_as_arguments(compile, see):
 
     def times(x):
         return x * k
+
     see(f(times, ramp(3)), f(graphc.relu, ramp(3) - 2), f(lambda x: x - 1, ramp(3)))
     k = 3.0
     see(f(times, ramp(3)))
@@ -657,6 +746,7 @@ def argument_containers_returned(compile, see):
 
 # ---- modes
 
+
 @case
 def grad_mode(compile, see):
     f = compile(lambda x: x * 2)
@@ -678,6 +768,7 @@ def grad_mode_inside(compile, see):
         with graphc.enable_grad():
             z = x * 3
         return y, z, y + z
+
     f = compile(g)
     x = leaf(3)
     see(f(x))
@@ -698,7 +789,9 @@ def default_dtype(compile, see):
 
 @case
 def number_of_threads(compile, see):
-    f = compile(lambda x: (x.sum(), (x @ x.t()).softmax(0), x.cumsum(0) if hasattr(x, "cumsum") else x))
+    f = compile(
+        lambda x: (x.sum(), (x @ x.t()).softmax(0), x.cumsum(0) if hasattr(x, "cumsum") else x)
+    )
     n = graphc.get_num_threads()
     try:
         for threads in (1, 2, 1):
@@ -709,6 +802,7 @@ def number_of_threads(compile, see):
 
 
 # ---- randomness
+
 
 @case
 def dropout_streams(compile, see):
@@ -723,8 +817,17 @@ def dropout_streams(compile, see):
 
 @case
 def random_functions(compile, see):
-    f = compile(lambda x: (graphc.rand(3), graphc.randn(2, 2), graphc.randint(0, 10, (4,)), graphc.rand_like(x),
-                           x.clone().uniform_(), x.clone().normal_(), graphc.bernoulli(x / 10)))
+    f = compile(
+        lambda x: (
+            graphc.rand(3),
+            graphc.randn(2, 2),
+            graphc.randint(0, 10, (4,)),
+            graphc.rand_like(x),
+            x.clone().uniform_(),
+            x.clone().normal_(),
+            graphc.bernoulli(x / 10),
+        )
+    )
     for _ in range(2):
         see(f(ramp(5)))
 
@@ -734,6 +837,7 @@ def unused_draws_advance(compile, see):
     def g(x):
         graphc.rand(100)
         return x + 1
+
     f = compile(g)
     see(f(ramp(3)))
     see(f(ramp(3)), graphc.rand(2))
@@ -742,7 +846,9 @@ def unused_draws_advance(compile, see):
 @case
 def generators(compile, see):
     a, b = graphc.Generator().manual_seed(1), graphc.Generator().manual_seed(2)
-    f = compile(lambda x: graphc.rand(3, generator=a) + graphc.rand(3, generator=b) + graphc.rand(3))
+    f = compile(
+        lambda x: graphc.rand(3, generator=a) + graphc.rand(3, generator=b) + graphc.rand(3)
+    )
     for _ in range(3):
         see(f(ramp(3)), a, b)
     b.manual_seed(5)
@@ -769,6 +875,7 @@ def random_state_saved_and_restored(compile, see):
 
 # ---- errors
 
+
 @case
 def exception_in_the_middle(compile, see):
     def g(x, fail):
@@ -777,6 +884,7 @@ def exception_in_the_middle(compile, see):
             raise ValueError("stop here")
         x.mul_(2)
         return x
+
     f = compile(g)
     x = ramp(3)
     see.error(lambda: f(x, True))
@@ -791,6 +899,7 @@ def shape_error_after_a_write(compile, see):
     def g(x, y):
         x.add_(1)
         return x + y
+
     f = compile(g)
     x = ramp(3)
     see(f(x, ramp(3)), x)
@@ -804,6 +913,7 @@ def index_out_of_range(compile, see):
         x.mul_(2)
         graphc.rand(3)
         return x[i]
+
     f = compile(g)
     x = ramp(3)
     see(f(x, graphc.tensor([0, 2])), x)
@@ -838,6 +948,7 @@ def exception_caught_inside(compile, see):
             return x.view(7, 7)
         except RuntimeError:
             return x * 2
+
     f = compile(g)
     see(f(ramp(4)), f(ramp(49)))
 
@@ -865,6 +976,7 @@ def in_place_on_a_leaf(compile, see):
 
 # ---- recursion, nesting, threads
 
+
 @case
 def compiled_inside_compiled(compile, see):
     k = 2.0
@@ -879,6 +991,7 @@ def compiled_inside_compiled(compile, see):
 def recursion(compile, see):
     def g(x, n):
         return x if n == 0 else f(x * 2 + n, n - 1)
+
     f = compile(g)
     see(f(ramp(3), 3), f(ramp(3), 2), f(ramp(3), 0))
 
@@ -901,6 +1014,7 @@ def threads_call_one_function(compile, see):
     def work(i):
         for j in range(20):
             results[i, j] = f(ramp(3 + i % 2, 4) + j, float(i))
+
     threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
     for t in threads:
         t.start()
@@ -927,6 +1041,7 @@ def iteration_over_a_tensor(compile, see):
             total = total * 2 + row
         a, b = x[0], x[1]
         return total, len(x), a + b, list(x.unbind(0))[0]
+
     f = compile(g)
     see(f(ramp(3, 2)), f(ramp(2, 2)))
 
@@ -938,6 +1053,7 @@ def several_views_at_once(compile, see):
         c = x.split([1, 3])
         c[0].mul_(1)
         return a + b, c[1] * 2, x.unbind(0)[2]
+
     f = compile(g)
     x = ramp(4)
     see(f(x), x)
@@ -946,7 +1062,9 @@ def several_views_at_once(compile, see):
 @case
 def generator_expressions_and_comprehensions(compile, see):
     k = [1.0, 2.0, 3.0]
-    f = compile(lambda x: graphc.stack([x * v for v in k if v > 1]).sum(0) + sum(x for _ in range(3)))
+    f = compile(
+        lambda x: graphc.stack([x * v for v in k if v > 1]).sum(0) + sum(x for _ in range(3))
+    )
     see(f(ramp(3)))
     k[0] = 5.0
     see(f(ramp(3)))
@@ -959,6 +1077,7 @@ def generator_function(compile, see):
     def steps(x):
         for i in range(3):
             yield x * i + k
+
     f = compile(lambda x: sum(steps(x)))
     see(f(ramp(3)))
     k = 4.0
@@ -974,7 +1093,16 @@ def nan_and_signed_zero(compile, see):
 
 @case
 def a_python_number_result(compile, see):
-    f = compile(lambda x: (x.shape[0], x.numel() * 2, x.dim(), str(x.dtype), x.requires_grad, x.is_contiguous()))
+    f = compile(
+        lambda x: (
+            x.shape[0],
+            x.numel() * 2,
+            x.dim(),
+            str(x.dtype),
+            x.requires_grad,
+            x.is_contiguous(),
+        )
+    )
     see(f(ramp(3, 4)), f(leaf(2)))
 
 
@@ -995,6 +1123,7 @@ def in_place_arithmetic_statements(compile, see):
         w = x + 0
         w -= 1
         return z, w, z is x
+
     f = compile(g)
     x = ramp(3)
     see(f(x, ramp(3)), x)

@@ -1,5 +1,6 @@
-"""Training under compile: history that leaves compiled code, optimizers, schedules, accumulation, several
-models, loops kept in compiled functions. Every case is compared with eager mode after every step."""
+"""Training under compile: history that leaves compiled code, optimizers, schedules, accumulation,
+several models, loops kept in compiled functions. Every case is compared with eager mode after every
+step."""
 
 import copy
 import sys
@@ -30,9 +31,12 @@ def loss_of(model, x, y):
 
 
 OPTIMIZERS = {
-    "sgd": lambda p: SGD(p, lr=0.1), "momentum": lambda p: SGD(p, lr=0.1, momentum=0.9, weight_decay=0.01),
-    "nesterov": lambda p: SGD(p, lr=0.1, momentum=0.9, nesterov=True), "adam": lambda p: Adam(p, lr=0.01),
-    "adamw": lambda p: AdamW(p, lr=0.01, weight_decay=0.1), "amsgrad": lambda p: Adam(p, lr=0.01, amsgrad=True),
+    "sgd": lambda p: SGD(p, lr=0.1),
+    "momentum": lambda p: SGD(p, lr=0.1, momentum=0.9, weight_decay=0.01),
+    "nesterov": lambda p: SGD(p, lr=0.1, momentum=0.9, nesterov=True),
+    "adam": lambda p: Adam(p, lr=0.01),
+    "adamw": lambda p: AdamW(p, lr=0.01, weight_decay=0.1),
+    "amsgrad": lambda p: Adam(p, lr=0.01, amsgrad=True),
 }
 
 
@@ -47,9 +51,11 @@ def _whole_step(make):
             loss.backward()
             opt.step()
             return loss
+
         f = compile(step)
         for i in range(4):
             see(f(*batch(i)), model, opt)
+
     return scenario
 
 
@@ -64,6 +70,7 @@ def _eager_step(make):
             loss.backward()
             opt.step()
             see(loss, model, opt)
+
     return scenario
 
 
@@ -84,6 +91,7 @@ def trainer(compile, make=OPTIMIZERS["momentum"], model=None):
         loss.backward()
         opt.step()
         return loss
+
     return model, opt, compile(step)
 
 
@@ -142,6 +150,7 @@ def parameter_group_added(compile, see):
         loss.backward()
         opt.step()
         return loss
+
     f = compile(step)
     see(f(*batch()), model, extra, opt)
     opt.add_param_group({"params": extra.parameters(), "lr": 0.01})
@@ -195,6 +204,7 @@ def optimizer_replaced(compile, see):
         opt.zero_grad()
         loss_of(model, x, y).backward()
         opt.step()
+
     f = compile(step)
     f(*batch())
     see(model)
@@ -240,6 +250,7 @@ def gradient_accumulation_inside(compile, see):
 
     def micro(x, y):
         loss_of(model, x, y).backward()
+
     f = compile(micro)
     for i in range(6):
         f(*batch(i))
@@ -257,6 +268,7 @@ def zero_grad_kinds(compile, see):
     def step(x, y, to_none):
         model.zero_grad(set_to_none=to_none)
         loss_of(model, x, y).backward()
+
     f = compile(step)
     for i, to_none in enumerate((True, False, False, True, False)):
         f(*batch(i), to_none)
@@ -269,7 +281,11 @@ def gradients_kept_by_the_user(compile, see):
     f(*batch())
     kept = [p.grad for p in model.parameters()]
     f(*batch(1))
-    see(kept, [p.grad for p in model.parameters()], [a is p.grad for a, p in zip(kept, model.parameters())])
+    see(
+        kept,
+        [p.grad for p in model.parameters()],
+        [a is p.grad for a, p in zip(kept, model.parameters())],
+    )
     kept[0].zero_()
     see(model)
 
@@ -303,6 +319,7 @@ def gradient_clipping(compile, see):
         nn.utils.clip_grad_value_(model.parameters(), limit)
         opt.step()
         return norm
+
     f = compile(step)
     for i, limit in enumerate((0.1, 0.2, 100.0)):
         see(f(*batch(i), limit), model)
@@ -316,7 +333,10 @@ def two_optimizers_gan(compile, see):
     def step(real, noise):
         od.zero_grad()
         fake = g(noise)
-        loss_d = nn.functional.softplus(-d(real)).mean() + nn.functional.softplus(d(fake.detach())).mean()
+        loss_d = (
+            nn.functional.softplus(-d(real)).mean()
+            + nn.functional.softplus(d(fake.detach())).mean()
+        )
         loss_d.backward()
         od.step()
         og.zero_grad()
@@ -324,6 +344,7 @@ def two_optimizers_gan(compile, see):
         loss_g.backward()
         og.step()
         return loss_d, loss_g
+
     f = compile(step)
     for i in range(3):
         see(f(batch(i)[0], batch(i + 5)[0]), g, d, og, od)
@@ -370,11 +391,11 @@ def several_backwards(compile, see):
 
 @case
 def double_backward(compile, see):
-    f = compile(lambda x: (x ** 3).sum() + (x.sin() * x).sum())
+    f = compile(lambda x: (x**3).sum() + (x.sin() * x).sum())
     x = leaf(3)
-    g, = graphc.autograd.grad(f(x), x, create_graph=True)
+    (g,) = graphc.autograd.grad(f(x), x, create_graph=True)
     see(g)
-    (g ** 2).sum().backward()
+    (g**2).sum().backward()
     see(x)
 
 
@@ -384,8 +405,9 @@ def gradient_penalty_inside(compile, see):
 
     def penalty(x):
         x = x.detach().requires_grad_()
-        g, = graphc.autograd.grad(m(x).sum(), x, create_graph=True)
-        return (g ** 2).sum()
+        (g,) = graphc.autograd.grad(m(x).sum(), x, create_graph=True)
+        return (g**2).sum()
+
     f = compile(penalty)
     for i in range(2):
         m.zero_grad()
@@ -396,9 +418,10 @@ def gradient_penalty_inside(compile, see):
 @case
 def autograd_grad_inside(compile, see):
     def g(x):
-        y = (x ** 2).sum()
-        d, = graphc.autograd.grad(y, x)
+        y = (x**2).sum()
+        (d,) = graphc.autograd.grad(y, x)
         return y, d
+
     f = compile(g)
     x = leaf(3)
     for _ in range(2):
@@ -487,6 +510,7 @@ def hook_inside(compile, see):
         y = x * 2
         y.register_hook(lambda grad: grad * 10)
         return (y * y).sum()
+
     f = compile(g)
     x = leaf(3)
     for _ in range(2):
@@ -503,6 +527,7 @@ def hook_on_a_leaf_with_a_backward_inside(compile, see):
     def step(y):
         x.grad = None
         (x * y).sum().backward()
+
     f = compile(step)
     f(ramp(3))
     see(x)
@@ -521,7 +546,7 @@ class Square(graphc.autograd.Function):
 
     @staticmethod
     def backward(ctx, g):
-        x, = ctx.saved_tensors
+        (x,) = ctx.saved_tensors
         return g * x * Square.factor
 
 
@@ -544,6 +569,7 @@ def custom_function_in_a_step(compile, see):
         y = Square.apply(x).sum()
         y.backward()
         return y
+
     f = compile(step)
     for Square.factor in (2.0, 3.0):
         see(f(), x)
@@ -564,11 +590,13 @@ def checkpoint_by_hand(compile, see):
             with graphc.enable_grad():
                 y = (x @ w).tanh()
             return graphc.autograd.grad(y, (x, w), g)
+
     w = leaf(3, 3)
 
     def step(x):
         w.grad = None
         Checkpoint.apply(x, w).sum().backward()
+
     f = compile(step)
     for i in range(2):
         f(batch(i)[0])
@@ -587,6 +615,7 @@ def exponential_moving_average(compile, see):
         with graphc.no_grad():
             for a, b in zip(ema.parameters(), model.parameters(), strict=True):
                 a.mul_(0.9).add_(b, alpha=0.1)
+
     f = compile(step)
     for i in range(3):
         f(*batch(i))
@@ -613,6 +642,7 @@ def loss_accumulated_in_a_tensor_outside(compile, see):
         loss.backward()
         opt.step()
         total.add_(loss.detach())
+
     f = compile(step)
     for i in range(3):
         f(*batch(i))
@@ -628,7 +658,9 @@ def batch_size_of_a_step(compile, see):
 
 @case
 def steps_with_dropout_and_batch_norm(compile, see):
-    model = nn.Sequential(nn.Linear(3, 8), nn.BatchNorm1d(8), nn.Dropout(0.3), nn.ReLU(), nn.Linear(8, 2))
+    model = nn.Sequential(
+        nn.Linear(3, 8), nn.BatchNorm1d(8), nn.Dropout(0.3), nn.ReLU(), nn.Linear(8, 2)
+    )
     model, opt, f = trainer(compile, OPTIMIZERS["adamw"], model)
     for i in range(3):
         see(f(*batch(i)), model, opt)
@@ -686,6 +718,7 @@ def weights_shared_with_an_embedding(compile, see):
 
         def forward(self, i):
             return self.out(self.embedding(i))
+
     graphc.manual_seed(3)
     m = Tied()
     f = compile(lambda i, t: nn.functional.cross_entropy(m(i), t))
@@ -706,6 +739,7 @@ def detached_and_no_grad_parts(compile, see):
             target = (w * 2).relu()
         out = w * x + (w * 3).detach()
         return ((out - target) ** 2).sum()
+
     f = compile(step)
     for _ in range(2):
         f(ramp(3)).backward()
@@ -718,6 +752,7 @@ def a_leaf_made_inside(compile, see):
         w = graphc.ones(3, requires_grad=True)
         ((x * w) ** 2).sum().backward()
         return w.grad
+
     f = compile(g)
     see(f(ramp(3)), f(ramp(3) + 1))
 
@@ -742,6 +777,7 @@ def parameters_updated_by_hand(compile, see):
             w.sub_(0.01 * w.grad)
             w.grad.zero_()
         return loss
+
     f = compile(step)
     for _ in range(3):
         see(f(ramp(3)), w)
@@ -757,6 +793,7 @@ def parameters_updated_by_data(compile, see):
         loss.backward()
         w.data -= 0.01 * w.grad.data
         return loss
+
     f = compile(step)
     for _ in range(3):
         see(f(ramp(3)), w)

@@ -483,4 +483,5 @@ def test_objects_made_inside_may_change(backend):
         table = {}
         table["k"] = c.total
         return c.items[1:], table, seen
+
     check(fn, lambda i: (floats(3, seed=i),), backend=backend)

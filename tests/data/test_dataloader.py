@@ -175,16 +175,22 @@ def test_whole_batches_are_what_collating_gives():
     rows = Subset(Subset(data, range(40)), [5, 3, 39, 0, 0, 7])
     for dataset, sampler in ((data, None), (rows, None), (data, [9, -1, 4, 4, 0]), (rows, [2, 1])):
         fast = list(DataLoader(dataset, batch_size=4, sampler=sampler))
-        slow = list(DataLoader(dataset, batch_size=4, sampler=sampler,
-                               collate_fn=lambda b: graphc.utils.data.default_collate(b)))
+        slow = list(
+            DataLoader(
+                dataset,
+                batch_size=4,
+                sampler=sampler,
+                collate_fn=lambda b: graphc.utils.data.default_collate(b),
+            )
+        )
         assert same(fast, slow)
         assert type(fast[0]) is list
         assert not np.shares_memory(fast[0][0].numpy(), x.numpy())
     with pytest.raises(IndexError, match="index 50 is out of bounds for dimension 0 with size 50"):
         list(DataLoader(data, sampler=[50]))
     assert type(next(iter(DataLoader(TensorDataset(x))))) is list
-    big = TensorDataset(graphc.randn(3000, 200))        # batches in memory of the native allocator
-    got = graphc.cat([b for b, in DataLoader(big, batch_size=1500)])
+    big = TensorDataset(graphc.randn(3000, 200))  # batches in memory of the native allocator
+    got = graphc.cat([b for (b,) in DataLoader(big, batch_size=1500)])
     assert same(got, big.tensors[0])
     order = graphc.randperm(3000)
     (got,) = next(iter(DataLoader(big, batch_size=3000, sampler=order.tolist())))
@@ -232,25 +238,53 @@ def test_options():
     assert sum(len(b) for b in loader) == 12
 
 
-@pytest.mark.parametrize("options,kind,text", [
-    ({"num_workers": -1}, ValueError, "num_workers option should be non-negative"),
-    ({"timeout": -1}, ValueError, "timeout option should be non-negative"),
-    ({"prefetch_factor": 2}, ValueError, "prefetch_factor option could only be specified in "
-                                         "multiprocessing"),
-    ({"persistent_workers": True}, ValueError, "persistent_workers option needs num_workers > 0"),
-    ({"sampler": [1], "shuffle": True}, ValueError, "sampler option is mutually exclusive with "
-                                                    "shuffle"),
-    ({"batch_sampler": [[1]], "batch_size": 2}, ValueError, "batch_sampler option is mutually "
-                                                            "exclusive"),
-    ({"batch_size": None, "drop_last": True}, ValueError, "batch_size=None option disables "
-                                                          "auto-batching"),
-    ({"batch_size": 0}, ValueError, "batch_size should be a positive integer value, but got "
-                                    "batch_size=0"),
-    ({"multiprocessing_context": "fork"}, ValueError, "can only be used with multi-process "
-                                                      "loading"),
-    ({"multiprocessing_context": "x", "num_workers": 1}, ValueError, "should specify a valid start "
-                                                                     "method"),
-])
+@pytest.mark.parametrize(
+    "options,kind,text",
+    [
+        ({"num_workers": -1}, ValueError, "num_workers option should be non-negative"),
+        ({"timeout": -1}, ValueError, "timeout option should be non-negative"),
+        (
+            {"prefetch_factor": 2},
+            ValueError,
+            "prefetch_factor option could only be specified in multiprocessing",
+        ),
+        (
+            {"persistent_workers": True},
+            ValueError,
+            "persistent_workers option needs num_workers > 0",
+        ),
+        (
+            {"sampler": [1], "shuffle": True},
+            ValueError,
+            "sampler option is mutually exclusive with shuffle",
+        ),
+        (
+            {"batch_sampler": [[1]], "batch_size": 2},
+            ValueError,
+            "batch_sampler option is mutually exclusive",
+        ),
+        (
+            {"batch_size": None, "drop_last": True},
+            ValueError,
+            "batch_size=None option disables auto-batching",
+        ),
+        (
+            {"batch_size": 0},
+            ValueError,
+            "batch_size should be a positive integer value, but got batch_size=0",
+        ),
+        (
+            {"multiprocessing_context": "fork"},
+            ValueError,
+            "can only be used with multi-process loading",
+        ),
+        (
+            {"multiprocessing_context": "x", "num_workers": 1},
+            ValueError,
+            "should specify a valid start method",
+        ),
+    ],
+)
 def test_option_errors(options, kind, text):
     with pytest.raises(kind, match=text):
         DataLoader([1, 2, 3], **options)
@@ -303,6 +337,7 @@ def test_worker_info():
         def __getitem__(self, i):
             info = get_worker_info()
             return [info.id, info.num_workers, int(info.dataset is self), info.seed]
+
     got = list(DataLoader(Info(), num_workers=2))
     assert [[int(v) for v in b[:3]] for b in got] == [[0, 2, 1], [1, 2, 1]] * 2
     assert int(got[1][3]) == int(got[0][3]) + 1 and get_worker_info() is None
@@ -313,9 +348,14 @@ class _Odd(Exception):
         super().__init__(a, b)
 
 
-@pytest.mark.parametrize("error,kind", [
-    (ValueError("no such thing"), ValueError), (KeyError("k"), KeyError),
-    (_Odd(1, 2), RuntimeError)])
+@pytest.mark.parametrize(
+    "error,kind",
+    [
+        (ValueError("no such thing"), ValueError),
+        (KeyError("k"), KeyError),
+        (_Odd(1, 2), RuntimeError),
+    ],
+)
 def test_errors_come_with_their_traceback(error, kind):
     loader = DataLoader(Bad(error), batch_size=2, num_workers=2)
     it = iter(loader)
@@ -325,25 +365,30 @@ def test_errors_come_with_their_traceback(error, kind):
     text = str(caught.value)
     assert f"Caught {type(error).__name__} in DataLoader worker process 0." in text
     assert "raise self.error" in text and os.path.basename(__file__) in text
-    with pytest.raises(type(error)):            # in the main process it is simply raised
+    with pytest.raises(type(error)):  # in the main process it is simply raised
         list(DataLoader(Bad(error)))
 
 
 def test_what_cannot_be_sent_is_an_error():
     with pytest.raises(Exception, match="sending a batch"):
-        list(DataLoader([1, 2], num_workers=1, collate_fn=lambda b: (lambda: b)))
+        list(DataLoader([1, 2], num_workers=1, collate_fn=lambda b: lambda: b))
 
 
 def test_a_failing_worker_init_fn():
     def init(worker):
         raise OSError("no disk")
+
     with pytest.raises(OSError, match="no disk"):
         list(DataLoader([1, 2], num_workers=2, worker_init_fn=init))
 
 
-@pytest.mark.parametrize("act,how", [(lambda: os._exit(3), "exit code 3"),
-                                     (lambda: os.kill(os.getpid(), signal.SIGKILL), "killed by "
-                                                                                    "SIGKILL")])
+@pytest.mark.parametrize(
+    "act,how",
+    [
+        (lambda: os._exit(3), "exit code 3"),
+        (lambda: os.kill(os.getpid(), signal.SIGKILL), "killed by SIGKILL"),
+    ],
+)
 def test_a_dead_worker_is_noticed_at_once(act, how):
     start = time.monotonic()
     with pytest.raises(
@@ -357,11 +402,13 @@ def test_another_worker_that_dies_is_noticed_too():
     def act():
         if get_worker_info().id == 0:
             os._exit(1)
+
     class Slow(Acts):
         def __getitem__(self, i):
             if get_worker_info().id == 1:
                 time.sleep(30)
             return super().__getitem__(i)
+
     it = iter(DataLoader(Slow(act), num_workers=2))
     assert next(it).item() == 0
     start = time.monotonic()
@@ -396,7 +443,7 @@ def test_no_process_is_left_behind():
     list(DataLoader(Squares(), num_workers=2))
     it = iter(DataLoader(Squares(100), num_workers=2))
     next(it)
-    del it                      # given up half-way
+    del it  # given up half-way
     loader = DataLoader(Squares(100), num_workers=2, persistent_workers=True)
     next(iter(loader))
     list(itertools.islice(loader, 3))
@@ -419,6 +466,7 @@ def test_spawned_workers(tmp_path):
     """Spawned workers import the dataset, so it lives in a module of its own."""
     import subprocess
     import sys
+
     (tmp_path / "program.py").write_text("""
 import graphc
 from graphc.utils.data import DataLoader, Dataset
@@ -466,6 +514,7 @@ def test_like_pytorch():
                     "d": np.full((2,), i, np.int16),
                     "e": [i, {"f": i}],
                 }
+
         out = []
         for kw in ({"batch_size": 3}, {"batch_size": None}, {"batch_size": 2, "drop_last": True}):
             out.append([_plain(b) for b in lib.utils.data.DataLoader(Data(), **kw)])
@@ -479,6 +528,7 @@ def test_like_pytorch():
         if isinstance(b, (list, tuple)):
             return type(b).__name__, [_plain(x) for x in b]
         return b
+
     assert run(graphc) == run(torch)
 
 

@@ -29,7 +29,7 @@ def test_samplers_visit_what_they_should():
     g.manual_seed(2)
     assert list(s) == first
     w = Counter(D.WeightedRandomSampler([0.0, 1.0, 3.0], 8000))
-    assert w[0] == 0 and abs(w[2] - 6000) < 6 * 39      # binomial, standard deviation 38.7
+    assert w[0] == 0 and abs(w[2] - 6000) < 6 * 39  # binomial, standard deviation 38.7
     assert sorted(D.WeightedRandomSampler([1, 2, 3], 3, replacement=False)) == [0, 1, 2]
     assert list(D.BatchSampler(range(5), 2, False)) == [[0, 1], [2, 3], [4]]
     assert list(D.BatchSampler(range(5), 2, True)) == [[0, 1], [2, 3]]
@@ -95,11 +95,12 @@ def test_datasets():
 
         def __len__(self):
             return self.n
+
     chain = Count(2) + Count(3)
     assert list(chain) == [0, 1, 0, 1, 2] and len(chain) == 5
     with pytest.raises(NotImplementedError, match="should implement __getitem__"):
         D.Dataset()[0]
-    assert D.Dataset[int] is not None           # usable in annotations
+    assert D.Dataset[int] is not None  # usable in annotations
 
 
 def test_default_collate():

@@ -1,8 +1,8 @@
-"""Random int64 programs of views, in-place ops and reductions over inputs that may share memory: takes a seed,
-gives a `Program` as text, with the placement of its inputs for every call.
+"""Random int64 programs of views, in-place ops and reductions over inputs that may share memory:
+takes a seed, gives a `Program` as text, with the placement of its inputs for every call.
 
-Statements are drawn while the program runs eagerly on the inputs of call 0; what raises there is dropped.
-Invariant: a seed always gives the same program, and the text alone repeats it."""
+Statements are drawn while the program runs eagerly on the inputs of call 0; what raises there is
+dropped. Invariant: a seed always gives the same program, and the text alone repeats it."""
 
 import random
 
@@ -10,46 +10,143 @@ import numpy as np
 
 import graphc
 
-CALLS = 4           # call 2 places its inputs otherwise, call 3 as call 0
+CALLS = 4  # call 2 places its inputs otherwise, call 3 as call 0
 _SHAPES = [(4,), (6,), (3, 4), (2, 3), (4, 4), (2, 3, 2), (1, 4), (5, 1), ()]
 
 VIEWS = [
-    "{v}[{i}]", "{v}[{s}]", "{v}[:, {i}]", "{v}[:, {s}]", "{v}[..., {s}]", "{v}[{s}, {s}]", "{v}.t()",
-    "{v}.transpose(0, -1)", "{v}.permute({perm})", "{v}.unsqueeze({d})", "{v}.squeeze()", "{v}.view(-1)",
-    "{v}.view({shape})", "{v}.reshape({shape})", "{v}.reshape(-1)", "{v}.flatten()", "{v}.expand(2, *{v}.shape)",
-    "{v}.diagonal()", "{v}.unfold({d}, 2, 1)", "{v}.unfold({d}, 2, 2)", "{v}.unfold({d}, 1, 2)",
-    "{v}.unfold({d}, 2, 3)", "{v}.narrow({d}, {k}, {k2})", "{v}.select({d}, {i})", "{v}.chunk(2)[{b}]",
-    "{v}.split(2)[{b}]", "{v}.unbind(0)[{b}]", "{v}.detach()", "{v}.data", "{v}[None]", "{v}.movedim(0, -1)",
-    "{v}.as_strided(({k2}, 2), ({k}, 1), {k})", "{v}.as_strided((2, 2), (1, 1))", "{v}.view_as({w})",
-    "{v}.contiguous()", "{v}.T", "{v}.expand_as({w})", "{v}.swapaxes(0, 1)", "{v}.unflatten(0, (2, -1))",
+    "{v}[{i}]",
+    "{v}[{s}]",
+    "{v}[:, {i}]",
+    "{v}[:, {s}]",
+    "{v}[..., {s}]",
+    "{v}[{s}, {s}]",
+    "{v}.t()",
+    "{v}.transpose(0, -1)",
+    "{v}.permute({perm})",
+    "{v}.unsqueeze({d})",
+    "{v}.squeeze()",
+    "{v}.view(-1)",
+    "{v}.view({shape})",
+    "{v}.reshape({shape})",
+    "{v}.reshape(-1)",
+    "{v}.flatten()",
+    "{v}.expand(2, *{v}.shape)",
+    "{v}.diagonal()",
+    "{v}.unfold({d}, 2, 1)",
+    "{v}.unfold({d}, 2, 2)",
+    "{v}.unfold({d}, 1, 2)",
+    "{v}.unfold({d}, 2, 3)",
+    "{v}.narrow({d}, {k}, {k2})",
+    "{v}.select({d}, {i})",
+    "{v}.chunk(2)[{b}]",
+    "{v}.split(2)[{b}]",
+    "{v}.unbind(0)[{b}]",
+    "{v}.detach()",
+    "{v}.data",
+    "{v}[None]",
+    "{v}.movedim(0, -1)",
+    "{v}.as_strided(({k2}, 2), ({k}, 1), {k})",
+    "{v}.as_strided((2, 2), (1, 1))",
+    "{v}.view_as({w})",
+    "{v}.contiguous()",
+    "{v}.T",
+    "{v}.expand_as({w})",
+    "{v}.swapaxes(0, 1)",
+    "{v}.unflatten(0, (2, -1))",
 ]
 FRESH = [
-    "{v} + {w}", "{v} - {w}", "{v} * {w}", "{v} * {n}", "{n} - {v}", "-{v}", "{v}.clone()", "{v}.sum()",
-    "{v}.sum({d})", "{v}.sum({d}, keepdim=True)", "{v}.amax({d})", "{v}.amin({d}, keepdim=True)", "{v}.prod({d})",
-    "graphc.maximum({v}, {w})", "graphc.where({v} > {n}, {v}, {w})", "({v} > {w}).long()", "{v} // 3", "{v} % 5",
-    "{v}.abs()", "graphc.cat([{v}, {w}])", "graphc.stack([{v}, {v}])", "{v}.flip(0)", "{v}.roll(1, 0)",
-    "{v}.clamp(-{k2}, {k2})", "{v} & {w}", "{v} ^ {n}", "{v}.argmax({d})", "graphc.zeros_like({v})",
-    "graphc.arange({v}.shape[0])", "{v} + {v}.sum()", "{v}.cumsum(0)", "({v} == {w}).sum(0)",
-    "graphc.index_select({v}, 0, graphc.tensor([0, {b}]))", "{v}[graphc.tensor([{b}, 0])]", "{v}.max()",
-    "{v}.repeat(2, 1)", "graphc.tensor([1, 2, 3, 4]) * {n}", "{v}.new_full((2,), {n})",
+    "{v} + {w}",
+    "{v} - {w}",
+    "{v} * {w}",
+    "{v} * {n}",
+    "{n} - {v}",
+    "-{v}",
+    "{v}.clone()",
+    "{v}.sum()",
+    "{v}.sum({d})",
+    "{v}.sum({d}, keepdim=True)",
+    "{v}.amax({d})",
+    "{v}.amin({d}, keepdim=True)",
+    "{v}.prod({d})",
+    "graphc.maximum({v}, {w})",
+    "graphc.where({v} > {n}, {v}, {w})",
+    "({v} > {w}).long()",
+    "{v} // 3",
+    "{v} % 5",
+    "{v}.abs()",
+    "graphc.cat([{v}, {w}])",
+    "graphc.stack([{v}, {v}])",
+    "{v}.flip(0)",
+    "{v}.roll(1, 0)",
+    "{v}.clamp(-{k2}, {k2})",
+    "{v} & {w}",
+    "{v} ^ {n}",
+    "{v}.argmax({d})",
+    "graphc.zeros_like({v})",
+    "graphc.arange({v}.shape[0])",
+    "{v} + {v}.sum()",
+    "{v}.cumsum(0)",
+    "({v} == {w}).sum(0)",
+    "graphc.index_select({v}, 0, graphc.tensor([0, {b}]))",
+    "{v}[graphc.tensor([{b}, 0])]",
+    "{v}.max()",
+    "{v}.repeat(2, 1)",
+    "graphc.tensor([1, 2, 3, 4]) * {n}",
+    "{v}.new_full((2,), {n})",
 ]
 WRITES = [
-    "{v}.add_({n})", "{v}.add_({w})", "{v}.mul_({n})", "{v}.mul_({w})", "{v}.sub_({w})", "{v}.zero_()",
-    "{v}.fill_({n})", "{v}.copy_({w})", "{v}.neg_()", "{v}.abs_()", "{v}.clamp_(-{k2}, {k2})",
-    "{v}.masked_fill_({v} > {n}, {k})", "{v}.add_({w}, alpha={k2})", "{v}.bitwise_xor_({n})", "{v}.copy_({v}.flip(0))",
-    "{v}[{i}] = {n}", "{v}[{s}] = {n}", "{v}[{s}] = {w}", "{v}[{i}] = {w}", "{v}[:, {i}] = {n}",
-    "{v}[..., {s}] = {w}", "{v}[{s}] += {n}", "{v}[{i}] += {w}", "{v} += {w}", "{v} *= {n}", "{v} -= 1",
-    "{v}[1:] = {v}[:-1]", "{v}[:-1] = {v}[1:]", "{v}[1:].add_({v}[:-1])", "{v}.t().copy_({w})",
-    "{v}.view(-1)[{s}].add_({n})", "{v}.transpose(0, 1)[{i}].zero_()", "{v}.diagonal().mul_({n})",
-    "{v}.unfold({d}, 1, 2).add_({n})", "{v}.unfold({d}, 2, 3).mul_({n})", "{v}[graphc.tensor([{b}, 0])] = {n}",
-    "{v}.index_add_(0, graphc.tensor([0, {b}]), {w}[:2])", "{v}.data.add_({n})", "{v}.detach().mul_({n})",
-    "{v}[{v} > {n}] = {k}", "{v}.scatter_(0, graphc.zeros_like({v}), {n})", "{v}.add_({v}.sum())",
-    "{v}.unsqueeze_(0)", "{v}.squeeze_()", "{v}.transpose_(0, -1)", "{v}.random_(0, 9)",
+    "{v}.add_({n})",
+    "{v}.add_({w})",
+    "{v}.mul_({n})",
+    "{v}.mul_({w})",
+    "{v}.sub_({w})",
+    "{v}.zero_()",
+    "{v}.fill_({n})",
+    "{v}.copy_({w})",
+    "{v}.neg_()",
+    "{v}.abs_()",
+    "{v}.clamp_(-{k2}, {k2})",
+    "{v}.masked_fill_({v} > {n}, {k})",
+    "{v}.add_({w}, alpha={k2})",
+    "{v}.bitwise_xor_({n})",
+    "{v}.copy_({v}.flip(0))",
+    "{v}[{i}] = {n}",
+    "{v}[{s}] = {n}",
+    "{v}[{s}] = {w}",
+    "{v}[{i}] = {w}",
+    "{v}[:, {i}] = {n}",
+    "{v}[..., {s}] = {w}",
+    "{v}[{s}] += {n}",
+    "{v}[{i}] += {w}",
+    "{v} += {w}",
+    "{v} *= {n}",
+    "{v} -= 1",
+    "{v}[1:] = {v}[:-1]",
+    "{v}[:-1] = {v}[1:]",
+    "{v}[1:].add_({v}[:-1])",
+    "{v}.t().copy_({w})",
+    "{v}.view(-1)[{s}].add_({n})",
+    "{v}.transpose(0, 1)[{i}].zero_()",
+    "{v}.diagonal().mul_({n})",
+    "{v}.unfold({d}, 1, 2).add_({n})",
+    "{v}.unfold({d}, 2, 3).mul_({n})",
+    "{v}[graphc.tensor([{b}, 0])] = {n}",
+    "{v}.index_add_(0, graphc.tensor([0, {b}]), {w}[:2])",
+    "{v}.data.add_({n})",
+    "{v}.detach().mul_({n})",
+    "{v}[{v} > {n}] = {k}",
+    "{v}.scatter_(0, graphc.zeros_like({v}), {n})",
+    "{v}.add_({v}.sum())",
+    "{v}.unsqueeze_(0)",
+    "{v}.squeeze_()",
+    "{v}.transpose_(0, -1)",
+    "{v}.random_(0, 9)",
 ]
 
 
 class Program:
-    """lines: the statements; returns: the names returned; places: per call, where the inputs lie."""
+    """lines: the statements; returns: the names returned; places: per call, where the inputs
+    lie."""
 
     def __init__(self, seed):
         self.seed = seed
@@ -63,7 +160,8 @@ class Program:
     # ---- inputs
 
     def _places(self):
-        """Per input: ("own", layout), ("window", strides, offset) of the common memory, or ("same", j)."""
+        """Per input: ("own", layout), ("window", strides, offset) of the common memory, or ("same",
+        j)."""
         places = []
         for i, shape in enumerate(self.shapes):
             kind = self.rng.random()
@@ -74,7 +172,9 @@ class Program:
                 strides, reach = self._strides(shape)
                 places.append(("window", strides, self.rng.randint(0, max(0, min(8, 63 - reach)))))
             else:
-                places.append(("own", self.rng.choice(["plain", "plain", "reversed", "gapped", "part"])))
+                places.append(
+                    ("own", self.rng.choice(["plain", "plain", "reversed", "gapped", "part"]))
+                )
         return places
 
     def _strides(self, shape):
@@ -132,11 +232,11 @@ class Program:
             text = template.format(v=v, w=w, **self._parameters(env[v]))
             new = f"v{len(self.lines)}"
             if text.endswith(("eeze_()", "eeze_(0)", "pose_(0, -1)")) and v.startswith("x"):
-                continue        # of an argument: refused
+                continue  # of an argument: refused
             line = text if kind is WRITES else f"{new} = {text}"
             try:
-                exec(line, env)     # noqa: S102
-            except Exception:       # noqa: BLE001
+                exec(line, env)  # noqa: S102
+            except Exception:  # noqa: BLE001
                 continue
             if kind is not WRITES:
                 t = env[new]
@@ -156,10 +256,17 @@ class Program:
         a = r.randint(0, 1)
         perm = list(range(n))
         r.shuffle(perm)
-        return {"i": r.randint(-first, first - 1), "s": f"{a or ''}:{r.choice(['', '-1', '3'])}" +
-                r.choice(["", "", ":2"]), "d": r.randint(-n, n - 1) if n else 0, "n": r.randint(-5, 7),
-                "k": r.randint(0, 1), "k2": r.randint(1, 3), "b": r.randint(0, 1),
-                "shape": ", ".join(map(str, reversed(shape))), "perm": ", ".join(map(str, perm)) or "()"}
+        return {
+            "i": r.randint(-first, first - 1),
+            "s": f"{a or ''}:{r.choice(['', '-1', '3'])}" + r.choice(["", "", ":2"]),
+            "d": r.randint(-n, n - 1) if n else 0,
+            "n": r.randint(-5, 7),
+            "k": r.randint(0, 1),
+            "k2": r.randint(1, 3),
+            "b": r.randint(0, 1),
+            "shape": ", ".join(map(str, reversed(shape))),
+            "perm": ", ".join(map(str, perm)) or "()",
+        }
 
     # ---- as text and as a function
 
@@ -171,7 +278,7 @@ class Program:
     def function(self):
         """The program as a fresh Python function."""
         names = {"graphc": graphc}
-        exec(compile(self.source(), f"<program {self.seed}>", "exec"), names)       # noqa: S102
+        exec(compile(self.source(), f"<program {self.seed}>", "exec"), names)  # noqa: S102
         return names["fn"]
 
     def __repr__(self):

@@ -1,8 +1,9 @@
-"""Random programs of views and in-place ops, eager against interpreted and compiled: the same values, strides,
-aliasing, identities, versions and errors on four calls with other values and other aliasing.
+"""Random programs of views and in-place ops, eager against interpreted and compiled: the same
+values, strides, aliasing, identities, versions and errors on four calls with other values and other
+aliasing.
 
-`pytest -m fuzz --fuzz-seed N --fuzz-count M tests/fuzz/test_mutation.py` draws others. A failing program is cut
-down and printed."""
+`pytest -m fuzz --fuzz-seed N --fuzz-count M tests/fuzz/test_mutation.py` draws others. A failing
+program is cut down and printed."""
 
 import sys
 from pathlib import Path
@@ -17,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from mutations import CALLS, Program  # noqa: E402
 
 PER_FILE = 10
-REFUSED = "memory of a tensor from outside is replaced"     # x.unsqueeze_() of an argument
+REFUSED = "memory of a tensor from outside is replaced"  # x.unsqueeze_() of an argument
 
 
 def shown(t):
@@ -32,16 +33,23 @@ def outcome(fn, program, call):
         results = list(fn(*inputs))
     except (NameError, CaptureBreak):
         raise
-    except Exception as e:      # noqa: BLE001
+    except Exception as e:  # noqa: BLE001
         error = (type(e).__name__, str(e).split("\n")[0])
         return "error", error, [shown(t) for t in memory], None
     places = []
     for t in results:
-        near = [(i, address(t._array) - address(m._array)) for i, m in enumerate([*memory, *results])
-                if m is t or m._storage is t._storage]
+        near = [
+            (i, address(t._array) - address(m._array))
+            for i, m in enumerate([*memory, *results])
+            if m is t or m._storage is t._storage
+        ]
         places.append((near[0], [t is x for x in (*inputs, *results)]))
-    return ("done", [shown(t) for t in results], [shown(t) for t in (*memory, *inputs)],
-            (places, [t._version for t in inputs], graphc.default_generator.state_words()))
+    return (
+        "done",
+        [shown(t) for t in results],
+        [shown(t) for t in (*memory, *inputs)],
+        (places, [t._version for t in inputs], graphc.default_generator.state_words()),
+    )
 
 
 def compare(program, backend):
@@ -56,7 +64,9 @@ def compare(program, backend):
 
 
 def _differ(want, got):
-    for name, a, b in zip(("kind", "results", "memory", "places and versions"), want, got, strict=True):
+    for name, a, b in zip(
+        ("kind", "results", "memory", "places and versions"), want, got, strict=True
+    ):
         if a != b:
             return f"{name}:\n  eager    {a}\n  compiled {b}"
     return ""
@@ -75,14 +85,17 @@ class Together:
         def fn(*inputs):
             out, at = [], 0
             for f, n in zip(fns, sizes, strict=True):
-                out.extend(f(*inputs[at:at + n]))
+                out.extend(f(*inputs[at : at + n]))
                 at += n
             return tuple(out)
+
         return fn
 
     def inputs(self, call):
         pairs = [p.inputs(call) for p in self.programs]
-        return [m for memory, _ in pairs for m in memory], [x for _, inputs in pairs for x in inputs]
+        return [m for memory, _ in pairs for m in memory], [
+            x for _, inputs in pairs for x in inputs
+        ]
 
 
 def failure(program, backends=("interpret", "c")):
@@ -93,7 +106,7 @@ def failure(program, backends=("interpret", "c")):
             return ""
         except CaptureBreak as e:
             found = "" if REFUSED in str(e) else f"{backend}: {e}"
-        except Exception as e:      # noqa: BLE001
+        except Exception as e:  # noqa: BLE001
             found = f"{backend}: {type(e).__name__}: {e}"
         if found:
             return found
@@ -108,7 +121,7 @@ def shrink(program, backends):
         for field in ("lines", "returns"):
             for i in reversed(range(len(getattr(program, field)))):
                 kept = list(getattr(program, field))
-                setattr(program, field, kept[:i] + kept[i + 1:])
+                setattr(program, field, kept[:i] + kept[i + 1 :])
                 if (field == "lines" or program.returns) and failure(program, backends):
                     changed = True
                 else:
@@ -126,16 +139,21 @@ def run(seeds):
         elif all(outcome(p.function(), p, c)[0] == "done" for c in range(CALLS)):
             quiet.append(p)
     for at in range(0, len(quiet), PER_FILE):
-        group = quiet[at:at + PER_FILE]
+        group = quiet[at : at + PER_FILE]
         if failure(Together(group), ("c",)):
             alone = [(p, ("c",)) for p in group if failure(p, ("c",))]
             failed += alone
             if not alone:
-                pytest.fail(f"only together: seeds {[p.seed for p in group]}: {failure(Together(group), ('c',))}")
+                pytest.fail(
+                    f"only together: seeds {[p.seed for p in group]}: "
+                    + failure(Together(group), ("c",))
+                )
     if failed:
         texts = [f"{shrink(p, b)!r}{failure(p, b)}" for p, b in failed[:5]]
-        pytest.fail(f"{len(failed)} of {len(seeds)} programs: seeds {[p.seed for p, _ in failed]}\n\n" +
-                    "\n\n".join(texts))
+        pytest.fail(
+            f"{len(failed)} of {len(seeds)} programs: seeds {[p.seed for p, _ in failed]}\n\n"
+            + "\n\n".join(texts)
+        )
 
 
 @pytest.mark.parametrize("part", range(3))

@@ -1,7 +1,8 @@
-"""Samples with symbolic sizes: takes a sample, gives types and attributes in which every size above 1 is a symbol,
-the graph of its forward and backward over them, and that graph at given sizes.
+"""Samples with symbolic sizes: takes a sample, gives types and attributes in which every size above
+1 is a symbol, the graph of its forward and backward over them, and that graph at given sizes.
 
-Invariant: an `Index` whose value is not known is never turned into an int; `strict` makes that an error."""
+Invariant: an `Index` whose value is not known is never turned into an int; `strict` makes that an
+error."""
 
 from __future__ import annotations
 
@@ -26,7 +27,7 @@ from graphc.ir.types import TensorType, contiguous_strides
 
 from .harness import array, assert_same_bits, attr_values, describe, is_tensor, make_inputs
 
-SIZE_ATTRS = ("shape", "strides", "stop")       # attributes that speak of sizes
+SIZE_ATTRS = ("shape", "strides", "stop")  # attributes that speak of sizes
 
 
 class Sizes:
@@ -51,7 +52,8 @@ class Sizes:
         return self.symbols[n]
 
     def attribute(self, n: int, only_known: bool) -> Index | int:
-        """n as a size that the inputs have, a product of two such sizes, or (if allowed) a new symbol."""
+        """n as a size that the inputs have, a product of two such sizes, or (if allowed) a new
+        symbol."""
         if n in self.own:
             return self.symbols[n]
         for a, b in combinations_with_replacement(sorted(self.own), 2):
@@ -73,8 +75,11 @@ def symbolic(op: Op, s: Sample, sizes: Sizes) -> tuple[list, tuple]:
     attrs = []
     for name, v in zip(op.attrs, attr_values(op, s), strict=True):
         if name in SIZE_ATTRS and v is not None:
-            v = tuple(sizes.attribute(n, name != "shape") for n in v) if isinstance(v, tuple) \
+            v = (
+                tuple(sizes.attribute(n, name != "shape") for n in v)
+                if isinstance(v, tuple)
                 else sizes.attribute(v, True)
+            )
         attrs.append(v)
     return inputs, tuple(attrs)
 
@@ -94,16 +99,18 @@ def _strides(shape: tuple, layout: str) -> tuple:
 @contextlib.contextmanager
 def strict():
     """Inside, int(size) and range(size) raise for sizes that are not known."""
+
     def refuse(self: Index) -> int:
         if self.constant is None:
             raise AssertionError(f"the size {self} was turned into an int")
         return self.constant
+
     saved = Index.__index__, Index.__int__
-    Index.__index__ = Index.__int__ = refuse        # type: ignore[method-assign]
+    Index.__index__ = Index.__int__ = refuse  # type: ignore[method-assign]
     try:
         yield
     finally:
-        Index.__index__, Index.__int__ = saved      # type: ignore[method-assign]
+        Index.__index__, Index.__int__ = saved  # type: ignore[method-assign]
 
 
 def at(x, values: dict):
@@ -119,6 +126,7 @@ def at(x, values: dict):
 
 # ---------------------------------------------------------------- forward and backward as a graph
 
+
 class Case:
     """One sample in a graph: its attributes there, and the types of its cotangents."""
 
@@ -129,10 +137,23 @@ class Case:
 
     def __repr__(self) -> str:
         return describe(self.op, self.number, self.s) + (" backward" if self.backward else "")
+
     def inputs_at(self, values: dict) -> list:
-        """The sample's inputs at the sizes {symbol name: value}; a leaf each when gradients are asked for."""
-        grown = [Make(tuple(values[f"s{n}"] if n > 1 else n for n in m.shape), m.dtype, m.lo, m.hi, m.layout, m.values)
-                 if isinstance(m, Make) else m for m in self.s.inputs]
+        """The sample's inputs at the sizes {symbol name: value}; a leaf each when gradients are
+        asked for."""
+        grown = [
+            Make(
+                tuple(values[f"s{n}"] if n > 1 else n for n in m.shape),
+                m.dtype,
+                m.lo,
+                m.hi,
+                m.layout,
+                m.values,
+            )
+            if isinstance(m, Make)
+            else m
+            for m in self.s.inputs
+        ]
         return make_inputs(self.op, Sample(tuple(grown), self.s.attrs), requires_grad=self.backward)
 
     def eager(self, values: dict) -> tuple[list, list]:
@@ -140,7 +161,10 @@ class Case:
         xs, attrs = self.inputs_at(values), at(self.attrs, values)
         outs = self.op(tuple(xs), *attrs) if self.op.variadic else self.op(*xs, *attrs)
         outs = [t for t in (outs if isinstance(outs, tuple) else (outs,)) if t is not None]
-        gs = [wrap(array(Make(at(t.shape, values), t.dtype.name), j)) for j, t in enumerate(self.cotangents)]
+        gs = [
+            wrap(array(Make(at(t.shape, values), t.dtype.name), j))
+            for j, t in enumerate(self.cotangents)
+        ]
         if self.backward:
             outs = gradients(outs, xs, gs)
         return [t._array for t in (*xs, *gs) if is_tensor(t)], outs
@@ -154,7 +178,8 @@ def gradients(outs: list, xs: list, gs: list) -> list:
 
 
 def graph_of(cases: list[Case], sizes: Sizes) -> Graph:
-    """One graph of all cases over symbolic types. A case's input slots are its inputs, then the cotangents."""
+    """One graph of all cases over symbolic types. A case's input slots are its inputs, then the
+    cotangents."""
     tracer = Tracer({})
     STATE.tracer = tracer
     try:
@@ -216,11 +241,14 @@ def compare(cases: list[Case], values: dict, results) -> None:
 
 # ---------------------------------------------------------------- lowerings at one point
 
+
 def lowered(op: Op, types: list, attrs: tuple, coords: list) -> list:
-    """What an op's lowering says of one element, as a list of expressions and coordinates over leaves that name
-    the input and its coordinates."""
-    loads = [(lambda c, i=i, t=t: Apply(f"in{i}", [IndexValue(x) for x in c], t.dtype.compute))
-             for i, t in enumerate(types)]
+    """What an op's lowering says of one element, as a list of expressions and coordinates over
+    leaves that name the input and its coordinates."""
+    loads = [
+        (lambda c, i=i, t=t: Apply(f"in{i}", [IndexValue(x) for x in c], t.dtype.compute))
+        for i, t in enumerate(types)
+    ]
     if op.kind == "movement":
         return list(op.lower(coords, types[0], *attrs))
     if op.kind == "gather":
@@ -234,22 +262,32 @@ def lowered(op: Op, types: list, attrs: tuple, coords: list) -> list:
 
 
 def folded(x, values: dict) -> str:
-    """The key of an expression or coordinate with all symbols replaced and decided conditions folded."""
+    """The key of an expression or coordinate with all symbols replaced and decided conditions
+    folded."""
     if not isinstance(x, Expr):
         return ix.as_index(x).substitute(values).key
     return _fold(x.substitute(values)).key
 
 
-_RELATIONS = {"lt": int.__lt__, "le": int.__le__, "gt": int.__gt__, "ge": int.__ge__, "eq": int.__eq__,
-              "ne": int.__ne__}
+_RELATIONS = {
+    "lt": int.__lt__,
+    "le": int.__le__,
+    "gt": int.__gt__,
+    "ge": int.__ge__,
+    "eq": int.__eq__,
+    "ne": int.__ne__,
+}
 
 
 def _fold(e: Expr) -> Expr:
     args = tuple(_fold(a) for a in e.args)
     if isinstance(e, Select) and isinstance(args[0], Const):
         return args[1] if args[0].value else args[2]
-    if isinstance(e, Apply) and e.fn in _RELATIONS and all(
-            isinstance(a, IndexValue) and a.index.is_constant for a in args):
+    if (
+        isinstance(e, Apply)
+        and e.fn in _RELATIONS
+        and all(isinstance(a, IndexValue) and a.index.is_constant for a in args)
+    ):
         return Const(_RELATIONS[e.fn](args[0].index.constant, args[1].index.constant), dtypes.bool_)
     if isinstance(e, Apply) and e.fn == "logical_and":
         if any(isinstance(a, Const) and not a.value for a in args):

@@ -1,5 +1,6 @@
-"""The whole table through capture: what the graph interpreter and compiled C give for every sample is what eager
-mode gives, in bits and strides; forward alone, and forward with backward in one program.
+"""The whole table through capture: what the graph interpreter and compiled C give for every sample
+is what eager mode gives, in bits and strides; forward alone, and forward with backward in one
+program.
 
 Samples are batched, so that the compiler runs about once per ten ops."""
 
@@ -9,10 +10,20 @@ import pytest
 
 from graphc.native.toolchain import find_compiler
 
-from .harness import (backward_cases, cases, check_batch, check_error, forward_cases, refused_cases,
-                      variant_cases)
+from .harness import (
+    backward_cases,
+    cases,
+    check_batch,
+    check_error,
+    forward_cases,
+    refused_cases,
+    variant_cases,
+)
 
-BACKENDS = ["interpret", pytest.param("c", marks=pytest.mark.skipif(find_compiler() is None, reason="no C compiler"))]
+BACKENDS = [
+    "interpret",
+    pytest.param("c", marks=pytest.mark.skipif(find_compiler() is None, reason="no C compiler")),
+]
 
 
 def _batches(cases: list, size: int) -> list:
@@ -49,6 +60,8 @@ def test_errors(op, s, backend):
     check_error(op, s, backend)
 
 
-@pytest.mark.parametrize("op,s", [pytest.param(op, s, id=f"{op.name}-{s.inputs[0].dtype}") for op, s in refused_cases()])
+@pytest.mark.parametrize(
+    "op,s", [pytest.param(op, s, id=f"{op.name}-{s.inputs[0].dtype}") for op, s in refused_cases()]
+)
 def test_refused_dtypes(op, s):
     check_error(op, s, "interpret")

@@ -1,4 +1,5 @@
-"""The loops of every op as text: its first sample compiled by itself, one golden file per kind of op."""
+"""The loops of every op as text: its first sample compiled by itself, one golden file per kind of
+op."""
 
 from __future__ import annotations
 

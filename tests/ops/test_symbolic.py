@@ -1,7 +1,9 @@
-"""Every op with symbols in place of the sizes above 1: type rule, lowering, and forward and backward as a graph,
-each compared with the same at the example sizes, and compiled code at other sizes with eager mode.
+"""Every op with symbols in place of the sizes above 1: type rule, lowering, and forward and
+backward as a graph, each compared with the same at the example sizes, and compiled code at other
+sizes with eager mode.
 
-No op may turn a size into an int: `strict` raises where one does. EXCEPTIONS lists those that have to."""
+No op may turn a size into an int: `strict` raises where one does. EXCEPTIONS lists those that have
+to."""
 
 from __future__ import annotations
 
@@ -14,8 +16,19 @@ from graphc.ir.types import TensorType
 from graphc.native.toolchain import find_compiler
 
 from .harness import attr_values, backward_cases, forward_cases, is_tensor, make_inputs
-from .symbolic import (Case, Sizes, at, check_graphs, compare, folded, graph_of, lowered, points, strict,
-                       symbolic)
+from .symbolic import (
+    Case,
+    Sizes,
+    at,
+    check_graphs,
+    compare,
+    folded,
+    graph_of,
+    lowered,
+    points,
+    strict,
+    symbolic,
+)
 
 # (op, what): why
 EXCEPTIONS = {("cumprod", "backward"): "a recurrence that is written out step by step"}
@@ -39,8 +52,13 @@ def _plain(t):
     """A type, or a tuple of them, without the strides that mean nothing."""
     if not isinstance(t, TensorType):
         return tuple(None if x is None else _plain(x) for x in t)
-    return t.shape, t.dtype, () if 0 in t.shape else tuple(
-        st for st, n in zip(t.strides, t.shape, strict=True) if n != 1)
+    return (
+        t.shape,
+        t.dtype,
+        ()
+        if 0 in t.shape
+        else tuple(st for st, n in zip(t.strides, t.shape, strict=True) if n != 1),
+    )
 
 
 @pytest.mark.parametrize("op,cases", _by_op([c for c in FORWARD if c[0].infer is not None]))
@@ -56,15 +74,21 @@ def test_infer(op, cases):
         assert _plain(at(inferred, sizes.hints)) == _plain(wanted), f"sample {i}"
 
 
-@pytest.mark.parametrize("op,cases", _by_op([c for c in FORWARD if c[0].kind in (
-    "movement", "gather", "scatter", "random")]))
+@pytest.mark.parametrize(
+    "op,cases",
+    _by_op([c for c in FORWARD if c[0].kind in ("movement", "gather", "scatter", "random")]),
+)
 def test_lower(op, cases):
     for i, s in cases:
         sizes = Sizes()
         with strict():
             types, attrs = symbolic(op, s, sizes)
             types = [t for t in types if isinstance(t, TensorType)]
-            shape = op.infer(tuple(types), *attrs).shape if op.variadic else op.infer(*types, *attrs).shape
+            shape = (
+                op.infer(tuple(types), *attrs).shape
+                if op.variadic
+                else op.infer(*types, *attrs).shape
+            )
             space = tuple(op.extra["space"](types, *attrs)) if op.kind == "scatter" else shape
             coords = [ix.loop(f"i{d}", n) for d, n in enumerate(space)]
             found = lowered(op, types, attrs, coords)
@@ -73,7 +97,9 @@ def test_lower(op, cases):
             values = {s: sizes.hints[s.name] for n in sizes.symbols.values() for s in n.symbols()}
             values |= {s: p for c, p in zip(coords, point, strict=True) for s in c.symbols()}
             wanted = lowered(op, known, attr_values(op, s), [ix.as_index(p) for p in point])
-            assert [folded(e, values) for e in found] == [folded(e, {}) for e in wanted], f"sample {i} at {point}"
+            assert [folded(e, values) for e in found] == [folded(e, {}) for e in wanted], (
+                f"sample {i} at {point}"
+            )
 
 
 @pytest.mark.parametrize("op,cases", _by_op(FORWARD))
@@ -88,17 +114,23 @@ def test_backward(op, cases):
 
 # ---------------------------------------------------------------- compiled code serves other sizes
 
+
 def _chosen() -> list:
     """Batches of cases: the first samples of an op in each memory layout, forward and backward."""
     out: list = []
     for cases, backward in ((FORWARD, False), (BACKWARD, True)):
         seen = set()
         for op, i, s in cases:
-            key = (op.name, *[(getattr(m, "layout", ""), len(getattr(m, "shape", ()))) for m in s.inputs])
+            key = (
+                op.name,
+                *[(getattr(m, "layout", ""), len(getattr(m, "shape", ()))) for m in s.inputs],
+            )
             if key not in seen and any(n > 1 for m in s.inputs for n in getattr(m, "shape", ())):
                 seen.add(key)
                 out.append(Case(op, i, s, backward))
-    return [pytest.param(out[i:i + 60], id=f"{out[i].op.name}-{i}") for i in range(0, len(out), 60)]
+    return [
+        pytest.param(out[i : i + 60], id=f"{out[i].op.name}-{i}") for i in range(0, len(out), 60)
+    ]
 
 
 @pytest.mark.skipif(find_compiler() is None, reason="no C compiler")
@@ -113,8 +145,9 @@ def test_one_program_for_all_sizes(cases):
         try:
             c.eager(values)
         except (RuntimeError, IndexError, ValueError):
-            return False        # sizes that do not fit together any more, as in view
+            return False  # sizes that do not fit together any more, as in view
         return True
+
     with np.errstate(all="ignore"):
         cases = [c for c in cases if all(grown(c, by) for by in (3, 64))]
     sizes = Sizes()
@@ -122,4 +155,8 @@ def test_one_program_for_all_sizes(cases):
     p = program.build(graph)
     for by in (0, 3, 64):
         values = {k: n + by for k, n in sizes.hints.items()}
-        compare(cases, values, lambda arrays: p.call(arrays, (), (), [values[k] for k in p._symbols]))
+        compare(
+            cases,
+            values,
+            lambda arrays, values=values: p.call(arrays, (), (), [values[k] for k in p._symbols]),
+        )

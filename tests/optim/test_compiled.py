@@ -17,8 +17,10 @@ def _native():
 
 def _run(name, options, compiled, steps=5, dtype="float32", schedule=None, change=None):
     rng = np.random.default_rng(0)
-    ps = [graphc.from_numpy(np.array(rng.standard_normal(s), dtype)).requires_grad_()
-          for s in ((7, 5), (5,), ())]
+    ps = [
+        graphc.from_numpy(np.array(rng.standard_normal(s), dtype)).requires_grad_()
+        for s in ((7, 5), (5,), ())
+    ]
     x = graphc.from_numpy(rng.standard_normal((6, 7)).astype(dtype))
     o = getattr(graphc.optim, name)(ps, **options)
     s = schedule(o) if schedule else None
@@ -29,6 +31,7 @@ def _run(name, options, compiled, steps=5, dtype="float32", schedule=None, chang
         loss.backward()
         o.step()
         return loss
+
     run = graphc.compile(step, fullgraph=True) if compiled else step
     losses = []
     for i in range(steps):
@@ -42,16 +45,25 @@ def _run(name, options, compiled, steps=5, dtype="float32", schedule=None, chang
     return losses, bits, run
 
 
-@pytest.mark.parametrize("name,options,dtype", [
-    *[(*case, "float32") for case in CASES], (*CASES[3], "float64"), (*CASES[7], "float64")],
-    ids=[*IDS, "SGD-float64", "Adam-float64"])
+@pytest.mark.parametrize(
+    "name,options,dtype",
+    [*[(*case, "float32") for case in CASES], (*CASES[3], "float64"), (*CASES[7], "float64")],
+    ids=[*IDS, "SGD-float64", "Adam-float64"],
+)
 def test_compiled_steps_are_eager_steps(name, options, dtype):
     a, b = _run(name, options, False, dtype=dtype), _run(name, options, True, dtype=dtype)
     assert a[:2] == b[:2] and len(b[2].specialisations) == 1
 
 
-@pytest.mark.parametrize("name,options", [("SGD", {"lr": 0.1, "momentum": 0.9}), ("Adam", {}),
-                                          ("AdamW", {"lr": 0.05}), ("Adagrad", {"lr": 0.1})])
+@pytest.mark.parametrize(
+    "name,options",
+    [
+        ("SGD", {"lr": 0.1, "momentum": 0.9}),
+        ("Adam", {}),
+        ("AdamW", {"lr": 0.05}),
+        ("Adagrad", {"lr": 0.1}),
+    ],
+)
 @pytest.mark.parametrize("kind", ["exponential", "onecycle"])
 def test_a_schedule_needs_no_new_program(name, options, kind):
     S = graphc.optim.lr_scheduler
@@ -62,22 +74,29 @@ def test_a_schedule_needs_no_new_program(name, options, kind):
         if kind == "exponential":
             return S.ExponentialLR(o, 0.9)
         return S.OneCycleLR(o, 0.1, total_steps=9)
+
     a = _run(name, options, False, schedule=schedule, steps=7)
     b = _run(name, options, True, schedule=schedule, steps=7)
     assert a[:2] == b[:2] and len(b[2].specialisations) == 1
 
 
-@pytest.mark.parametrize("change", [
-    lambda o: o.param_groups[0].update(weight_decay=0.3),
-    lambda o: o.param_groups[0].update(maximize=True),
-    lambda o: o.load_state_dict(o.state_dict()),
-    lambda o: o.state.clear(),
-    lambda o: o.param_groups[0].update(lr=graphc.tensor(0.3)),
-    lambda o: o.param_groups[0].update(params=o.param_groups[0]["params"][:1]),
-    lambda o: o.add_param_group({"params": o.param_groups[0]["params"].pop(), "lr": 0.5}),
-], ids=["weight_decay", "maximize", "load", "clear", "tensor-lr", "params", "group"])
-@pytest.mark.parametrize("name,options", [("SGD", {"lr": 0.1, "momentum": 0.9, "dampening": 0.5}),
-                                          ("AdamW", {"lr": 0.05})])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda o: o.param_groups[0].update(weight_decay=0.3),
+        lambda o: o.param_groups[0].update(maximize=True),
+        lambda o: o.load_state_dict(o.state_dict()),
+        lambda o: o.state.clear(),
+        lambda o: o.param_groups[0].update(lr=graphc.tensor(0.3)),
+        lambda o: o.param_groups[0].update(params=o.param_groups[0]["params"][:1]),
+        lambda o: o.add_param_group({"params": o.param_groups[0]["params"].pop(), "lr": 0.5}),
+    ],
+    ids=["weight_decay", "maximize", "load", "clear", "tensor-lr", "params", "group"],
+)
+@pytest.mark.parametrize(
+    "name,options",
+    [("SGD", {"lr": 0.1, "momentum": 0.9, "dampening": 0.5}), ("AdamW", {"lr": 0.05})],
+)
 def test_changed_options_are_noticed(name, options, change):
     a = _run(name, options, False, change=change, steps=6)
     b = _run(name, options, True, change=change, steps=6)

@@ -91,6 +91,7 @@ def test_plateau():
         libs = [graphc]
         try:
             import torch
+
             libs.append(torch)
         except ImportError:
             pass
@@ -104,7 +105,7 @@ def test_plateau():
                 seen.append([g["lr"] for g in o.param_groups])
             runs.append(seen)
         assert all(r == runs[0] for r in runs)
-        assert runs[0][-1][0] < 0.1     # each of them falls at least once on this course
+        assert runs[0][-1][0] < 0.1  # each of them falls at least once on this course
 
 
 def test_closed_forms_for_an_epoch():
@@ -125,7 +126,7 @@ def test_closed_forms_for_an_epoch():
         with pytest.warns(UserWarning, match="epoch parameter"):
             s.step(7)
         # eight products against one power: each product rounds once
-        assert o.param_groups[0]["lr"] == pytest.approx(stepwise[7], rel=8 * 2 ** -52)
+        assert o.param_groups[0]["lr"] == pytest.approx(stepwise[7], rel=8 * 2**-52)
 
 
 def test_a_tensor_rate_keeps_its_identity():

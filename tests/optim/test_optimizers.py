@@ -18,8 +18,16 @@ CASES = [
     ("SGD", {"lr": 0.01, "momentum": 0.9, "nesterov": True, "weight_decay": 0.01}),
     ("SGD", {"lr": 0.01, "momentum": 0.9, "dampening": 0.3, "maximize": True}),
     ("Adagrad", {"lr": 0.1}),
-    ("Adagrad", {"lr": 0.1, "lr_decay": 0.1, "weight_decay": 0.01, "initial_accumulator_value": 0.1,
-                 "maximize": True}),
+    (
+        "Adagrad",
+        {
+            "lr": 0.1,
+            "lr_decay": 0.1,
+            "weight_decay": 0.01,
+            "initial_accumulator_value": 0.1,
+            "maximize": True,
+        },
+    ),
     ("Adam", {}),
     ("Adam", {"lr": 0.05, "betas": (0.8, 0.99), "eps": 1e-4, "weight_decay": 0.1, "amsgrad": True}),
     ("AdamW", {"lr": 0.1}),
@@ -58,7 +66,7 @@ def _bits(o, ps):
 def test_native_and_tensor_ops_give_the_same_bits(name, options, dtype, monkeypatch):
     native = _bits(*_train(graphc, name, options, dtype))
     monkeypatch.setattr(optim_steps, "update_rows", lambda *a: False)
-    assert _bits(*_train(graphc, name, options, dtype)) == native      # the records' kernels
+    assert _bits(*_train(graphc, name, options, dtype)) == native  # the records' kernels
     for op in (optim_steps.sgd_step, optim_steps.adagrad_step, optim_steps.adam_step):
         monkeypatch.setattr(op, "eager", None)
     assert (
@@ -108,8 +116,9 @@ def test_numbers_are_pytorchs(name, options, dtype):
         for field, value in state.items():
             assert a["state"][k][field].shape == value.shape
             assert str(a["state"][k][field].dtype) == str(value.dtype)
-            np.testing.assert_allclose(a["state"][k][field].numpy(), value.numpy(), rtol=tolerance,
-                                       atol=tolerance)
+            np.testing.assert_allclose(
+                a["state"][k][field].numpy(), value.numpy(), rtol=tolerance, atol=tolerance
+            )
 
 
 @pytest.mark.parametrize("name,options", CASES, ids=IDS)
@@ -182,7 +191,7 @@ def test_half_parameters_round_once(name, half):
 
 def test_odd_layouts_and_missing_gradients():
     base = graphc.arange(24.0).reshape(4, 6)
-    p = base.t().detach().requires_grad_()          # columns first in memory
+    p = base.t().detach().requires_grad_()  # columns first in memory
     q = graphc.ones(3, requires_grad=True)
     r = graphc.ones(6, 4, requires_grad=True)
     o = graphc.optim.AdamW([p, q, r], lr=0.1)
@@ -250,6 +259,7 @@ def test_closure_zero_grad_and_set_to_none():
         loss = (p * p).sum()
         loss.backward()
         return loss
+
     with graphc.no_grad():
         assert o.step(closure).item() == 5.0
     assert p.tolist() == pytest.approx([0.8, 1.6])
@@ -262,8 +272,10 @@ def test_closure_zero_grad_and_set_to_none():
 
 def test_a_tensor_learning_rate():
     for name in ("SGD", "Adagrad", "Adam", "AdamW"):
-        runs = [_train(graphc, name, {"lr": lr}, "float64")
-                for lr in (0.125, graphc.tensor(0.125, dtype=graphc.float64))]
+        runs = [
+            _train(graphc, name, {"lr": lr}, "float64")
+            for lr in (0.125, graphc.tensor(0.125, dtype=graphc.float64))
+        ]
         for p, q in zip(runs[0][1], runs[1][1], strict=True):
             assert p.detach().allclose(q.detach(), rtol=1e-14, atol=1e-14)
 
@@ -273,7 +285,7 @@ def test_differentiable_steps():
     p = w.clone()
     p.retain_grad()
     o = graphc.optim.SGD([p], lr=0.1, momentum=0.9, differentiable=True)
-    p.grad = (w * 2)
+    p.grad = w * 2
     o.step()
     p.sum().backward()
     # p = w - 0.1 * 2w
@@ -372,6 +384,7 @@ def test_a_users_optimizer():
                     if p.grad is not None:
                         p.add_(p.grad.sign(), alpha=-group["lr"])
                         self.state[p]["step"] = self.state[p].get("step", 0) + 1
+
     p = graphc.ones(2, requires_grad=True)
     o, seen = Sign([p], 0.5), []
     o.register_step_pre_hook(lambda *a: seen.append(1))

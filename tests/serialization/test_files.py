@@ -27,8 +27,21 @@ def roundtrip(x):
     return torch.load(f)
 
 
-@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "bfloat16", "int8",
-                                   "uint8", "int16", "int32", "int64", "bool"])
+@pytest.mark.parametrize(
+    "dtype",
+    [
+        "float16",
+        "float32",
+        "float64",
+        "bfloat16",
+        "int8",
+        "uint8",
+        "int16",
+        "int32",
+        "int64",
+        "bool",
+    ],
+)
 def test_every_dtype(dtype):
     x = torch.arange(6).reshape(2, 3).to(getattr(torch, dtype))
     y = roundtrip(x)
@@ -75,6 +88,7 @@ def test_training_state_resumes_exactly(tmp_path):
         torch.manual_seed(1)
         model = torch.nn.Linear(3, 2)
         return model, torch.optim.Adam(model.parameters(), lr=0.1)
+
     model, optimizer = make()
     for _ in range(3):
         step(model, optimizer)
@@ -126,8 +140,11 @@ def test_damaged_data_names_file_entry_and_place(tmp_path):
     at = raw.find(np.arange(50, dtype=np.float32).tobytes())
     raw[at + 40] ^= 1
     path.write_bytes(raw)
-    with pytest.raises(LoadError, match=rf"m.pt: tensor obj\['x'\] \(record archive/data/0\) is "
-                                        rf"damaged: .* 200 bytes at offset {at} "):
+    with pytest.raises(
+        LoadError,
+        match=rf"m.pt: tensor obj\['x'\] \(record archive/data/0\) is "
+        rf"damaged: .* 200 bytes at offset {at} ",
+    ):
         torch.load(path)
     for cut in (10, len(raw) // 2, len(raw) - 5):
         path.write_bytes(raw[:cut])
@@ -154,8 +171,10 @@ def test_no_code_runs(tmp_path, monkeypatch):
 def test_kill_during_save_keeps_a_whole_file(tmp_path):
     path = tmp_path / "m.pt"
     torch.save({"x": torch.zeros(200_000)}, path)
-    code = (f"import graphc as torch\nx = torch.ones(200_000)\nprint('go', flush=True)\n"
-            f"while True: torch.save({{'x': x}}, {str(path)!r})")
+    code = (
+        f"import graphc as torch\nx = torch.ones(200_000)\nprint('go', flush=True)\n"
+        f"while True: torch.save({{'x': x}}, {str(path)!r})"
+    )
     for delay in (0.0, 0.003, 0.01):
         p = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
         p.stdout.readline()

@@ -118,13 +118,21 @@ def test_values_and_types():
     assert all(many[f"layer{i}"][0].item() == i for i in range(400))
 
 
-@pytest.mark.parametrize("obj,text", [
-    ({"m": graphc.nn.Linear(1, 1)}, r"cannot store the graphc.nn.modules.linear.Linear at "
-                                    r"obj\['m'\].*state_dict\(\)"),
-    ([0, np.ones(2)], r"numpy.ndarray at obj\[1\].*from_numpy"),
-    (lambda: 0, "cannot store the function at obj"), (defaultdict(list), r"dict\(\.\.\.\)"),
-    (np.array(1, dtype=object), "from_numpy"), (np.longdouble(1), "numpy.longdouble at obj"),
-])
+@pytest.mark.parametrize(
+    "obj,text",
+    [
+        (
+            {"m": graphc.nn.Linear(1, 1)},
+            r"cannot store the graphc.nn.modules.linear.Linear at "
+            r"obj\['m'\].*state_dict\(\)",
+        ),
+        ([0, np.ones(2)], r"numpy.ndarray at obj\[1\].*from_numpy"),
+        (lambda: 0, "cannot store the function at obj"),
+        (defaultdict(list), r"dict\(\.\.\.\)"),
+        (np.array(1, dtype=object), "from_numpy"),
+        (np.longdouble(1), "numpy.longdouble at obj"),
+    ],
+)
 def test_what_cannot_be_stored_is_named(obj, text):
     with pytest.raises(TypeError, match=text):
         _bytes(obj)
@@ -137,6 +145,7 @@ def test_what_cannot_be_stored_is_named(obj, text):
 
 # ---------------------------------------------------------------- writing in one step
 
+
 def test_a_failing_disk_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "m.pt"
     graphc.save({"x": graphc.ones(1000)}, path)
@@ -148,6 +157,7 @@ def test_a_failing_disk_leaves_the_old_file(tmp_path, monkeypatch):
         if len(calls) == 5:
             raise OSError(28, "No space left on device")
         os.write(fd, data)
+
     with monkeypatch.context() as m:
         m.setattr(files, "write_all", full)
         with pytest.raises(OSError, match="No space left"):
@@ -288,20 +298,24 @@ def test_damage_is_named(tmp_path):
         assert str(path) in text and "obj['model']['weight']" in text and f"at offset {at} " in text
 
 
-@pytest.mark.parametrize("data,text", [
-    (b"PK\x03\x04 and nothing more", "end of the archive is missing"),
-    (b"hello world", "opcode 0x68|neither|damaged"),
-    (_zip({"other": b"1"}), "none of graphc or PyTorch"),
-    (_zip({"data.pkl": b"\x80\x02N."}) + b"tail", "end of the archive is missing"),
-    (_zip({"data.pkl": b"\x80\x02N"}), "ends without STOP"),
-    (_zip({"data.pkl": b"\x80\x02\xff."}), "opcode 0xff"),
-])
+@pytest.mark.parametrize(
+    "data,text",
+    [
+        (b"PK\x03\x04 and nothing more", "end of the archive is missing"),
+        (b"hello world", "opcode 0x68|neither|damaged"),
+        (_zip({"other": b"1"}), "none of graphc or PyTorch"),
+        (_zip({"data.pkl": b"\x80\x02N."}) + b"tail", "end of the archive is missing"),
+        (_zip({"data.pkl": b"\x80\x02N"}), "ends without STOP"),
+        (_zip({"data.pkl": b"\x80\x02\xff."}), "opcode 0xff"),
+    ],
+)
 def test_other_files(data, text):
     with pytest.raises(LoadError, match=text):
         _load(data)
 
 
 # ---------------------------------------------------------------- hostile files
+
 
 class _Call:
     def __init__(self, fn, *args):
@@ -311,9 +325,19 @@ class _Call:
         return self.call
 
 
-@pytest.mark.parametrize("evil", [
-    _Call(os.system, "true"), _Call(eval, "1"), _Call(getattr, "", "join"), _Call(print, 1),
-    OrderedDict.fromkeys, _Call(__import__, "os"), zipfile.ZipFile, Exception("x")])
+@pytest.mark.parametrize(
+    "evil",
+    [
+        _Call(os.system, "true"),
+        _Call(eval, "1"),
+        _Call(getattr, "", "join"),
+        _Call(print, 1),
+        OrderedDict.fromkeys,
+        _Call(__import__, "os"),
+        zipfile.ZipFile,
+        Exception("x"),
+    ],
+)
 @pytest.mark.parametrize("protocol", [0, 1, 2, 4, 5])
 def test_nothing_is_called(evil, protocol):
     with pytest.raises(LoadError, match="not among"):
@@ -360,8 +384,12 @@ def test_tensors_outside_of_their_storage():
 
 
 def test_deep_nesting_is_an_error_or_a_value_never_a_crash():
-    for body in (b"]" * 200_000, b"N" + b"\x85" * 200_000, b"}" + b"N" + b"\x85" * 200_000 + b"Ns",
-                 b"\x8f(N" + b"\x85" * 200_000 + b"\x90"):
+    for body in (
+        b"]" * 200_000,
+        b"N" + b"\x85" * 200_000,
+        b"}" + b"N" + b"\x85" * 200_000 + b"Ns",
+        b"\x8f(N" + b"\x85" * 200_000 + b"\x90",
+    ):
         try:
             _load(_zip({"data.pkl": b"\x80\x02" + body + b"."}))
         except LoadError:
@@ -385,12 +413,12 @@ def test_mutated_pickles_give_values_or_clean_errors(seed):
             if kind == 0:
                 p[at] = rng.randrange(256)
             elif kind == 1:
-                del p[at:at + rng.randrange(1, 9)]
+                del p[at : at + rng.randrange(1, 9)]
             elif kind == 2:
                 p[at:at] = rng.randbytes(rng.randrange(1, 5))
             else:
                 other = rng.randrange(len(p))
-                p[at:at] = p[other:other + rng.randrange(1, 30)]
+                p[at:at] = p[other : other + rng.randrange(1, 30)]
             p = p or bytearray(b".")
         try:
             _load(_zip({**records, "data.pkl": bytes(p)}))
@@ -399,6 +427,7 @@ def test_mutated_pickles_give_values_or_clean_errors(seed):
 
 
 # ---------------------------------------------------------------- PyTorch
+
 
 def _torch_state(torch):
     model = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.BatchNorm1d(4))
@@ -452,6 +481,7 @@ def test_reads_pytorchs_files(new, tmp_path):
                 same(x, y)
         else:
             assert str(a) == str(b)
+
     same(state, got)
     assert (
         type(got["p"]) is graphc.nn.Parameter and got["model"]._metadata == state["model"]._metadata
@@ -513,8 +543,17 @@ def test_pytorch_reads_ours(tmp_path):
             2
         ].stride() == (1, 5)
         assert type(got["p"]) is torch.nn.Parameter and not got["p"].requires_grad
-        assert got["misc"] == [1 + 2j, b"\xff", {1}, bytearray(b"x"), Counter("ab"), torch.float16,
-                               torch.Size([4, 5]), "é", 2 ** 70]
+        assert got["misc"] == [
+            1 + 2j,
+            b"\xff",
+            {1},
+            bytearray(b"x"),
+            Counter("ab"),
+            torch.float16,
+            torch.Size([4, 5]),
+            "é",
+            2**70,
+        ]
         torch.nn.Linear(3, 2).load_state_dict(got["model"])
         other = torch.nn.Linear(3, 2)
         torch.optim.Adam(other.parameters()).load_state_dict(got["optimizer"])
