@@ -33,8 +33,8 @@ from .symbolic import (
 # (op, what): why
 EXCEPTIONS = {("cumprod", "backward"): "a recurrence that is written out step by step"}
 
-# Windows of memory, with strides that fit the example sizes only.
-WINDOWS = ("as_strided", "as_strided_scatter", "as_strided_accumulate")
+# Windows of memory, with strides that fit the example sizes only: out of bounds at others.
+WINDOWS = ("as_strided", "as_strided_scatter", "as_strided_accumulate", "as_strided_put")
 
 FORWARD = forward_cases()
 BACKWARD = [(op, i, s) for op, i, s in backward_cases() if (op.name, "backward") not in EXCEPTIONS]
