@@ -1146,12 +1146,55 @@ def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     return gather_ops.scatter_add(input, index, src, dim_index(dim, input.ndim))
 
 
+def _check_index_add(input: Tensor, dim: int, index: Tensor, source: Tensor) -> None:
+    if index.ndim > 1:
+        raise IndexError(
+            f"index_add_(): Index is supposed to be a vector, but got dim: {index.ndim} with type: "
+            f"{index.dtype.title} and size: {list(index.shape)}"
+        )
+    if index.dtype not in (dtypes.int32, dtypes.int64):
+        raise RuntimeError(
+            f"index_add_(): Expected dtype int32/int64 for index but got: {index.dtype.title}"
+        )
+    if input.dtype is not source.dtype:
+        raise RuntimeError(
+            f"index_add_(): self ({input.dtype.title}) and source ({source.dtype.title}) must have "
+            "the same scalar type"
+        )
+    if dim != 0 and dim >= source.ndim:
+        raise RuntimeError(
+            f"index_add_(): Indexing dim {dim} is out of bounds of the source tensor with dim "
+            f"{source.ndim}"
+        )
+    mine, other = list(input.shape), list(source.shape)
+    if len(mine) != len(other) or mine[:dim] + mine[dim + 1 :] != other[:dim] + other[dim + 1 :]:
+        raise RuntimeError(
+            "source tensor shape must match self tensor shape, excluding the specified dimension. "
+            f"Got self.shape = {mine} source.shape = {other}"
+        )
+    given = other[dim] if other else 1
+    if index.numel() != given:
+        raise RuntimeError(
+            f"index_add_(): Number of indices ({index.numel()}) should be equal to "
+            f"source.size(dim): ({given}), for dim: {dim}"
+        )
+
+
 def index_add(
     input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: Any = 1, out: Any = None
 ) -> Tensor:
-    """A copy of input with alpha * source added to the rows that index names."""
+    """A copy of input with alpha * source added to the rows that index names.
+
+    index: int32 or int64 [n]; source: input's dtype, and its shape with n at dim. Raises
+    RuntimeError or IndexError for others.
+    https://docs.pytorch.org/docs/stable/generated/torch.Tensor.index_add_.html"""
     d = dim_index(dim, input.ndim)
-    source = source if alpha == 1 else source * alpha
+    _check_index_add(input, d, index, source)
+    source = source if alpha == 1 else cast(source * alpha, source.dtype)
+    if input.ndim == 0:
+        y = index_add(input.reshape(1), 0, index, source.reshape(1))
+        return into(out, y.reshape(()))
+    index = index.reshape(-1) if index.ndim == 0 else index
     if d == 0:
         return into(
             out, called(gather_ops.embedding_backward(input, index, source), "IndexAddBackward0")

@@ -16,7 +16,7 @@ from ..native import library
 from . import reduce
 from .define import composite
 from .gather import gather
-from .kernels import native
+from .kernels import dense, native
 from .pointwise import cast, where
 
 # ---------------------------------------------------------------- softmax family
@@ -27,7 +27,7 @@ _ROWS3 = "void(int64_t, int64_t, void *, void *, void *)"
 
 def _rows(a: np.ndarray, dim: int) -> np.ndarray:
     """a with `dim` last, contiguous."""
-    return np.ascontiguousarray(a if dim == a.ndim - 1 or a.ndim == 0 else np.moveaxis(a, dim, -1))
+    return dense(a if dim == a.ndim - 1 or a.ndim == 0 else np.moveaxis(a, dim, -1))
 
 
 def _row_kernel(name: str, spare: Any) -> Any:
@@ -48,7 +48,7 @@ def _row_kernel(name: str, spare: Any) -> Any:
         return (
             out
             if dim == out.ndim - 1 or out.ndim == 0
-            else np.ascontiguousarray(np.moveaxis(out, -1, dim))
+            else dense(np.moveaxis(out, -1, dim))
         )
 
     return run
@@ -181,7 +181,7 @@ def _layer_norm_body(input: Tensor, weight: Any, bias: Any, n: int, eps: float) 
 
 
 def _layer_norm_kernel(a: np.ndarray, w: Any, b: Any, n: int, eps: float) -> tuple:
-    a = np.ascontiguousarray(a)
+    a = dense(a)
     lead, width = a.shape[: a.ndim - n], numel(a.shape[a.ndim - n :])
     small = lead + (1,) * n
     if not library.available():
@@ -194,8 +194,8 @@ def _layer_norm_kernel(a: np.ndarray, w: Any, b: Any, n: int, eps: float) -> tup
     if a.size:
         p = library.pointer
         # the arrays must outlive the call, so contiguous copies keep their names
-        w = None if w is None else np.ascontiguousarray(w)
-        b = None if b is None else np.ascontiguousarray(b)
+        w = None if w is None else dense(w)
+        b = None if b is None else dense(b)
         native(
             "row",
             "layer_norm",

@@ -18,6 +18,7 @@ from ..ir.types import TensorType, dim_index, numel
 from ..native import library
 from .define import gather as gather_op
 from .define import opaque, scatter
+from .kernels import dense
 from .movement import strided
 
 # ---------------------------------------------------------------- slices into zeros
@@ -411,7 +412,7 @@ def _embedding_infer(weight: TensorType, index: TensorType) -> TensorType:
 
 def _embedding_kernel(weight: np.ndarray, index: np.ndarray) -> np.ndarray:
     _check_index(index, weight.shape[0])
-    return np.ascontiguousarray(np.take(weight, index, axis=0))
+    return dense(np.take(weight, index, axis=0))
 
 
 def _embedding_lower(ix: list, loads: list, types: list) -> Any:
@@ -506,7 +507,7 @@ def _gather_kernel(a: np.ndarray, index: np.ndarray, dim: int) -> np.ndarray:
     if a.ndim == 0:
         return np.broadcast_to(a, index.shape).copy()
     _check_index(index, a.shape[dim], dim, error=RuntimeError)
-    return np.ascontiguousarray(a[_along(index, dim)])
+    return dense(a[_along(index, dim)])
 
 
 def _gather_lower(ix: list, loads: list, types: list, dim: int) -> Any:
@@ -665,7 +666,7 @@ def _index_kernel(arrays: list) -> np.ndarray:
     a, indices = arrays[0], arrays[1:]
     for d, i in enumerate(indices):
         _check_index(i, a.shape[d], d, negative=True)
-    return np.ascontiguousarray(a[tuple(indices)])
+    return dense(a[tuple(indices)])
 
 
 def _index_coords(ix: list, loads: list, types: list, first: int) -> list:
@@ -792,7 +793,7 @@ def _put_gradient(accumulate: bool) -> Any:
 
 
 def _nonzero_kernel(a: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(np.argwhere(a) if a.ndim else np.zeros((int(bool(a)), 0))).astype(
+    return dense(np.argwhere(a) if a.ndim else np.zeros((int(bool(a)), 0))).astype(
         np.int64
     )
 

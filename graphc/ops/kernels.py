@@ -35,6 +35,14 @@ def empty_strided(shape: tuple, strides: tuple, dt: np.dtype) -> np.ndarray:
     return np.ndarray(shape, dt, memory, 0, tuple([s * size for s in strides]))
 
 
+def dense(a: np.ndarray) -> np.ndarray:
+    """a in row-major memory. numpy leaves any stride on axes of size 1, PyTorch does not."""
+    if a.ndim == 0:  # numpy would make it 1-d
+        return a
+    a = np.ascontiguousarray(a)
+    return a.reshape(-1).reshape(a.shape) if 1 in a.shape and a.ndim > 1 else a
+
+
 def native(family: str, name: str, dt: Any, signature: str) -> Any:
     """gc_<family>_<name>_<code>. Raises PyTorch's NotImplementedError when there is none for the
     dtype."""
@@ -169,7 +177,7 @@ def split_axes(a: np.ndarray, dims: tuple[int, ...]) -> tuple[np.ndarray, int, i
         lo, hi = dims[0], dims[-1] + 1
     else:
         kept = [i for i in range(a.ndim) if i not in dims]
-        a = np.ascontiguousarray(a.transpose(kept + list(dims)))
+        a = dense(a.transpose(kept + list(dims)))
         shape, lo, hi = a.shape, len(kept), a.ndim
     return a, _product(shape[:lo]), _product(shape[lo:hi]), _product(shape[hi:])
 
@@ -215,8 +223,9 @@ def native_reduce(name: str, out: Callable[[DType], DType]) -> Callable:
 
 _GEMM = (
     "int(int64_t, int64_t, int64_t, int64_t, void *, int64_t, int64_t, int64_t, "
-    "void *, int64_t, int64_t, int64_t, void *, int64_t, int64_t, void *)"
+    "void *, int64_t, int64_t, int64_t, void *, int64_t, int64_t%s)"
 )
+_EPILOGUE = ", void *"  # of the float products only
 
 
 def gemm(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -234,9 +243,11 @@ def gemm(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return out
     pa, sa = _operand(a)
     pb, sb = _operand(b)
-    status = library.fn(f"gc_gemm_{code}", _GEMM)(
-        batch, m, n, k, pa, *sa, pb, *sb, library.pointer(out), m * n, n, library.null()
-    )
+    args = (batch, m, n, k, pa, *sa, pb, *sb, library.pointer(out), m * n, n)
+    if a.dtype.kind == "f":
+        status = library.fn(f"gc_gemm_{code}", _GEMM % _EPILOGUE)(*args, library.null())
+    else:
+        status = library.fn(f"gc_gemm_{code}", _GEMM % "")(*args)
     if status:
         raise MemoryError(
             f"graphc could not get memory for a matrix product of {list(a.shape)} x {list(b.shape)}"

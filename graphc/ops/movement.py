@@ -22,7 +22,7 @@ from ..ir.types import (
     view_strides,
 )
 from .define import movement
-from .kernels import empty_strided
+from .kernels import dense, empty_strided
 
 
 def strided(a: np.ndarray, shape: tuple, strides: tuple, offset: int = 0) -> np.ndarray:
@@ -459,7 +459,7 @@ def _roll_infer(input: TensorType, shifts: tuple, dims: tuple) -> TensorType:
 
 roll = movement(
     "roll",
-    lambda a, shifts, dims: np.ascontiguousarray(np.roll(a, shifts, dims)),
+    lambda a, shifts, dims: dense(np.roll(a, shifts, dims)),
     _roll_infer,
     view=False,
     vjp=[lambda g, shifts, dims: roll(g, tuple(-s for s in shifts), dims)],

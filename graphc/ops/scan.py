@@ -18,6 +18,7 @@ from ..ir.types import TensorType, numel
 from ..native import library
 from .define import opaque, scan
 from .gather import cat, scatter_add
+from .kernels import dense
 
 _SIGNATURE = "void(int64_t, int64_t, int64_t, void *, void *)"
 
@@ -31,7 +32,7 @@ def _kernel(name: str, spare: Any) -> Any:
         d = from_numpy_dtype(a.dtype)
         if a.ndim == 0:
             return a.astype(_wide(d).np)
-        a = np.ascontiguousarray(a)
+        a = dense(a)
         if not library.available():
             with np.errstate(all="ignore"):
                 return spare(a, axis=dim, dtype=_wide(d).np)
@@ -117,8 +118,8 @@ def _extremum_kernel(best: Any) -> Any:
         if a.dtype.kind == "f":
             here |= np.isnan(a)
         at = np.arange(a.shape[dim]).reshape([-1 if d == dim else 1 for d in range(a.ndim)])
-        at = np.ascontiguousarray(np.maximum.accumulate(np.where(here, at, 0), axis=dim))
-        return np.ascontiguousarray(np.take_along_axis(a, at, dim)), at  # keeps the sign of zeros
+        at = dense(np.maximum.accumulate(np.where(here, at, 0), axis=dim))
+        return dense(np.take_along_axis(a, at, dim)), at  # keeps the sign of zeros
 
     return run
 

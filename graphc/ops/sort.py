@@ -16,6 +16,7 @@ from ..ir.op import Make, Sample
 from ..ir.types import TensorType
 from .define import opaque
 from .gather import _no_static_shape, scatter_add
+from .kernels import dense
 
 
 def _order(a: np.ndarray, dim: int, descending: bool) -> np.ndarray:
@@ -28,8 +29,8 @@ def _order(a: np.ndarray, dim: int, descending: bool) -> np.ndarray:
 def _sort_kernel(a: np.ndarray, dim: int, descending: bool) -> tuple:
     if a.ndim == 0:
         return a.copy(), np.zeros((), np.int64)
-    at = np.ascontiguousarray(_order(a, dim, descending))
-    return np.ascontiguousarray(np.take_along_axis(a, at, dim)), at
+    at = dense(_order(a, dim, descending))
+    return dense(np.take_along_axis(a, at, dim)), at
 
 
 def _sort_infer(input: TensorType, dim: int, descending: bool = False) -> tuple:
@@ -75,8 +76,8 @@ def _topk_kernel(a: np.ndarray, k: int, dim: int, largest: bool) -> tuple:
     if a.ndim == 0:
         return a.copy(), np.zeros((), np.int64)
     first = (slice(None),) * dim + (slice(0, k),)
-    at = np.ascontiguousarray(_order(a, dim, largest)[first])
-    return np.ascontiguousarray(np.take_along_axis(a, at, dim)), at
+    at = dense(_order(a, dim, largest)[first])
+    return dense(np.take_along_axis(a, at, dim)), at
 
 
 def _topk_infer(input: TensorType, k: int, dim: int, largest: bool = True) -> tuple:
@@ -208,7 +209,7 @@ def _runs(rows: np.ndarray, shape: Any, dim: int | None) -> tuple:
     starts = np.flatnonzero(new)
     counts = np.diff(np.append(starts, n)).astype(np.int64)
     inverse = (np.cumsum(new) - 1).astype(np.int64)
-    found = rows[starts] if dim is None else np.ascontiguousarray(np.moveaxis(rows[starts], 0, dim))
+    found = rows[starts] if dim is None else dense(np.moveaxis(rows[starts], 0, dim))
     return found, inverse if shape is None else inverse.reshape(shape), counts
 
 

@@ -96,6 +96,12 @@ def test_pointwise_and_reduction(backend):
         lambda x: x.clamp(-0.5, 0.5),
         lambda x: F.gelu(x),
         lambda x: x.chunk(2, 1),
+        lambda x: (x[0, 0].cumsum(0), x[0, 0].cumprod(0)),
+        lambda x: x[0, 0].copy_(x[0, 0]).eq(x[0, 0].t()).sum(0),
+        lambda x: x.as_strided((2, 1), (1, 7)).roll(1, 0)[:1],
+        lambda x: (lambda y: (y, y.reshape(6, 2).t() @ y.reshape(6, 2)))(
+            x.t().unflatten(1, (3, 1)).exp()
+        ),
     ],
 )
 def test_results(fn, backend):
@@ -206,6 +212,18 @@ def test_same_tensor_twice(backend):
         return (x, x) if i % 2 == 0 else (x, floats(4, seed=i + 5))
 
     check(lambda a, b: (a.add_(b), a is b), make, calls=4, programs=None, backend=backend)
+
+
+def test_a_view_of_an_argument_stays_in_its_memory(backend):
+    """Also when it once shared memory with another argument, and now does not."""
+    base = floats(12)
+    other = floats(12), floats(12)
+    pairs = [(base[:4], base[4:]), (other[0][:4], other[1][4:]), (base[:4], base[4:])]
+    check(lambda a, b: b.unfold(0, 1, 2), lambda i: pairs[i], calls=3, backend=backend)
+    f = graphc.compile(lambda a, b: b[2:], backend=backend)
+    f(*pairs[0])
+    view = f(*pairs[1])
+    assert view.storage_offset() == 6 and view._storage is pairs[1][1]._storage
 
 
 def test_memory_shared_with_numpy(backend):

@@ -205,6 +205,7 @@ WITHOUT = {
     "normal",
     "randint",
     "as_strided_accumulate",
+    "as_strided_put",
     "full",
     "fill",
     "sgd_step",

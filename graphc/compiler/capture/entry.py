@@ -450,7 +450,7 @@ class Entry:
             stores[key] = f"{t}._storage"
             storage = "Storage(o)" if m.window is None else f"Storage({memory})"
         else:
-            storage = self._input_storage(m.storage)
+            storage = self._input_storage(m.storage, k)
             if not storage:  # .data: the same memory, other versions
                 stores[key] = f"{t}._storage"
                 storage = f"Storage({self.ref(self._slot_tensor(k))}._storage.value)"
@@ -465,18 +465,26 @@ class Entry:
             entry, nr = m.entry
             self.add(f"{t}._needs = True; {t}._fn = {self.const(used_up(entry, m))}")
 
-    def _input_storage(self, storage: Any) -> str:
-        """The expression of a storage that came with the inputs; empty for one made inside."""
+    def _input_storage(self, storage: Any, slot: int) -> str:
+        """The expression of a storage that came with the inputs, that of `slot`'s own tensor if it
+        can be: others may lie elsewhere on the next call. Empty for one made inside."""
+        for source in [self._slot_tensor(i) for i in (slot, *range(len(self.c.sources)))]:
+            t = self._tensor(source)
+            if t is not None and t._storage is storage:
+                return f"{self.ref(source)}._storage"
         for i, x in enumerate(self.c.leaves):
             if isinstance(x, Tensor) and x._storage is storage:
                 return f"x{i}._storage"
-        for slot in range(len(self.c.sources)):
-            source = self._slot_tensor(slot)
-            if source.kind == "held" and source.ref._storage is storage:
-                return f"{self.ref(source)}._storage"
-            if source.kind == "grad" and source.ref._grad._storage is storage:
-                return f"{self.ref(source)}._storage"
         return ""
+
+    def _tensor(self, source: Source) -> Any:
+        """The tensor that a source named during capture; None for constants."""
+        if source.kind == "arg":
+            return self.c.leaves[source.ref]
+        return source.ref if source.kind == "held" else self._grad_of(source)
+
+    def _grad_of(self, source: Source) -> Any:
+        return source.ref._grad if source.kind == "grad" else None
 
     def _slot_tensor(self, slot: int) -> Source:
         source = self.c.sources[slot]

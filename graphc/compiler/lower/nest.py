@@ -153,7 +153,10 @@ class _Placer:
         target = self.scope if self.late[e.key] else self.scope.outermost(e)
         if target is self.scope and self.uses[e.key] < 2 and not self._pinned(e):
             return short
-        ref = Ref(target.names.fresh(), e.dtype, e.symbols())
+        over = e.symbols()
+        if self.late[e.key]:  # what is made of it stays in this scope as well
+            over = over | frozenset(self.scope.symbols)
+        ref = Ref(target.names.fresh(), e.dtype, over)
         target.stmts.append(Let(ref.name, short))
         target.bound[e.key] = ref
         return ref

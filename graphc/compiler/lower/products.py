@@ -22,12 +22,7 @@ def product_kernel(low: Any, g: Group, name: str) -> Kernel:
     u = g.units[0]
     node = u.node
     a, b = node.node_args
-    ops = []
-    for x in (a, b):
-        found = operand(x, low.real)
-        assert found is not None, f"operand {x} of {node} has no strides"
-        source, _, _ = found
-        ops.append(_strides_in(x, low))
+    ops = [_strides_in(x, low) for x in (a, b)]
     batch: Any = 1 if len(node.shape) == 2 else node.shape[0]
     m, n = node.shape[-2], node.shape[-1]
     k = a.shape[-1]
@@ -71,22 +66,16 @@ def _is_row_major(p: Place, node: Node) -> bool:
 
 
 def _strides_in(x: Node, low: Any) -> tuple:
-    """(buffer, strides, offset) of an operand over the memory it is a window of."""
-    coords = tuple(counter(f"k{d}", s) for d, s in enumerate(x.shape))
-    at: tuple = coords
+    """(buffer, strides, offset) of an operand over the memory it is a window of: the first place of
+    a value that has several which can be seen so (`passes.memory` sees to it that there is one)."""
     n = x
     while n.id not in low.places:
-        op: Any = n.op
-        at = tuple(as_index(c) for c in op.lower(list(at), n.args[0].type, *n.attrs))
-        n = n.args[0]
-    p = low.places[n.id][0]
-    flat = position(at, p.strides)
-    strides = []
-    for c in coords:
-        s = one_symbol(c)
-        strides.append(flat.coefficient(s))
-        flat = flat.substitute({s: 0})
-    return p.buffer, tuple(strides), flat
+        n = n.node_args[0]
+    for p in low.places[n.id]:
+        found = operand(x, low.places, p.strides)
+        if found is not None:
+            return p.buffer, found[1], found[2]
+    raise ValueError(f"operand {x} has no strides")
 
 
 def _epilogue(low: Any, g: Group, kernel: Kernel, c: Buffer, reuse: Unit | None) -> list[Stmt]:

@@ -142,13 +142,14 @@ def scan_kernel(low: Any, g: Group, name: str) -> Kernel:
     u = g.units[0]
     node = u.node
     dim = node.attrs[0]
+    length = node.shape[dim] if node.shape else 1
     rest = tuple(s for d, s in enumerate(node.shape) if d != dim)
     top = Scope(None)
     row = counter("row", numel(rest))
     scope = Scope(top, [one_symbol(row)])
     others = unflatten(row, rest)
-    t = counter("t", node.shape[dim])
-    coords = tuple([*others[:dim], t, *others[dim:]])
+    t = counter("t", length)
+    coords = tuple([*others[:dim], t, *others[dim:]]) if node.shape else ()
     inner = Scope(scope, [one_symbol(t)])
     d = node.dtype.compute
     e = Values(_plain_leaf(low, {node.id}), low.seeds).value(node.args[0], coords)
@@ -161,12 +162,12 @@ def scan_kernel(low: Any, g: Group, name: str) -> Kernel:
     inner.stmts.append(Set("acc", Apply(fn, (ref, e), d)))
     for p in low.places[node.id]:
         inner.stmts.append(Store(p.buffer, position(coords, p.strides), stored(ref, node.dtype)))
-    scope.stmts.append(For(one_symbol(t), node.shape[dim], inner.stmts))
+    scope.stmts.append(For(one_symbol(t), length, inner.stmts))
     return Kernel(
         name,
         "rows",
         [*top.stmts, For(one_symbol(row), numel(rest), scope.stmts, "parallel")],
         one_symbol(row),
         as_index(numel(rest)),
-        node.shape[dim],
+        length,
     )

@@ -261,9 +261,11 @@ def _prefers_columns(kept: Index, inner: Index, reader: _Reader) -> bool:
     return score > 0
 
 
-def memory_index(node: Node, coords: tuple) -> Index:
-    """Position in memory, in elements: inputs as they lie, everything else row-major."""
-    strides = node.type.strides if node.is_input else row_major(node.shape)
+def memory_index(node: Node, coords: tuple, strides: Any = None) -> Index:
+    """Position in memory, in elements: inputs as they lie, everything else row-major, unless other
+    strides are given."""
+    if strides is None:
+        strides = node.type.strides if node.is_input else row_major(node.shape)
     total = as_index(0)
     for c, s in zip(coords, strides, strict=True):
         total = total + c * s
@@ -585,9 +587,9 @@ def _base(a: Node, real: set[int]) -> int:
     return b.id if operand(a, real | {b.id}) is not None else a.id
 
 
-def operand(a: Node, real: set[int]) -> tuple[Node, tuple, Index] | None:
-    """(node in memory, stride per axis of a, offset) when `a` is a strided window of that
-    memory."""
+def operand(a: Node, real: Any, strides: Any = None) -> tuple[Node, tuple, Index] | None:
+    """(node in memory, stride per axis of a, offset) when `a` is a strided window of that memory,
+    which lies as `memory_index` says or under the given strides."""
     coords = loops_over(a.shape, "k")[0]
     at: tuple = coords
     n = a
@@ -597,19 +599,19 @@ def operand(a: Node, real: set[int]) -> tuple[Node, tuple, Index] | None:
         op: Any = n.op
         at = tuple(as_index(c) for c in op.lower(list(at), n.args[0].type, *n.attrs))
         n = n.args[0]
-    flat = memory_index(n, at)
-    strides: list = []
+    flat = memory_index(n, at, strides)
+    found: list = []
     for c in coords:
         if not c.terms:
-            strides.append(0)
+            found.append(0)
             continue
         s = next(iter(c.terms))[0]
         k = flat.coefficient(s)
         if k is None:
             return None
-        strides.append(k)
+        found.append(k)
         flat = flat.substitute({s: 0})
-    return n, tuple(strides), flat
+    return n, tuple(found), flat
 
 
 def _mark_stored(graph: Graph, groups: list, units: dict) -> None:

@@ -15,7 +15,7 @@ from ...ir.index import Index, as_index
 from ...ir.loop import Buffer
 from ...ir.types import numel
 from ..lower.kernel import Place
-from .fuse import Group, Plan, row_major
+from .fuse import Group, Plan, operand, row_major
 
 ALIGN = 64
 
@@ -86,15 +86,16 @@ def assign(graph: Graph, plan: Plan) -> Assignment:
             a.notes.append(f"in{slot}: {why}; written at the end")
             a.commits.append((n.id, slot))
     number = {n.id: i for i, n in enumerate(graph.nodes)}  # as the graph's text counts
+    products = _operands(graph, plan)
     for g in plan.groups:
         for u in g.stored:
             n = u.node
             if type(n.type) is tuple:
                 continue
             own = wanted.get(n.id, [])
-            if not own or (n.id in dict(a.commits) and not own):
+            if not own or not all(_fits(a, own, plan) for a in products.get(n.id, ())):
                 b = Buffer(f"t{number[n.id]}", n.dtype, numel(n.shape))
-                own = [Place(b, row_major(n.shape))]
+                own = [*own, Place(b, row_major(n.shape))]
                 end = (
                     len(plan.groups)
                     if any(n.id == i for i, _ in a.commits)
@@ -103,6 +104,23 @@ def assign(graph: Graph, plan: Plan) -> Assignment:
                 a.arena[b.name] = (b, g.id, end)
             places[n.id] = own
     return a
+
+
+def _operands(graph: Graph, plan: Plan) -> dict[int, list[Node]]:
+    """Value -> the operands of matrix products that are windows of it."""
+    out: dict[int, list[Node]] = {}
+    for n in graph.nodes:
+        if n.op is not None and n.op.kind == "contract":
+            for a in n.node_args:
+                found = operand(a, plan.units)
+                if found is not None:
+                    out.setdefault(found[0].id, []).append(a)
+    return out
+
+
+def _fits(a: Node, own: list[Place], plan: Plan) -> bool:
+    """Whether operand a is strides over one of the places of the value that it is a window of."""
+    return any(operand(a, plan.units, p.strides) is not None for p in own)
 
 
 def _last_reader(plan: Plan) -> dict[int, int]:
