@@ -26,6 +26,7 @@ from .compiler.capture.guards import ReadSet
 from .compiler.capture.program import Captured, capture
 from .core.modes import STATE
 from .core.tensor import Tensor
+from .fallback import Parts, standing_in
 
 _MANY = 8  # specialisations before a warning
 
@@ -124,12 +125,13 @@ class CompiledFunction:
     """A compiled function. Inspect it: `.graph`, `.kernels`, `.source`, `.memory`,
     `.why_not_fused`, `.explain()` speak of the program that ran last."""
 
-    def __init__(self, fn: Callable, settings: dict):
+    def __init__(self, fn: Callable, settings: dict, warned: set | None = None):
         self.fn, self.settings = fn, settings
         self.specialisations: list[Specialisation] = []
         self._calls: list[Callable] = []
         self._breaks: dict[Any, CaptureBreak] = {}
-        self._warned: set = set()
+        self._warned: set = set() if warned is None else warned  # lines that were spoken of
+        self._parts: Parts | None = None  # what runs where this function cannot be captured
         self.history: list[str] = []
         self._repatterned = 0
         functools.update_wrapper(self, fn, updated=())
@@ -153,17 +155,18 @@ class CompiledFunction:
 
     def _miss(self, args: tuple, kwargs: dict) -> Any:
         leaves, spec = pytree.flatten((args, kwargs))
-        key = _key(leaves, spec)
+        key = _key(self.fn, leaves, spec)
         if key in self._breaks:
-            return self.fn(*args, **kwargs)
+            return self._in_parts(args, kwargs)
         try:
-            made = self._specialise(leaves, spec, self._other_pattern(), (args, kwargs))
+            with standing_in(None):
+                made = self._specialise(leaves, spec, self._other_pattern(), (args, kwargs))
         except CaptureBreak as e:
             if self.settings["fullgraph"]:
                 raise
             self._breaks[key] = e
             self._warn(e)
-            return self.fn(*args, **kwargs)
+            return self._in_parts(args, kwargs)
         except Exception as error:  # noqa: BLE001  (the user's own error: eager raises it, too)
             return self._eagerly(error, args, kwargs)
         try:
@@ -222,6 +225,7 @@ class CompiledFunction:
                 )
         except BaseException:
             reads.restore()
+            self._reachable_parts().reach(reads.modules.values())
             raise
         made = Specialisation(captured, self._build(captured.graph))
         if captured.joint is not None:
@@ -232,14 +236,14 @@ class CompiledFunction:
         self.history.append(reasons[0] if reasons else "first call")
         if config.debug >= 1:
             print(
-                f"graphc: compiled {getattr(self.fn, '__name__', self.fn)}: {self.history[-1]}",
+                f"graphc: compiled {self._called}: {self.history[-1]}",
                 file=sys.stderr,
             )
         if config.debug >= 2:
             print("\n".join(map(str, made.program.kernels)), file=sys.stderr)
         if len(self.specialisations) == _MANY:
             _tell(
-                f"{getattr(self.fn, '__name__', self.fn)} has been compiled {_MANY} times; "
+                f"{self._called} has been compiled {_MANY} times; "
                 "last reason: "
                 f"{self.history[-1]}"
             )
@@ -248,23 +252,44 @@ class CompiledFunction:
     def _build(self, graph: Any) -> Any:
         return build(graph, self.settings, getattr(self.fn, "__name__", "program"))
 
+    def _reachable_parts(self) -> Parts:
+        if self._parts is None:
+            self._parts = Parts(self._part)
+        return self._parts
+
+    def _part(self, module: Any) -> Any:
+        """A module that is called while this function runs eagerly, compiled."""
+        if module is self.fn:
+            return self
+        return CompiledModule(module, self.settings, self._warned)
+
+    def _in_parts(self, args: tuple, kwargs: dict) -> Any:
+        """A call that cannot be captured: in Python, and the modules that it calls compiled."""
+        return self._reachable_parts().run(self.fn, args, kwargs)
+
+    def _eager(self, args: tuple, kwargs: dict) -> Any:
+        """The call with nothing compiled in it."""
+        with standing_in(None):
+            return self.fn(*args, **kwargs)
+
     def _replay(self, error: Any, args: tuple, kwargs: dict) -> Any:
         """The program stopped at a run-time error and changed nothing: eager mode raises its
         own."""
-        result = self.fn(*args, **kwargs)
+        result = self._eager(args, kwargs)
         _tell(f"compiled code reported an error that eager mode did not: {error}")
         return result
 
     def _eagerly(self, error: BaseException, args: tuple, kwargs: dict) -> Any:
         """Capturing raised: eager mode raises the same, with its own state; else the error is
         ours."""
-        result = self.fn(*args, **kwargs)
+        result = self._eager(args, kwargs)
         if self.settings["fullgraph"] or config.check:
             raise error
         self._warn(
             CaptureBreak(f"capture failed with {type(error).__name__}: {error}", "", user_origin(4))
         )
-        self._breaks[_key(*pytree.flatten((args, kwargs)))] = CaptureBreak(str(error))
+        key = _key(self.fn, *pytree.flatten((args, kwargs)))
+        self._breaks[key] = CaptureBreak(str(error))
         return result
 
     def _warn(self, e: CaptureBreak) -> None:
@@ -318,11 +343,15 @@ class CompiledFunction:
         """Why calls run eagerly, one error for each kind of call that could not be captured."""
         return list(self._breaks.values())
 
+    @property
+    def _called(self) -> str:
+        """The name of what is compiled."""
+        return getattr(self.fn, "__name__", "") or type(self.fn).__name__
+
     def explain(self) -> str:
         """What was compiled, what it depends on, why it was compiled again, and what runs
         eagerly."""
-        name = getattr(self.fn, "__name__", repr(self.fn))
-        lines = [f"{name}: {len(self.specialisations)} program(s)"]
+        lines = [f"{self._called}: {len(self.specialisations)} program(s)"]
         for i, reason in enumerate(self.history):
             s = self.specialisations[len(self.specialisations) - 1 - i]
             c = s.captured
@@ -339,7 +368,12 @@ class CompiledFunction:
                 f"     {text} is {outcome!r}" + (f" ({origin})" if origin else "")
                 for text, (outcome, origin) in c.scalar_guards.items()
             ]
-        lines += [f"  eager: {e}" for e in self._breaks.values()]
+        said = dict.fromkeys(str(e) for e in self._breaks.values())
+        lines += ["  eager: " + text.replace("\n", "\n    ") for text in said]
+        for name, part in self._parts.named() if self._breaks and self._parts else ():
+            if part is not self:
+                inner = part.explain()[len(part._called) :]
+                lines.append(f"  {name}" + inner.replace("\n", "\n  "))
         return "\n".join(lines)
 
     def __repr__(self) -> str:
@@ -349,9 +383,9 @@ class CompiledFunction:
 class CompiledModule(CompiledFunction):
     """A compiled Module: calls run compiled, everything else is the module's own."""
 
-    def __init__(self, module: Any, settings: dict):
+    def __init__(self, module: Any, settings: dict, warned: set | None = None):
         object.__setattr__(self, "_orig_mod", module)
-        super().__init__(module, settings)
+        super().__init__(module, settings, warned)
 
     @property  # type: ignore[misc]
     def __class__(self) -> Any:  # isinstance(compiled, nn.Linear) holds
@@ -391,6 +425,7 @@ _OWN = {
     "_calls",
     "_breaks",
     "_warned",
+    "_parts",
     "_repatterned",
     "history",
     "__wrapped__",
@@ -446,7 +481,7 @@ def _program_error() -> Any:
     return _ERRORS[0]
 
 
-def _key(leaves: list, spec: Any) -> Any:
+def _key(fn: Any, leaves: list, spec: Any) -> Any:
     """What tells calls apart that capture refused before."""
     parts: list[Any] = []
     for x in leaves:
@@ -456,7 +491,7 @@ def _key(leaves: list, spec: Any) -> Any:
             parts.append((type(x), x))
         else:
             parts.append(id(x) if type(x) is not float else float)
-    return (repr(spec), tuple(parts), STATE.grad)
+    return (repr(spec), tuple(parts), STATE.grad, getattr(fn, "training", None))
 
 
 def _home(fn: Any) -> tuple[str, int]:

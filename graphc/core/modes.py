@@ -1,4 +1,5 @@
-"""Thread-local modes: gradient recording, inference, and the active tracer (None outside capture).
+"""Thread-local modes: gradient recording, inference, the active tracer (None outside capture), and
+who is asked before a module is called (None, but while a function that cannot be captured runs).
 Invariant: every context manager restores what it found, also after exceptions."""
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ class State(threading.local):
     grad: bool = True
     inference: bool = False
     tracer: Any = None
+    stand_in: Any = None  # module -> a callable to call in its place, or None
 
 
 STATE = State()

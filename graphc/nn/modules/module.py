@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ...core import observe
+from ...core.modes import STATE
 from ...core.tensor import Tensor
 from .._names import typename
 from ..parameter import Buffer, Parameter
@@ -258,6 +259,10 @@ class Module(ApplyMethods, StateMethods):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self._compiled_call_impl is not None:
             return self._compiled_call_impl(*args, **kwargs)
+        if STATE.stand_in is not None and type(self).__call__ is Module.__call__:
+            stand_in = STATE.stand_in(self)
+            if stand_in is not None:
+                return stand_in(*args, **kwargs)
         if not (self._forward_hooks or self._forward_pre_hooks or self._backward_hooks
                 or self._backward_pre_hooks or _global_forward_hooks or _global_forward_pre_hooks
                 or _global_backward_hooks or _global_backward_pre_hooks):
