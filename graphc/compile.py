@@ -24,6 +24,7 @@ from .base.errors import CaptureBreak, Origin, internal, user_origin
 from .compiler.capture.entry import MISS, Entry
 from .compiler.capture.guards import ReadSet
 from .compiler.capture.program import Captured, capture
+from .compiler.capture.symbols import evaluator, same_number
 from .core.modes import STATE
 from .core.tensor import Tensor
 from .fallback import Parts, standing_in
@@ -100,6 +101,21 @@ class Specialisation:
             return f"a number that decided something changed ({text} was {outcome}, {origin})"
         return "other tensors share memory, or a .grad is set differently"
 
+    def own_change(self) -> bool:
+        """Whether what this program wrote itself is why it does not serve the next call."""
+        c = self.captured
+        marks = {w.mark for w in c.writes}
+        if any(
+            (id(x.holder), x.key) in marks or (id(x.frozen[1]), "content") in marks
+            for x in (c.reads.changed() if marks else ())
+        ):
+            return True
+        numbers = c.numbers_now()
+        return numbers is not None and any(
+            "s[" in text and not same_number(evaluator([text])(numbers)[0], outcome)
+            for text, (outcome, _) in c.scalar_guards.items()
+        )
+
 
 def _difference(was: Any, now: Any) -> str:
     if isinstance(was, Tensor) and isinstance(now, Tensor):
@@ -134,6 +150,7 @@ class CompiledFunction:
         self._parts: Parts | None = None  # what runs where this function cannot be captured
         self.history: list[str] = []
         self._repatterned = 0
+        self._own_changes = 0
         functools.update_wrapper(self, fn, updated=())
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -195,6 +212,15 @@ class CompiledFunction:
         self, leaves: list, spec: Any, pattern: tuple | None = None, original: tuple | None = None
     ) -> Specialisation:
         reasons = [s.mismatch(leaves, spec) for s in self.specialisations[:1]]
+        if reasons and self.specialisations[0].own_change():
+            self._own_changes += 1
+            if self._own_changes >= _MANY:
+                raise CaptureBreak(
+                    "a variable that the function changes itself decides what is computed, and is "
+                    f"different on every call ({reasons[0]})",
+                    "count outside of the compiled function, or keep the number in a tensor",
+                    _where(self.fn),
+                )
         reads = ReadSet()
         reads.function(self.fn, getattr(self.fn, "__name__", "the function"))
         for x in (*leaves, *(original or ())):
@@ -243,9 +269,7 @@ class CompiledFunction:
             print("\n".join(map(str, made.program.kernels)), file=sys.stderr)
         if len(self.specialisations) == _MANY:
             _tell(
-                f"{self._called} has been compiled {_MANY} times; "
-                "last reason: "
-                f"{self.history[-1]}"
+                f"{self._called} has been compiled {_MANY} times; last reason: {self.history[-1]}"
             )
         return made
 
@@ -427,6 +451,7 @@ _OWN = {
     "_warned",
     "_parts",
     "_repatterned",
+    "_own_changes",
     "history",
     "__wrapped__",
     "__name__",

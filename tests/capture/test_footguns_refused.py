@@ -26,7 +26,7 @@ SEEN = []
 # ---- writes to Python state
 
 
-@case(refused="")
+@case
 def counter_in_forward(compile, see):
     class M(nn.Module):
         def __init__(self):
@@ -43,7 +43,7 @@ def counter_in_forward(compile, see):
         see(f(ramp(3)), m.n)
 
 
-@case(refused="")
+@case
 def global_counter(compile, see):
     global TOTAL
     TOTAL = 0
@@ -58,7 +58,7 @@ def global_counter(compile, see):
         see(f(ramp(3)), TOTAL)
 
 
-@case(refused="")
+@case
 def nonlocal_counter(compile, see):
     n = 0
 
@@ -72,7 +72,7 @@ def nonlocal_counter(compile, see):
         see(f(ramp(3)), n)
 
 
-@case(refused="")
+@case
 def append_to_a_list_outside(compile, see):
     log = []
 
@@ -86,7 +86,7 @@ def append_to_a_list_outside(compile, see):
         see(f(ramp(3)), log)
 
 
-@case(refused="")
+@case
 def append_a_tensor_to_a_list_outside(compile, see):
     log = []
 
@@ -112,7 +112,7 @@ def append_to_an_argument(compile, see):
         see(f(ramp(3), log), log)
 
 
-@case(refused="")
+@case
 def dictionary_filled(compile, see):
     cache = {}
 
@@ -126,7 +126,7 @@ def dictionary_filled(compile, see):
         see(f(ramp(3), key), cache)
 
 
-@case(refused="")
+@case
 def activations_collected_by_a_hook(compile, see):
     m = nn.Sequential(nn.Linear(3, 3), nn.ReLU())
     kept = {}
@@ -136,7 +136,7 @@ def activations_collected_by_a_hook(compile, see):
         see(f(ramp(2, 3) + i), kept)
 
 
-@case(refused="")
+@case
 def attribute_of_an_object_written(compile, see):
     class Stats:
         calls = 0
@@ -152,7 +152,7 @@ def attribute_of_an_object_written(compile, see):
         see(f(ramp(3)), s.calls)
 
 
-@case(refused="")
+@case
 def last_value_kept_in_an_object(compile, see):
     class Keep:
         last = None
@@ -168,7 +168,7 @@ def last_value_kept_in_an_object(compile, see):
         see(f(ramp(3) + i), k.last)
 
 
-@case(refused="")
+@case
 def set_and_class_attribute_written(compile, see):
     class Config:
         seen = set()
@@ -197,7 +197,7 @@ def tensor_attribute_written(compile, see):
     see(f(x), x.mark)
 
 
-@case(refused="")
+@case
 def function_attribute_counter(compile, see):
     def g(x):
         g.calls += 1
@@ -217,7 +217,7 @@ def iterator_consumed(compile, see):
         see(f(ramp(3)))
 
 
-@case(refused="")
+@case
 def memoised_by_hand(compile, see):
     class Rotary(nn.Module):
         def __init__(self):

@@ -21,6 +21,7 @@ from .lift import Source
 from .program import Captured, Made
 from .symbols import evaluator, same_number
 
+_LATE = ("arg", "grad", "place")  # sources that may be other memory on every call
 MISS: Any = type("Miss", (), {"__repr__": lambda self: "MISS"})()
 
 
@@ -66,6 +67,7 @@ class Entry:
 
     def build(self) -> Any:
         self._arguments()
+        self._places()
         self._modes()
         self._facts()
         self._numbers()
@@ -100,22 +102,7 @@ class Entry:
 
     def _leaf(self, i: int, x: Any) -> None:
         if isinstance(x, Tensor):
-            kind, meta = self.const(type(x)), x.type_
-            self.miss_if(f"type(x{i}) is not {kind}")
-            self.add(f"a{i} = x{i}._array")
-            bytes_ = tuple(s * x.dtype.itemsize for s in meta.strides)
-            leaf = f" or (x{i}._fn is None) is not {x._fn is None}" if x._needs else ""
-            self.miss_if(
-                f"a{i} is None or a{i}.shape != {self._tuple(meta.shape)} or "
-                f"a{i}.strides != {self._tuple(bytes_)} or "
-                f"x{i}.dtype is not {self.const(x.dtype)} or "
-                f"x{i}._needs is not {x._needs}{leaf}"
-            )
-            for key, value in user_attributes(x):
-                self.miss_if(
-                    f"not unchanged(x{i}.__dict__.get({key!r}, MISSING), "
-                    f"{self.const(freeze(value))})"
-                )
+            self._like(f"x{i}", f"a{i}", x)
         elif type(x) is float and any(k == "arg" and w == i for k, w, _ in self.c.scalar_leaves):
             self.miss_if(f"type(x{i}) is not float")
         elif type(x) in (float, complex):
@@ -125,6 +112,30 @@ class Entry:
         else:
             k = self.const(x)
             self.miss_if(f"x{i} is not {k}")
+
+    def _like(self, name: str, array: str, t: Tensor) -> None:
+        """`name` is a tensor like t; `array` becomes its memory."""
+        meta = t.type_
+        self.miss_if(f"type({name}) is not {self.const(type(t))}")
+        self.add(f"{array} = {name}._array")
+        bytes_ = tuple(s * t.dtype.itemsize for s in meta.strides)
+        leaf = f" or ({name}._fn is None) is not {t._fn is None}" if t._needs else ""
+        self.miss_if(
+            f"{array} is None or {array}.shape != {self._tuple(meta.shape)} or "
+            f"{array}.strides != {self._tuple(bytes_)} or "
+            f"{name}.dtype is not {self.const(t.dtype)} or "
+            f"{name}._needs is not {t._needs}{leaf}"
+        )
+        for key, value in user_attributes(t):
+            self.miss_if(
+                f"not unchanged({name}.__dict__.get({key!r}, MISSING), {self.const(freeze(value))})"
+            )
+
+    def _places(self) -> None:
+        """The tensors of the variables that the program changes."""
+        for i, place in enumerate(self.c.places):
+            self.add(f"p{i} = {self.const(place)}.read()")
+            self._like(f"p{i}", f"b{i}", place.entry)
 
     def _tuple(self, values: tuple) -> str:
         return repr(tuple(int(v) for v in values))
@@ -201,6 +212,8 @@ class Entry:
         """The expression of the tensor that a source names."""
         if source.kind == "arg":
             return f"x{source.ref}"
+        if source.kind == "place":
+            return f"p{source.ref}"
         if source.kind == "base":
             return f"x{source.ref}._base"
         if source.kind == "grad":
@@ -215,6 +228,9 @@ class Entry:
         for i, x in enumerate(self.c.leaves):
             if x is t:
                 return Source("arg", i)
+        for i, place in enumerate(self.c.places):
+            if place.entry is t:
+                return Source("place", i)
         return Source("held", t)
 
     def _inputs(self) -> None:
@@ -227,6 +243,8 @@ class Entry:
         for i, source in enumerate(c.sources):
             if source.kind == "arg":
                 parts.append(f"a{source.ref}")
+            elif source.kind == "place":
+                parts.append(f"b{source.ref}")
             elif source.kind == "const":
                 parts.append(self.const(source.ref, "c"))
             elif source.kind == "held":
@@ -252,6 +270,7 @@ class Entry:
             *[(s,) for s, _ in c.grads],
             *[(s,) for s, _ in c.needs],
             *[(r[1],) for r in c.results if isinstance(r, tuple) and r[0] == "real"],
+            *[(s,) for w in c.writes for s in real_sources(w.form)],
         ]
 
     def _held(self, held: list[tuple], parts: list[str]) -> None:
@@ -307,7 +326,7 @@ class Entry:
             if (
                 (merged or c.exclusive)
                 and len(members) > 1
-                and any(s.kind in ("arg", "grad") for s, _ in members)
+                and any(s.kind in _LATE for s, _ in members)
             ):
                 first, t0 = members[0]
                 for other, t in members[1:]:
@@ -344,7 +363,7 @@ class Entry:
         fixed: list[int] = []
         late: list[str] = []
         for members in c.regions.values():
-            names = [self.ref(s) for s, _ in members if s.kind in ("arg", "grad")]
+            names = [self.ref(s) for s, _ in members if s.kind in _LATE]
             if names:
                 late.append(names[0])
                 groups.append(names)
@@ -395,6 +414,8 @@ class Entry:
         for source, g in c.grads:
             value = "None" if g is None else self._result(g)
             self.add(f"{self.ref(source)}._grad = {value}")
+        for w in c.writes:
+            self.add(f"{self.const(w.do)}({self._form(w.form)})")
         parts = [self._result(r) for r in c.results]
         if isinstance(c.result_spec, pytree.Leaf):
             self.add(f"return {parts[0]}")
@@ -409,6 +430,18 @@ class Entry:
             )
         else:
             self.add(f"return unflatten([{', '.join(parts)}], {self.const(c.result_spec)})")
+
+    def _form(self, form: Any) -> str:
+        """The expression of a written value."""
+        if isinstance(form, Made) or form[0] != "build":
+            return self._result(form)
+        _, kind, parts = form
+        if kind is dict:
+            return "{" + ", ".join(f"{self.const(k)}: {self._form(v)}" for k, v in parts) + "}"
+        inner = ", ".join(self._form(v) for v in parts)
+        if kind is tuple:
+            return f"({inner}{',' if len(parts) == 1 else ''})"
+        return f"[{inner}]" if kind is list else f"set([{inner}])"
 
     def _result(self, r: Any) -> str:
         if isinstance(r, Made):
@@ -481,6 +514,8 @@ class Entry:
         """The tensor that a source named during capture; None for constants."""
         if source.kind == "arg":
             return self.c.leaves[source.ref]
+        if source.kind == "place":
+            return self.c.places[source.ref].entry
         return source.ref if source.kind == "held" else self._grad_of(source)
 
     def _grad_of(self, source: Source) -> Any:
@@ -500,6 +535,16 @@ def used_up(name: str, m: Made) -> Any:
     e.seq, e.origin, e.metadata, e.pre_hooks, e.post_hooks = 0, None, None, None, None
     e.metas, e.out_types = (), ((m.type.shape, m.dtype),)
     return e
+
+
+def real_sources(form: Any) -> list[Source]:
+    """The real tensors that a written value names."""
+    if isinstance(form, Made) or form[0] in ("constant", "scalar"):
+        return []
+    if form[0] == "real":
+        return [form[1]]
+    parts = [v for _, v in form[2]] if form[1] is dict else form[2]
+    return [s for part in parts for s in real_sources(part)]
 
 
 _CLASS_FIELDS = frozenset(vars(Tensor))

@@ -10,6 +10,7 @@ changes nothing.
 
 from __future__ import annotations
 
+import dis
 import functools
 import sys
 import types
@@ -127,7 +128,7 @@ class Check:
     """One fact: `read()` must give what `frozen` saw. `what` says it in the user's words; `holder`
     and `key` tell the entry code a shorter way to read it, and how it is put back."""
 
-    __slots__ = ("what", "read", "frozen", "holder", "key")
+    __slots__ = ("what", "read", "frozen", "holder", "key", "owner")
 
     def __init__(
         self,
@@ -136,7 +137,9 @@ class Check:
         holder: Any = None,
         key: Any = None,
         frozen: tuple | None = None,
+        owner: Any = None,
     ):
+        self.owner = owner  # of a check of a dictionary's keys: the dictionary
         self.what, self.read, self.holder, self.key = what, read, holder, key
         self.frozen = freeze(read()) if frozen is None else frozen
 
@@ -199,6 +202,7 @@ class ReadSet:
         self.foreign = ""  # random numbers that are not ours, or an iterator, were reached
         self.iterators = False
         self.codes: set[Any] = set()
+        self.stored: frozenset = frozenset()  # names of attributes and globals that code assigns
         self._done: set[tuple] = set()
         self._alive: list = []
         self._young: dict[int, Any] = {}  # objects that were made while capturing
@@ -214,6 +218,7 @@ class ReadSet:
         names = attribute_names(code)
         fresh = code not in self.codes
         self.codes.add(code)
+        self.stored |= stored_names(code)
         if fresh:
             self._globals(code, globals_, names)
         if code.co_name == "__init__" and code.co_argcount:
@@ -232,7 +237,7 @@ class ReadSet:
     def _globals(self, code: types.CodeType, globals_: dict, names: Any) -> None:
         loaded = global_names(code)
         for name in loaded:
-            if name in globals_:
+            if name in globals_ or name in self.stored:
                 self.binding(f"global {name}", _item_reader(globals_, name), names, globals_, name)
         if "globals" in loaded:  # computed names: every plain value
             for name, value in list(globals_.items()):
@@ -330,6 +335,7 @@ class ReadSet:
         where = f.__qualname__
         names = attribute_names(f.__code__)
         self.codes.add(f.__code__)
+        self.stored |= stored_names(f.__code__)
         self._add(f"the code of {where}", lambda: f.__code__, f, "__code__")
         if f.__defaults__ or f.__kwdefaults__:
             self._add(f"the defaults of {where}", lambda: (f.__defaults__, f.__kwdefaults__))
@@ -373,6 +379,10 @@ class ReadSet:
                         f"{cls.__name__}.{name}", _item_reader(fields, name), names, fields, name
                     )
                 self._class(cls, (name,))
+            elif name in self.stored and _in_classes(cls, "__dict__") is not MISSING:
+                self.binding(  # an attribute that the code is going to make
+                    f"{cls.__name__}.{name}", _item_reader(fields, name), names, fields, name
+                )
         call = _in_classes(cls, "__call__")
         if isinstance(call, types.FunctionType) and not internal(call.__code__.co_filename):
             self._class(cls, ("__call__",))
@@ -441,7 +451,9 @@ class ReadSet:
                     self.examine(hook, frozenset(), key)
             elif isinstance(value, (types.FunctionType, types.MethodType)):
                 self.examine(value, frozenset(), key)
-        self.module_state.append(Check(f"the attributes of {name}", lambda: tuple(fields)))
+        self.module_state.append(
+            Check(f"the attributes of {name}", lambda: tuple(fields), owner=fields)
+        )
         self.every_call.append(Check(f"the class of a {name}", lambda: type(m), m, "__class__"))
 
     def _optimizer(self, o: Any, what: str) -> None:
@@ -497,6 +509,13 @@ class ReadSet:
         """The facts that no longer hold."""
         return [c for c in (*self.module_state, *self.every_call) if not c.holds()]
 
+    def bound(self, x: Any) -> bool:
+        """Whether a variable that was read holds this very container."""
+        return any(
+            c.frozen[1] is x and (c.key is not None or isinstance(c.holder, types.CellType))
+            for c in (*self.every_call, *self.module_state)
+        )
+
     def restore(self) -> None:
         """Undoes what the captured run did to the state it read."""
         for c in self.changed():
@@ -546,6 +565,18 @@ def global_names(code: types.CodeType) -> tuple[str, ...]:
         if isinstance(c, types.CodeType):
             names.update(dict.fromkeys(global_names(c)))
     return tuple(names)
+
+
+@functools.lru_cache(maxsize=4096)
+def stored_names(code: types.CodeType) -> frozenset:
+    """The names that code and the functions inside it assign as attributes or globals."""
+    found = {
+        i.argval for i in dis.get_instructions(code) if i.opname in ("STORE_ATTR", "STORE_GLOBAL")
+    }
+    for c in code.co_consts:
+        if isinstance(c, types.CodeType):
+            found |= stored_names(c)
+    return frozenset(found)
 
 
 _DYNAMIC = frozenset(("getattr", "hasattr", "vars", "__dict__", "asdict", "dir"))

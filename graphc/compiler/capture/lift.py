@@ -64,8 +64,9 @@ class Region:
 
 class Source:
     """Where the array of an input slot comes from on a call. kind: "arg" (leaf number), "held" (a
-    tensor), "grad" (of the tensor that ref names), "const" (an array), "region" (memory around the
-    tensor that ref names; window: bytes before its first element, number of elements)."""
+    tensor), "place" (number of a variable that holds one), "grad" (of the tensor that ref names),
+    "const" (an array), "region" (memory around the tensor that ref names; window: bytes before its
+    first element, number of elements)."""
 
     __slots__ = ("kind", "ref", "window")
 

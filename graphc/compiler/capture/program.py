@@ -20,6 +20,7 @@ from .lift import Cell, Restart, Source
 from .record import Recorder
 from .symbols import Sym
 from .tracer import Boundary, Tracer
+from .writes import Place, Write, Writes
 
 
 class Made:
@@ -68,7 +69,19 @@ class Captured:
         self.same_window: list[tuple] = []  # pairs of Sources that show the very same memory
         self.regions: dict[int, list] = {}  # region number -> Sources in it
         self.exclusive = False  # slots must not overlap beyond what `regions` says
+        self.places: list[Place] = []  # variables whose tensors are read anew on each call
+        self.writes: list[Write] = []
         self.joint: Any = None  # history of the results, see capture.joint
+
+    def numbers_now(self) -> tuple | None:
+        """The run-time numbers, when all of them lie in variables and are numbers still."""
+        found = [
+            what[0].get(what[1]) if isinstance(what[0], dict) else what[0][what[1]]
+            for kind, what, _ in self.scalar_leaves
+            if kind == "item"
+        ]
+        alright = found and len(found) == len(self.scalar_leaves)
+        return tuple(found) if alright and all(type(x) in (int, float) for x in found) else None
 
 
 def capture(
@@ -83,10 +96,11 @@ def capture(
     will have cotangents for; `original`: (args, kwargs) as they were passed. Raises CaptureBreak,
     or whatever fn raises."""
     merge: dict = {}
+    writes = Writes(reads)
     for _ in range(64):
         tracer = Tracer(merge)
         try:
-            return _attempt(fn, leaves, spec, reads, tracer, pattern, original)
+            return _attempt(fn, leaves, spec, reads, tracer, pattern, original, writes)
         except Restart:
             continue
     raise CaptureBreak("the aliasing of the tensors keeps changing while compiling")
@@ -116,6 +130,7 @@ def _attempt(
     tracer: Tracer,
     pattern: tuple | None,
     original: tuple | None,
+    writes: Writes,
 ) -> Captured:
     lifter = tracer.lifter
     mode = (STATE.grad, STATE.inference, dtypes._default)
@@ -131,6 +146,7 @@ def _attempt(
             passed.append(x)
     STATE.tracer = tracer
     try:
+        writes.install(tracer)
         for x in [*leaves, *reads.tensors.values()]:
             if isinstance(x, Tensor):
                 if x._array is None:
@@ -155,7 +171,7 @@ def _attempt(
                 result = fn(*args, **kwargs)
             if recorder.error is not None:
                 raise recorder.error
-            out = _finish(tracer, result, leaves, spec, reads, pattern, original)
+            out = _finish(tracer, result, leaves, spec, reads, pattern, original, writes)
         finally:
             after = (STATE.grad, STATE.inference, dtypes._default)
             STATE.grad, STATE.inference = mode[:2]
@@ -169,6 +185,7 @@ def _attempt(
         return out
     finally:
         STATE.tracer = None
+        writes.restore()
         lifter.restore()
 
 
@@ -201,9 +218,7 @@ class _Delivery:
             base: tuple = ("slot", cell.slot)
         else:
             base = ("out", self._output(cell))
-        window = (
-            None if not view.chain else (meta.shape, meta.strides, t._start() - cell.offset)
-        )
+        window = None if not view.chain else (meta.shape, meta.strides, t._start() - cell.offset)
         parent = None
         if t._base is not None:
             parent = self._parent(t._base, depth)
@@ -251,6 +266,7 @@ def _finish(
     reads: ReadSet,
     pattern: tuple | None,
     original: tuple | None,
+    writes: Writes,
 ) -> Captured:
     out = Captured()
     out.leaves, out.arg_spec, out.reads = leaves, spec, reads
@@ -266,9 +282,14 @@ def _finish(
             out.results.append(("scalar", x.text))
         else:
             out.results.append(("constant", x))
+    out.writes, out.places = writes.found(delivery, result), writes.tensors
     _grads(tracer, delivery, out)
-    with Recorder(reads):  # the backward of user-defined functions runs now
+    writes.restore()
+    with Recorder(reads, writes_back=False) as recorder:  # a user's backward runs now
         _histories(tracer, delivery, out, pattern)
+    if recorder.error is not None:
+        raise recorder.error
+    writes.after_backward(out.writes, [c for c, mine in recorder.users.items() if mine])
     _check_fields(tracer)
     _close(tracer, delivery, out)
     return out

@@ -86,8 +86,9 @@ class Recorder:
     """Context manager around the user's code. `self.error` is what it refused, for when user code
     swallows the exception."""
 
-    def __init__(self, reads: ReadSet):
+    def __init__(self, reads: ReadSet, writes_back: bool = True):
         self.reads = reads
+        self.writes_back = writes_back  # changes of outer containers are found and done again
         self.users: dict[Any, bool] = {}
         self.error: CaptureBreak | None = None
         self.previous: Any = None
@@ -169,7 +170,11 @@ class Recorder:
             return ""
         if owner is None:
             return ""
-        if id(owner) in self.reads.containers and name in _MUTATORS:
+        if (
+            id(owner) in self.reads.containers
+            and name in _MUTATORS
+            and not (self.writes_back and self.reads.bound(owner))
+        ):
             return f"changes a {type(owner).__name__} from outside ({name}())"
         kind = type(owner)
         if kind.__module__ in ("random", "_random") or kind.__module__.startswith("numpy.random"):

@@ -28,7 +28,13 @@ _COMPARE = {
     "==": operator.eq,
     "!=": operator.ne,
 }
-NAMES = {"inf": math.inf, "nan": math.nan, "abs": abs, "bool": bool}  # what expressions may name
+NAMES = {
+    "inf": math.inf,
+    "nan": math.nan,
+    "abs": abs,
+    "bool": bool,
+    "float": float,
+}  # what expressions may name
 
 
 def same_number(a: Any, b: Any) -> bool:

@@ -329,6 +329,8 @@ class Tracer:
         if type(x) is Sym:
             if d.is_floating_point and x.number_type is float:
                 return self.scalar_slot(x)
+            if d.is_floating_point and x.number_type is int:
+                return self.scalar_slot(Sym(f"float({x.text})", float(x.value), self))
             x = x.known()
         if type(x) is Index and not x.is_constant:  # a size as a number
             return x
@@ -403,8 +405,11 @@ class Tracer:
 
     def same_place(self, a: Tensor, b: Tensor) -> bool:
         """Whether two tensors show the same memory in the same way."""
-        return (self.view(a).cell is self.view(b).cell and a.type_ == b.type_
-                and a._start() == b._start())
+        return (
+            self.view(a).cell is self.view(b).cell
+            and a.type_ == b.type_
+            and a._start() == b._start()
+        )
 
     def snapshot(self, t: Tensor) -> Tensor:
         """t's present contents under memory of their own."""

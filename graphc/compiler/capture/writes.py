@@ -1,0 +1,497 @@
+"""What the traced code writes into Python objects: takes the facts that it read (a `ReadSet`) and
+the state that it left, gives writes that every call of the program does again.
+
+One that no code reads is just written; a number is read anew on every call (`Sym`), so a counter
+does not compile again; so is a tensor. Everything else is guarded as before, and written. Invariant:
+outside of `install` and `restore` the user's objects are as they were before the capture.
+"""
+
+from __future__ import annotations
+
+import dis
+import functools
+import types
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from ...base.dtypes import DType
+from ...base.errors import CaptureBreak
+from ...core import observe
+from ...core.tensor import Tensor
+from .guards import (
+    MISSING,
+    Check,
+    ReadSet,
+    _item_reader,
+    attribute_names,
+    freeze,
+    global_names,
+    internal_class,
+    is_module,
+    thaw,
+)
+from .lift import Restart, Source
+from .symbols import Sym
+
+_PLAIN = (
+    int,
+    float,
+    bool,
+    complex,
+    str,
+    bytes,
+    type(None),
+    DType,
+    type,
+    types.ModuleType,
+    types.BuiltinFunctionType,
+    type(Ellipsis),
+)
+_FIX = "return the value instead, and store it outside of the compiled function"
+
+
+class Place:
+    """A variable that traced code writes: an entry of a dictionary, a closure's cell, an attribute.
+    `owner` is the module that it belongs to, if it does."""
+
+    __slots__ = ("what", "holder", "key", "owner", "entry")
+
+    def __init__(self, what: str, holder: Any, key: Any, owner: Any, entry: Any):
+        self.what, self.holder, self.key, self.owner, self.entry = what, holder, key, owner, entry
+
+    def read(self) -> Any:
+        holder = self.holder
+        if isinstance(holder, dict):
+            return dict.get(holder, self.key, MISSING)
+        if isinstance(holder, types.CellType):
+            return holder.cell_contents
+        return getattr(holder, self.key, MISSING)
+
+    def __getitem__(self, key: None) -> Any:
+        """The entry code reads a place as it reads a mapping."""
+        return self.read()
+
+    def put(self, value: Any) -> None:
+        """Changes the variable and tells nobody."""
+        holder = self.holder
+        if isinstance(holder, dict):
+            if value is MISSING:
+                dict.pop(holder, self.key, None)
+            else:
+                dict.__setitem__(holder, self.key, value)
+        elif isinstance(holder, types.CellType):
+            holder.cell_contents = value
+        elif value is MISSING:
+            delattr(holder, self.key)
+        else:
+            setattr(holder, self.key, value)
+
+    def write(self, value: Any) -> None:
+        """What the user's assignment does."""
+        if self.read() is not value:
+            self.put(value)
+            if self.owner is not None:
+                observe.changed(self.owner, self.key)
+
+    @property
+    def name(self) -> str:
+        return name_of(self)
+
+    @property
+    def mark(self) -> tuple:
+        return id(self.holder), self.key
+
+
+class Write:
+    """One write of a call: `do(value)`; `form` says how the value is made (see `_Forms`)."""
+
+    __slots__ = ("do", "form", "mark", "names")
+
+    def __init__(self, do: Callable[[Any], None], form: Any, mark: tuple, names: list[str]):
+        self.do, self.form, self.mark, self.names = do, form, mark, names
+
+
+class Writes:
+    """The written variables of one function, over the attempts to capture it."""
+
+    def __init__(self, reads: ReadSet):
+        self.reads = reads
+        self.places: dict[tuple, Place] = {}  # no longer facts
+        self.numbers: list[Place] = []
+        self.tensors: list[Place] = []
+        self._contents: list[tuple] = []  # frozen containers that are no longer facts
+        self._installed: dict[tuple, Any] = {}
+
+    def install(self, tracer: Any) -> None:
+        """Puts run-time numbers in, and makes the tensors inputs."""
+        for p in self.numbers:
+            where = (p.holder, p.key) if isinstance(p.holder, dict) else (p, None)
+            sym = tracer.leaf("item", ("place", *p.mark), where, p.entry)
+            p.put(sym)
+            self._installed[p.mark] = sym
+        for i, p in enumerate(self.tensors):
+            tracer.lifter.known[id(p.entry)] = Source("place", i)
+            self.reads.tensors[id(p.entry)] = p.entry
+
+    def restore(self) -> None:
+        """Puts back what the traced code changed."""
+        for p in self.places.values():
+            if p.read() is not p.entry:
+                p.put(p.entry)
+        for frozen in self._contents:
+            thaw(frozen)
+        self.reads.restore()
+
+    # ---- after the code has run
+
+    def found(self, delivery: Any, result: Any) -> list[Write]:
+        """The writes of this run. Raises Restart when a variable has to be read anew on each
+        call."""
+        before = len(self.numbers) + len(self.tensors)
+        forms = _Forms(self.reads, delivery, result)
+        new_marks: set[tuple] = set()
+        out: list[Write] = []
+        for check in self._changed():
+            value = check.read()
+            if (
+                isinstance(value, Tensor)
+                and type(value) is not Tensor
+                and id(value) not in delivery.tracer.lifter.known
+                and id(value) not in self.reads.tensors
+            ):
+                raise CaptureBreak(
+                    f"compiled code stores a {type(value).__name__} that it made itself in "
+                    f"{check.what}",
+                    _FIX,
+                )
+            if value is check.frozen[1] and check.frozen[0] in ("list", "dict", "set", "flat"):
+                mark = (id(value), "content")
+                if mark not in new_marks:
+                    new_marks.add(mark)
+                    out += self._content(check, value, forms)
+                continue
+            place = self._place(check)
+            if place.mark not in new_marks and place.mark not in self.places:
+                new_marks.add(place.mark)
+                self._lift(place, check, value, delivery)
+                out.append(
+                    Write(place.write, forms.of(value, place.what), place.mark, [place.name])
+                )
+        if len(self.numbers) + len(self.tensors) > before:
+            raise Restart
+        for mark, place in self.places.items():
+            if mark not in new_marks:
+                value = place.read()
+                if value is not self._installed.get(mark, place.entry):
+                    out.append(Write(place.write, forms.of(value, place.what), mark, [place.name]))
+        return sorted(out, key=_position)
+
+    def after_backward(self, writes: list[Write], codes: list) -> None:
+        """The backward has been traced, user's code (codes) included, on the state before the
+        call: it runs later, so it may neither write nor see what the call writes."""
+        changed = [c.what for c in self.reads.changed()]
+        changed += [p.what for p in self.places.values() if p.read() is not p.entry]
+        if changed:
+            raise CaptureBreak(f"code that runs in the backward changes {changed[0]}", _FIX)
+        for w in writes:
+            if any(_uses(code, name) for code in codes for name in w.names):
+                raise CaptureBreak(
+                    f"code that runs in the backward reads {w.names[0]}, which the forward changes",
+                    "pass it through the forward (ctx.save_for_backward)",
+                )
+
+    def _changed(self) -> Iterator[Check]:
+        """The facts that no longer hold; new attributes and the entries of a module's dictionaries
+        one by one."""
+        for check in self.reads.changed():
+            if check.key in _DICTIONARIES and check.read() is check.frozen[1]:
+                now, was = check.read(), {k: part[1] for k, part in check.frozen[2]}
+                for key in now.keys() | was.keys():
+                    if now.get(key, MISSING) is not was.get(key, MISSING):
+                        read = _item_reader(now, key)
+                        before = ("is", was.get(key, MISSING))
+                        yield Check(f"the entry {key!r} of {check.what}", read, now, key, before)
+            elif check.key is not None or isinstance(check.holder, types.CellType):
+                yield check
+            elif check.holder is None and check.what.startswith(_ATTRIBUTES):
+                fields = check.owner
+                for key in [k for k in fields if k not in check.frozen[1]]:
+                    yield Check(
+                        f"{check.what.removeprefix(_ATTRIBUTES)}.{key}",
+                        _item_reader(fields, key),
+                        fields,
+                        key,
+                        ("is", MISSING),
+                    )
+            else:
+                raise CaptureBreak(
+                    "Python state changes while the function runs: " + check.difference(),
+                    "change it outside of the compiled function",
+                )
+
+    def _place(self, check: Check) -> Place:
+        modules = self.reads.modules.values()
+        owner = next((m for m in modules if m.__dict__ is check.holder), None)
+        if any(check.holder is m.__dict__.get(d) for m in modules for d in _DICTIONARIES):
+            owner = check.holder
+        if check.key in ("__code__", "__class__"):
+            raise CaptureBreak(f"compiled code changes {check.what}", _FIX)
+        return Place(check.what, check.holder, check.key, owner, check.frozen[1])
+
+    def _lift(self, place: Place, check: Check, value: Any, delivery: Any) -> None:
+        """Whether the variable stays a fact, is read anew on each call, or is only written."""
+        entry = place.entry
+        if self._only_written(place):
+            self._forget(place)
+            return
+        if type(entry) in (int, float) and isinstance(value, (int, float, Sym)):
+            self.numbers.append(place)
+            self._forget(place)
+        elif (
+            isinstance(entry, Tensor)
+            and isinstance(value, Tensor)
+            and not entry._needs
+            and entry._fn is None
+            and not value._needs
+            and id(entry) not in delivery.tracer.lifter.known
+            and not self._elsewhere(entry, place)
+        ):
+            self.tensors.append(place)
+            self._forget(place)
+
+    def _only_written(self, place: Place) -> bool:
+        """Whether no code reads the variable: neither the user's, nor the library's."""
+        if isinstance(place.owner, dict) or not self._only(place.key, place, ()):
+            return False
+        owner = place.owner
+        if owner is None:
+            owner = next((x for x in self.reads._alive if _fields(x) is place.holder), None)
+        return owner is None or place.key not in library_names(type(owner))
+
+    def _elsewhere(self, t: Tensor, place: Place) -> bool:
+        """Whether another variable holds the same tensor."""
+        return any(
+            c.frozen[1] is t and (id(c.holder), c.key) != place.mark
+            for c in (*self.reads.every_call, *self.reads.module_state)
+        ) or any(p.entry is t for p in self.tensors)
+
+    def _forget(self, place: Place) -> None:
+        self.places[place.mark] = place
+        reads = self.reads
+        for checks in (reads.every_call, reads.module_state):
+            checks[:] = [c for c in checks if (id(c.holder), c.key) != place.mark]
+            for c in [c for c in checks if c.frozen[1] is place.holder and c.frozen[0] == "dict"]:
+                self._contents.append(c.frozen)  # one fact per entry instead
+                entries: dict = c.frozen[1]
+                seen = tuple(k for k, _ in c.frozen[2])
+                checks.append(
+                    Check(
+                        f"the names in {c.what}",
+                        functools.partial(tuple, entries),
+                        frozen=freeze(seen),
+                        owner=entries,
+                    )
+                )
+                for k, part in c.frozen[2]:
+                    if k != place.key:
+                        what = f"the entry {k!r} of {c.what}"
+                        checks.append(Check(what, _item_reader(entries, k), entries, k, part))
+                c.frozen = ("is", entries)
+        if isinstance(place.entry, Tensor) and not self._elsewhere(place.entry, place):
+            reads.tensors.pop(id(place.entry), None)
+
+    # ---- containers
+
+    def _content(self, check: Check, x: Any, forms: _Forms) -> list[Write]:
+        """The writes that give container x its new content."""
+        mark = (id(x), "content")
+        names: list[str] = []
+        same = [c for c in (*self.reads.every_call, *self.reads.module_state) if c.frozen[1] is x]
+        names += [name_of(c) for c in same]
+        if isinstance(x, list):
+            old = check.frozen[2]
+            before = [part[1] if check.frozen[0] == "list" else part for part in old]
+            grown = len(x) >= len(before) and all(a is b for a, b in zip(before, x, strict=False))
+            if grown and all(self._only(c.key, c, ("append", "extend")) for c in same):
+                form = forms.of_list(x[len(before) :], check.what)
+                self._forget_content(same)
+                return [Write(x.extend, form, mark, names)]
+            return [Write(functools.partial(x.__setitem__, slice(None)),
+                          forms.of_list(list(x), check.what, before), mark, names)]  # fmt: skip
+        if isinstance(x, dict):
+            was = {k: part[1] for k, part in check.frozen[2]}
+            new = {k: v for k, v in x.items() if was.get(k, MISSING) is not v}
+            if was.keys() <= x.keys() and list(x)[: len(was)] == list(was):
+                do = functools.partial(_update, x)
+                if all(self._only(c.key, c, ("__setitem__", "[]")) for c in same):
+                    self._forget_content(same)
+                    for key in was.keys() - new.keys():  # not written now, but perhaps tomorrow
+                        self.reads.every_call.append(
+                            Check(f"{check.what}[{key!r}]", _item_reader(x, key), x, key)
+                        )
+                return [Write(do, forms.of_dict(new, check.what), mark, names)]
+        elif isinstance(x, set):
+            return [Write(functools.partial(_refill, x),
+                          forms.of_list(list(x), check.what), mark, names)]  # fmt: skip
+        raise CaptureBreak(
+            "Python state changes while the function runs: " + check.difference(), _FIX
+        )
+
+    def _forget_content(self, checks: list[Check]) -> None:
+        """The container stays the same one; its content is no fact."""
+        for c in checks:
+            self._contents.append(c.frozen)
+            c.frozen = ("is", c.frozen[1])
+
+    def _only(self, name: Any, check: Check | Place, methods: tuple) -> bool:
+        """Whether all code that runs uses the variable `name` for writing only, or for calls of
+        these methods."""
+        if isinstance(check.holder, type) or not isinstance(name, (str, type(None))):
+            return False
+        name = name_of(check)
+        return all(_uses(code, name) <= set(methods) for code in self.reads.codes)
+
+
+_ATTRIBUTES = "the attributes of "
+_DICTIONARIES = ("_parameters", "_buffers", "_modules")
+
+
+@functools.lru_cache(maxsize=1024)
+def library_names(cls: type) -> frozenset:
+    """The names that the library's own methods of a user's class use."""
+    found: set[str] = set()
+    for owner in cls.__mro__:
+        if internal_class(owner):
+            for f in vars(owner).values():
+                f = getattr(f, "__func__", getattr(f, "fget", f))
+                if isinstance(f, types.FunctionType):
+                    found.update(global_names(f.__code__))
+    return frozenset(found)
+
+
+def _fields(x: Any) -> Any:
+    try:
+        return object.__getattribute__(x, "__dict__")
+    except AttributeError:
+        return None
+
+
+def name_of(x: Any) -> str:
+    """What code calls the variable of a Check or Place."""
+    return x.what.partition(" (outside")[0] if x.key is None else x.key
+
+
+def _position(w: Write) -> int:
+    """New entries of a dictionary are made in the order in which the code made them."""
+    holder, key = getattr(getattr(w.do, "__self__", None), "holder", None), w.mark[1]
+    return list(holder).index(key) if isinstance(holder, dict) and key in holder else -1
+
+
+def _update(x: dict, new: dict) -> None:
+    for k, v in new.items():
+        x[k] = v
+
+
+def _refill(x: set, content: list) -> None:
+    x.clear()
+    x.update(content)
+
+
+@functools.lru_cache(maxsize=4096)
+def _uses(code: types.CodeType, name: str) -> frozenset:
+    """How code (and the functions inside it) reads what `name` is bound to: the methods that it
+    calls at once, "[]" for an assigned item, "read" for anything else."""
+    found = set()
+    if attribute_names(code) is None:
+        found.add("read")
+    steps = [i for i in dis.get_instructions(code) if i.opname not in ("CACHE", "EXTENDED_ARG")]
+    for at, step in enumerate(steps):
+        if step.argval != name or not step.opname.startswith("LOAD_"):
+            continue
+        if step.opname.startswith(("LOAD_FAST", "LOAD_CLOSURE", "LOAD_CONST")):
+            continue
+        then = [s.opname for s in steps[at + 1 : at + 3]]
+        if then and then[0] in ("LOAD_METHOD", "LOAD_ATTR"):
+            found.add(steps[at + 1].argval)
+        elif len(then) == 2 and then[0] in ("LOAD_CONST", "LOAD_FAST") and then[1] == _STORE_ITEM:
+            found.add("[]")
+        else:
+            found.add("read")
+    for c in code.co_consts:
+        if isinstance(c, types.CodeType):
+            found |= _uses(c, name)
+    return frozenset(found)
+
+
+_STORE_ITEM = "STORE_SUBSCR"
+
+
+class _Forms:
+    """How the value of a write is made on each call: ("scalar", text), ("constant", x), a Made or
+    ("real", Source) for a tensor, ("build", type, [forms]) for a container made inside."""
+
+    def __init__(self, reads: ReadSet, delivery: Any, result: Any):
+        self.reads, self.delivery = reads, delivery
+        self._seen: set[int] = set()
+        self._outside = {id(x) for x in reads._alive} | set(reads.modules) | set(reads.containers)
+        self._outside -= set(reads._young)
+        self._delivered = set(_containers_in(result))
+        self._keep: list = []
+
+    def of(self, x: Any, what: str) -> Any:
+        if isinstance(x, Sym):
+            return ("scalar", x.text)
+        if isinstance(x, Tensor):
+            return self.delivery.tensor(x)
+        if isinstance(x, _PLAIN) or id(x) in self._outside or x is MISSING:
+            if x is MISSING:
+                raise CaptureBreak(f"compiled code deletes {what}", _FIX)
+            return ("constant", x)
+        if type(x) in (list, tuple, set):
+            self._once(x, what)
+            return ("build", type(x), [self.of(v, what) for v in x])
+        if type(x) is dict:
+            return self.of_dict(x, what)
+        if isinstance(x, (types.FunctionType, types.MethodType)) or is_module(x):
+            kind = "a module" if is_module(x) else "a function"
+        else:
+            kind = f"an object ({type(x).__name__})"
+        raise CaptureBreak(f"compiled code stores {kind} that it made itself in {what}", _FIX)
+
+    def of_list(self, values: list, what: str, entry: Any = ()) -> Any:
+        known = {id(x) for x in entry}
+        return (
+            "build",
+            list,
+            [("constant", v) if id(v) in known else self.of(v, what) for v in values],
+        )
+
+    def of_dict(self, x: dict, what: str) -> Any:
+        self._once(x, what)
+        for k in x:
+            if not isinstance(k, (*_PLAIN, tuple)):
+                raise CaptureBreak(f"compiled code makes a dictionary key for {what}", _FIX)
+        return ("build", dict, [(k, self.of(v, what)) for k, v in x.items()])
+
+    def _once(self, x: Any, what: str) -> None:
+        """A container that is delivered twice would have to be one object."""
+        if type(x) is tuple:
+            return
+        if id(x) in self._seen or id(x) in self._delivered:
+            raise CaptureBreak(
+                f"compiled code stores one {type(x).__name__} in {what} and elsewhere",
+                "store copies of it",
+            )
+        self._seen.add(id(x))
+        self._keep.append(x)
+
+
+def _containers_in(x: Any) -> Iterator[int]:
+    if isinstance(x, (list, tuple, set)):
+        yield id(x)
+        for v in x:
+            yield from _containers_in(v)
+    elif isinstance(x, dict):
+        yield id(x)
+        for v in x.values():
+            yield from _containers_in(v)
