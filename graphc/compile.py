@@ -458,6 +458,8 @@ _OWN = {
     "__qualname__",
     "__doc__",
     "__module__",
+    "__annotations__",
+    "__type_params__",
     "__dict__",
 }
 

@@ -66,7 +66,7 @@ class Parts:
 
     def named(self) -> list[tuple[str, Any]]:
         """(path from a root, what serves it) of the modules that were called."""
-        found = []
+        found: list[tuple[str, Any]] = []
         for root in self.roots:
             for name, m in root.named_modules():
                 made = self.compiled.get(id(m))

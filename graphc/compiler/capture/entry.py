@@ -20,6 +20,7 @@ from .guards import _FIXED, MISSING, freeze, unchanged
 from .lift import Source
 from .program import Captured, Made
 from .symbols import evaluator, same_number
+from .writes import remade
 
 _LATE = ("arg", "grad", "place")  # sources that may be other memory on every call
 MISS: Any = type("Miss", (), {"__repr__": lambda self: "MISS"})()
@@ -48,6 +49,7 @@ class Entry:
             "unchanged": unchanged,
             "MISSING": MISSING,
             "address": address,
+            "remade": remade,
         }
         self.epoch = [observe.epoch[0]]
         self.held: dict[int, str] = {}
@@ -269,8 +271,7 @@ class Entry:
         return [
             *[(s,) for s, _ in c.grads],
             *[(s,) for s, _ in c.needs],
-            *[(r[1],) for r in c.results if isinstance(r, tuple) and r[0] == "real"],
-            *[(s,) for w in c.writes for s in real_sources(w.form)],
+            *[(s,) for f in (*c.results, *[w.form for w in c.writes]) for s in real_sources(f)],
         ]
 
     def _held(self, held: list[tuple], parts: list[str]) -> None:
@@ -415,8 +416,11 @@ class Entry:
             value = "None" if g is None else self._result(g)
             self.add(f"{self.ref(source)}._grad = {value}")
         for w in c.writes:
-            self.add(f"{self.const(w.do)}({self._form(w.form)})")
-        parts = [self._result(r) for r in c.results]
+            value = self._form(w.form)
+            self.add(
+                w.do.format(value) if isinstance(w.do, str) else self.const(w.do) + f"({value})"
+            )
+        parts = [self._form(r) for r in c.results]
         if isinstance(c.result_spec, pytree.Leaf):
             self.add(f"return {parts[0]}")
         elif c.result_spec.type in (tuple, list) and all(
@@ -436,8 +440,10 @@ class Entry:
         if isinstance(form, Made) or form[0] != "build":
             return self._result(form)
         _, kind, parts = form
-        if kind is dict:
-            return "{" + ", ".join(f"{self.const(k)}: {self._form(v)}" for k, v in parts) + "}"
+        if kind not in (list, tuple, set):
+            fields = ", ".join(f"{self.const(k)}: {self._form(v)}" for k, v in parts)
+            fields = "{" + fields + "}"
+            return fields if kind is dict else f"remade({self.const(kind)}, {fields})"
         inner = ", ".join(self._form(v) for v in parts)
         if kind is tuple:
             return f"({inner}{',' if len(parts) == 1 else ''})"
@@ -539,11 +545,12 @@ def used_up(name: str, m: Made) -> Any:
 
 def real_sources(form: Any) -> list[Source]:
     """The real tensors that a written value names."""
-    if isinstance(form, Made) or form[0] in ("constant", "scalar"):
+    if isinstance(form, Made) or form[0] in ("constant", "scalar", "container"):
         return []
     if form[0] == "real":
         return [form[1]]
-    parts = [v for _, v in form[2]] if form[1] is dict else form[2]
+    pairs = form[1] not in (list, tuple, set)
+    parts = [v for _, v in form[2]] if pairs else form[2]
     return [s for part in parts for s in real_sources(part)]
 
 

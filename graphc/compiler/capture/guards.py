@@ -10,6 +10,7 @@ changes nothing.
 
 from __future__ import annotations
 
+import collections
 import dis
 import functools
 import sys
@@ -53,7 +54,7 @@ def freeze(x: Any, budget: list[int] | None = None) -> tuple:
         return ("number", x)
     if isinstance(x, _ATOMS):
         return ("equal" if isinstance(x, (str, bytes)) else "is", x)
-    if t in (list, tuple, set, frozenset) or isinstance(x, dict):
+    if t in (list, tuple, set, frozenset, collections.deque) or isinstance(x, dict):
         budget = [_MAX_LEAVES] if budget is None else budget
         budget[0] -= len(x)
         if budget[0] < 0:
@@ -119,6 +120,10 @@ def thaw(frozen: tuple) -> Any:
         elif not unchanged(seen, frozen):
             seen.clear()
             seen.update(values)
+    elif kind == "deque":
+        if not unchanged(seen, frozen):
+            seen.clear()
+            seen.extend(thaw(p) for p in frozen[2])
     elif kind == "flat" and isinstance(seen, list):
         seen[:] = frozen[2]
     return seen
@@ -157,7 +162,10 @@ class Check:
         """Puts the state back; only for what capturing changed."""
         value = thaw(self.frozen)
         holder, key = self.holder, self.key
-        if isinstance(holder, dict) and key is not None:
+        if holder is None and isinstance(self.owner, dict):  # of its keys
+            for k in [k for k in self.owner if k not in value]:
+                dict.pop(self.owner, k)
+        elif isinstance(holder, dict) and key is not None:
             if value is MISSING:
                 holder.pop(key, None)
             elif holder.get(key, MISSING) is not value:
@@ -293,7 +301,7 @@ class ReadSet:
             self._module(x, names, what)
         elif is_optimizer(x):
             self._optimizer(x, what)
-        elif isinstance(x, (list, tuple, set, frozenset)):
+        elif isinstance(x, (list, tuple, set, frozenset, collections.deque)):
             self.containers[id(x)] = x
             for i, v in zip(range(_MAX_LEAVES), x, strict=False):
                 self.examine(v, names, f"{what}[{i}]")
@@ -326,6 +334,8 @@ class ReadSet:
                 self.examine(part, names, what)
         elif isinstance(x, type):
             self._class(x, names or ())
+            if not internal_class(x) and any(map(internal_class, x.__mro__[1:-1])):
+                self._class(x, _methods(x))  # the library calls them (an autograd Function's, say)
         else:
             self._object(x, names, what)
 
@@ -379,7 +389,11 @@ class ReadSet:
                         f"{cls.__name__}.{name}", _item_reader(fields, name), names, fields, name
                     )
                 self._class(cls, (name,))
-            elif name in self.stored and _in_classes(cls, "__dict__") is not MISSING:
+            elif (
+                name in self.stored
+                and _in_classes(cls, "__dict__") is not MISSING
+                and not internal_class(cls)
+            ):
                 self.binding(  # an attribute that the code is going to make
                     f"{cls.__name__}.{name}", _item_reader(fields, name), names, fields, name
                 )
@@ -452,7 +466,7 @@ class ReadSet:
             elif isinstance(value, (types.FunctionType, types.MethodType)):
                 self.examine(value, frozenset(), key)
         self.module_state.append(
-            Check(f"the attributes of {name}", lambda: tuple(fields), owner=fields)
+            Check(f"the attributes of {name}", lambda: frozenset(fields), owner=fields)
         )
         self.every_call.append(Check(f"the class of a {name}", lambda: type(m), m, "__class__"))
 
@@ -587,6 +601,13 @@ def attribute_names(code: types.CodeType) -> frozenset | None:
     """The attribute names that code uses; None when it computes names."""
     names = frozenset(global_names(code))
     return None if names & _DYNAMIC else names
+
+
+def _methods(cls: type) -> tuple:
+    """The names of the functions that a class and its user-defined bases define."""
+    kinds = (types.FunctionType, staticmethod, classmethod)
+    own = [c for c in cls.__mro__ if not internal_class(c)]
+    return tuple({k: 0 for c in own for k, v in vars(c).items() if isinstance(v, kinds)})
 
 
 def internal_class(cls: type) -> bool:

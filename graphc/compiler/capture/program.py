@@ -96,7 +96,7 @@ def capture(
     will have cotangents for; `original`: (args, kwargs) as they were passed. Raises CaptureBreak,
     or whatever fn raises."""
     merge: dict = {}
-    writes = Writes(reads)
+    writes = Writes(reads, _containers(*original) if original is not None else {})
     for _ in range(64):
         tracer = Tracer(merge)
         try:
@@ -167,7 +167,7 @@ def _attempt(
                 for (k, v), s in zip(kwargs.items(), spec.children[1].children, strict=True)
             }
         try:
-            with Recorder(reads) as recorder:
+            with Recorder(reads, arguments=writes.arguments) as recorder:
                 result = fn(*args, **kwargs)
             if recorder.error is not None:
                 raise recorder.error
@@ -271,8 +271,9 @@ def _finish(
     out = Captured()
     out.leaves, out.arg_spec, out.reads = leaves, spec, reads
     delivery = _Delivery(tracer, out)
-    known = _containers(*original) if original is not None else {}
+    known = writes.arguments
     result_leaves, out.result_spec = pytree.flatten(_marked(result, known))
+    objects: list[tuple[int, Any]] = []
     for x in result_leaves:
         if isinstance(x, Tensor):
             out.results.append(delivery.tensor(x))
@@ -281,8 +282,11 @@ def _finish(
         elif type(x) is Sym:
             out.results.append(("scalar", x.text))
         else:
-            out.results.append(("constant", x))
+            objects.append((len(out.results), x))
+            out.results.append(None)
     out.writes, out.places = writes.found(delivery, result), writes.tensors
+    for at, x in objects:
+        out.results[at] = writes.forms.of_result(x)
     _grads(tracer, delivery, out)
     writes.restore()
     with Recorder(reads, writes_back=False) as recorder:  # a user's backward runs now

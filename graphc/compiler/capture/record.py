@@ -33,6 +33,8 @@ _MUTATORS = frozenset(
         "discard",
         "appendleft",
         "popleft",
+        "extendleft",
+        "rotate",
         "difference_update",
         "intersection_update",
         "symmetric_difference_update",
@@ -86,8 +88,9 @@ class Recorder:
     """Context manager around the user's code. `self.error` is what it refused, for when user code
     swallows the exception."""
 
-    def __init__(self, reads: ReadSet, writes_back: bool = True):
+    def __init__(self, reads: ReadSet, writes_back: bool = True, arguments: Any = ()):
         self.reads = reads
+        self.arguments = arguments  # ids of the lists and dicts among the arguments
         self.writes_back = writes_back  # changes of outer containers are found and done again
         self.users: dict[Any, bool] = {}
         self.error: CaptureBreak | None = None
@@ -173,7 +176,7 @@ class Recorder:
         if (
             id(owner) in self.reads.containers
             and name in _MUTATORS
-            and not (self.writes_back and self.reads.bound(owner))
+            and not (self.writes_back and (id(owner) in self.arguments or self.reads.bound(owner)))
         ):
             return f"changes a {type(owner).__name__} from outside ({name}())"
         kind = type(owner)

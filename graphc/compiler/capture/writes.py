@@ -2,12 +2,15 @@
 the state that it left, gives writes that every call of the program does again.
 
 One that no code reads is just written; a number is read anew on every call (`Sym`), so a counter
-does not compile again; so is a tensor. Everything else is guarded as before, and written. Invariant:
-outside of `install` and `restore` the user's objects are as they were before the capture.
+does not compile again; so is a tensor. Everything else is guarded as before, and written.
+
+Invariant: outside of `install` and `restore` the user's objects are as they were before the
+capture.
 """
 
 from __future__ import annotations
 
+import collections
 import dis
 import functools
 import types
@@ -54,10 +57,12 @@ class Place:
     """A variable that traced code writes: an entry of a dictionary, a closure's cell, an attribute.
     `owner` is the module that it belongs to, if it does."""
 
-    __slots__ = ("what", "holder", "key", "owner", "entry")
+    __slots__ = ("what", "holder", "key", "owner", "entry", "name")
 
-    def __init__(self, what: str, holder: Any, key: Any, owner: Any, entry: Any):
-        self.what, self.holder, self.key, self.owner, self.entry = what, holder, key, owner, entry
+    def __init__(self, check: Check, owner: Any):
+        self.what, self.holder, self.key = check.what, check.holder, check.key
+        self.owner, self.entry = owner, check.frozen[1]
+        self.name: str = check.owner if isinstance(check.owner, str) else name_of(check)
 
     def read(self) -> Any:
         holder = self.holder
@@ -94,32 +99,36 @@ class Place:
                 observe.changed(self.owner, self.key)
 
     @property
-    def name(self) -> str:
-        return name_of(self)
-
-    @property
     def mark(self) -> tuple:
         return id(self.holder), self.key
 
 
 class Write:
-    """One write of a call: `do(value)`; `form` says how the value is made (see `_Forms`)."""
+    """One write of a call: `do(value)`, or a statement with {} for the value. `form` says how the
+    value is made (see `_Forms`); names: what code calls the variable."""
 
     __slots__ = ("do", "form", "mark", "names")
 
-    def __init__(self, do: Callable[[Any], None], form: Any, mark: tuple, names: list[str]):
+    def __init__(self, do: Callable[[Any], None] | str, form: Any, mark: tuple, names: list[str]):
         self.do, self.form, self.mark, self.names = do, form, mark, names
 
 
 class Writes:
     """The written variables of one function, over the attempts to capture it."""
 
-    def __init__(self, reads: ReadSet):
+    def __init__(self, reads: ReadSet, arguments: dict[int, str]):
         self.reads = reads
+        self.arguments = arguments  # id of a list or dict among the arguments -> its expression
+        self._were: list[tuple[Any, Any]] = [
+            (x, list(x) if isinstance(x, list) else dict(x))
+            for i, x in reads.containers.items()
+            if i in arguments
+        ]
         self.places: dict[tuple, Place] = {}  # no longer facts
         self.numbers: list[Place] = []
         self.tensors: list[Place] = []
-        self._contents: list[tuple] = []  # frozen containers that are no longer facts
+        self._contents: dict[int, _Content] = {}  # by id: containers that are only written
+        self._split: list[tuple] = []  # frozen dictionaries whose entries are facts of their own
         self._installed: dict[tuple, Any] = {}
 
     def install(self, tracer: Any) -> None:
@@ -138,8 +147,16 @@ class Writes:
         for p in self.places.values():
             if p.read() is not p.entry:
                 p.put(p.entry)
-        for frozen in self._contents:
+        for content in self._contents.values():
+            thaw(content.frozen)
+        for frozen in self._split:
             thaw(frozen)
+        for x, was in self._were:
+            if isinstance(x, list):
+                x[:] = was
+            elif not _alike(list(x.items()), list(was.items())):
+                dict.clear(x)
+                dict.update(x, was)
         self.reads.restore()
 
     # ---- after the code has run
@@ -148,8 +165,9 @@ class Writes:
         """The writes of this run. Raises Restart when a variable has to be read anew on each
         call."""
         before = len(self.numbers) + len(self.tensors)
-        forms = _Forms(self.reads, delivery, result)
+        forms = _Forms(self.reads, delivery, result, self.arguments)
         new_marks: set[tuple] = set()
+        contents: list[_Content] = []
         out: list[Write] = []
         for check in self._changed():
             value = check.read()
@@ -164,11 +182,9 @@ class Writes:
                     f"{check.what}",
                     _FIX,
                 )
-            if value is check.frozen[1] and check.frozen[0] in ("list", "dict", "set", "flat"):
-                mark = (id(value), "content")
-                if mark not in new_marks:
-                    new_marks.add(mark)
-                    out += self._content(check, value, forms)
+            if value is check.frozen[1] and check.frozen[0] in _CONTAINERS:
+                if id(value) not in self._contents:
+                    contents.append(self._content(check))
                 continue
             place = self._place(check)
             if place.mark not in new_marks and place.mark not in self.places:
@@ -179,11 +195,16 @@ class Writes:
                 )
         if len(self.numbers) + len(self.tensors) > before:
             raise Restart
+        unguarded = list(self._contents.values())
+        for content in {id(c.frozen[1]): c for c in (*contents, *unguarded)}.values():
+            out += content.writes(forms)
         for mark, place in self.places.items():
             if mark not in new_marks:
                 value = place.read()
                 if value is not self._installed.get(mark, place.entry):
                     out.append(Write(place.write, forms.of(value, place.what), mark, [place.name]))
+        out += self._arguments(forms)
+        self.forms = forms
         return sorted(out, key=_position)
 
     def after_backward(self, writes: list[Write], codes: list) -> None:
@@ -204,13 +225,13 @@ class Writes:
         """The facts that no longer hold; new attributes and the entries of a module's dictionaries
         one by one."""
         for check in self.reads.changed():
-            if check.key in _DICTIONARIES and check.read() is check.frozen[1]:
+            if check.read() is check.frozen[1] and self._by_entries(check):
                 now, was = check.read(), {k: part[1] for k, part in check.frozen[2]}
-                for key in now.keys() | was.keys():
+                for key in (*was, *(k for k in now if k not in was)):
                     if now.get(key, MISSING) is not was.get(key, MISSING):
-                        read = _item_reader(now, key)
+                        what = f"the entry {key!r} of {check.what}"
                         before = ("is", was.get(key, MISSING))
-                        yield Check(f"the entry {key!r} of {check.what}", read, now, key, before)
+                        yield Check(what, _item_reader(now, key), now, key, before, name_of(check))
             elif check.key is not None or isinstance(check.holder, types.CellType):
                 yield check
             elif check.holder is None and check.what.startswith(_ATTRIBUTES):
@@ -229,6 +250,23 @@ class Writes:
                     "change it outside of the compiled function",
                 )
 
+    def _by_entries(self, check: Check) -> bool:
+        """Whether the entries of a changed dictionary are variables of their own."""
+        now = check.frozen[1]
+        if check.key in _DICTIONARIES:
+            return True
+        if type(now) is not dict or check.frozen[0] != "dict" or check.owner is not None:
+            return False
+        was = check.frozen[2]
+        return (
+            tuple(now) == tuple(k for k, _ in was)
+            and not self._only(name_of(check), check, ("__setitem__", "[]"))
+            and all(
+                v is part[1] or type(part[1]) in (int, float) or isinstance(part[1], Tensor)
+                for v, (_, part) in zip(now.values(), was, strict=True)
+            )
+        )
+
     def _place(self, check: Check) -> Place:
         modules = self.reads.modules.values()
         owner = next((m for m in modules if m.__dict__ is check.holder), None)
@@ -236,7 +274,7 @@ class Writes:
             owner = check.holder
         if check.key in ("__code__", "__class__"):
             raise CaptureBreak(f"compiled code changes {check.what}", _FIX)
-        return Place(check.what, check.holder, check.key, owner, check.frozen[1])
+        return Place(check, owner)
 
     def _lift(self, place: Place, check: Check, value: Any, delivery: Any) -> None:
         """Whether the variable stays a fact, is read anew on each call, or is only written."""
@@ -259,14 +297,31 @@ class Writes:
             self.tensors.append(place)
             self._forget(place)
 
+    def _arguments(self, forms: _Forms) -> Iterator[Write]:
+        """What was done to lists and dicts among the arguments; their entries are guarded."""
+        for x, was in self._were:
+            path = self.arguments[id(x)]
+            if isinstance(x, list):
+                if not _alike(x, was):
+                    form = forms.of_list(x, path)
+                    yield Write(f"{path}[:] = {{}}", form, (id(x), "content"), [])
+            elif not _alike(list(x.items()), list(was.items())):
+                if list(x)[: len(was)] != list(was):
+                    raise CaptureBreak(f"compiled code takes entries out of {path}", _FIX)
+                new = {k: v for k, v in x.items() if was.get(k, MISSING) is not v}
+                form = forms.of_dict(new, path)
+                yield Write(f"{path}.update({{}})", form, (id(x), "content"), [])
+
     def _only_written(self, place: Place) -> bool:
         """Whether no code reads the variable: neither the user's, nor the library's."""
-        if isinstance(place.owner, dict) or not self._only(place.key, place, ()):
+        if isinstance(place.owner, dict) or place.name != name_of(place):
+            return False  # an entry of a dictionary
+        if not self._only(place.key, place, ()):
             return False
         owner = place.owner
         if owner is None:
             owner = next((x for x in self.reads._alive if _fields(x) is place.holder), None)
-        return owner is None or place.key not in library_names(type(owner))
+        return owner is None or place.key not in library_names(type(owner))  # type: ignore[arg-type]
 
     def _elsewhere(self, t: Tensor, place: Place) -> bool:
         """Whether another variable holds the same tensor."""
@@ -281,7 +336,7 @@ class Writes:
         for checks in (reads.every_call, reads.module_state):
             checks[:] = [c for c in checks if (id(c.holder), c.key) != place.mark]
             for c in [c for c in checks if c.frozen[1] is place.holder and c.frozen[0] == "dict"]:
-                self._contents.append(c.frozen)  # one fact per entry instead
+                self._split.append(c.frozen)  # one fact per entry instead
                 entries: dict = c.frozen[1]
                 seen = tuple(k for k, _ in c.frozen[2])
                 checks.append(
@@ -302,46 +357,24 @@ class Writes:
 
     # ---- containers
 
-    def _content(self, check: Check, x: Any, forms: _Forms) -> list[Write]:
-        """The writes that give container x its new content."""
-        mark = (id(x), "content")
-        names: list[str] = []
+    def _content(self, check: Check) -> _Content:
+        """What happened to the container of a variable. Where all code only adds to it, in ways
+        that do not depend on what is in it, its content is no fact any more."""
+        x = check.frozen[1]
         same = [c for c in (*self.reads.every_call, *self.reads.module_state) if c.frozen[1] is x]
-        names += [name_of(c) for c in same]
-        if isinstance(x, list):
-            old = check.frozen[2]
-            before = [part[1] if check.frozen[0] == "list" else part for part in old]
-            grown = len(x) >= len(before) and all(a is b for a, b in zip(before, x, strict=False))
-            if grown and all(self._only(c.key, c, ("append", "extend")) for c in same):
-                form = forms.of_list(x[len(before) :], check.what)
-                self._forget_content(same)
-                return [Write(x.extend, form, mark, names)]
-            return [Write(functools.partial(x.__setitem__, slice(None)),
-                          forms.of_list(list(x), check.what, before), mark, names)]  # fmt: skip
-        if isinstance(x, dict):
-            was = {k: part[1] for k, part in check.frozen[2]}
-            new = {k: v for k, v in x.items() if was.get(k, MISSING) is not v}
-            if was.keys() <= x.keys() and list(x)[: len(was)] == list(was):
-                do = functools.partial(_update, x)
-                if all(self._only(c.key, c, ("__setitem__", "[]")) for c in same):
-                    self._forget_content(same)
-                    for key in was.keys() - new.keys():  # not written now, but perhaps tomorrow
-                        self.reads.every_call.append(
-                            Check(f"{check.what}[{key!r}]", _item_reader(x, key), x, key)
-                        )
-                return [Write(do, forms.of_dict(new, check.what), mark, names)]
-        elif isinstance(x, set):
-            return [Write(functools.partial(_refill, x),
-                          forms.of_list(list(x), check.what), mark, names)]  # fmt: skip
-        raise CaptureBreak(
-            "Python state changes while the function runs: " + check.difference(), _FIX
-        )
-
-    def _forget_content(self, checks: list[Check]) -> None:
-        """The container stays the same one; its content is no fact."""
-        for c in checks:
-            self._contents.append(c.frozen)
-            c.frozen = ("is", c.frozen[1])
+        content = _Content(check.what, check.frozen, [name_of(c) for c in same])
+        methods = _ADDING.get(type(x), ())
+        if content.added() is not None and all(self._only(c.key, c, methods) for c in same):
+            content.guarded = False
+            self._contents[id(x)] = content
+            for c in same:
+                c.frozen = ("is", x)
+            if isinstance(x, dict):  # entries that are not written now may be some day
+                for key, part in content.frozen[2]:
+                    if x.get(key, MISSING) is part[1]:
+                        what = f"the entry {key!r} of {check.what}"
+                        self.reads.every_call.append(Check(what, _item_reader(x, key), x, key))
+        return content
 
     def _only(self, name: Any, check: Check | Place, methods: tuple) -> bool:
         """Whether all code that runs uses the variable `name` for writing only, or for calls of
@@ -352,7 +385,58 @@ class Writes:
         return all(_uses(code, name) <= set(methods) for code in self.reads.codes)
 
 
+class _Content:
+    """A container that a variable holds, and what it held on entry."""
+
+    __slots__ = ("what", "frozen", "names", "guarded")
+
+    def __init__(self, what: str, frozen: tuple, names: list[str]):
+        self.what, self.frozen, self.names = what, frozen, names
+        self.guarded = True
+
+    def added(self) -> Any:
+        """The elements that were added at the end, or the entries that were set; None when more
+        than that happened."""
+        x, parts = self.frozen[1], self.frozen[2]
+        if isinstance(x, dict):
+            was = {k: part[1] for k, part in parts}
+            if list(x)[: len(was)] != list(was):
+                return None
+            return {k: v for k, v in x.items() if was.get(k, MISSING) is not v}
+        if isinstance(x, set):
+            return None
+        before = [part if self.frozen[0] == "flat" else part[1] for part in parts]
+        if isinstance(x, list):
+            return x[len(before) :] if _alike(x[: len(before)], before) else None
+        new = [t for t in x if isinstance(t, Tensor) and t._array is None]  # of a deque
+        return new if new and _alike(list(x)[-len(new) :], new) else None
+
+    def writes(self, forms: _Forms) -> Iterator[Write]:
+        """The writes that give it its new content."""
+        x, mark = self.frozen[1], (id(self.frozen[1]), "content")
+        added = self.added()
+        if isinstance(x, dict):
+            if added is None:
+                raise CaptureBreak(f"compiled code takes entries out of {self.what}", _FIX)
+            do: Any = functools.partial(_update, x)
+            form = forms.of_dict(added, self.what)
+        elif not self.guarded:
+            do, form = x.extend, forms.of_list(added, self.what)
+        else:
+            before = [part if self.frozen[0] == "flat" else part[1] for part in self.frozen[2]]
+            do, form = functools.partial(_refill, x), forms.of_list(list(x), self.what, before)
+        if self.guarded or added:
+            yield Write(do, form, mark, self.names)
+
+
+# per container: how code may use one whose content is no fact
+_ADDING: dict[type, tuple] = {
+    list: ("append", "extend"),
+    dict: ("__setitem__", "[]"),
+    collections.deque: ("append",),
+}
 _ATTRIBUTES = "the attributes of "
+_CONTAINERS = ("list", "dict", "set", "flat", "deque")
 _DICTIONARIES = ("_parameters", "_buffers", "_modules")
 
 
@@ -392,9 +476,12 @@ def _update(x: dict, new: dict) -> None:
         x[k] = v
 
 
-def _refill(x: set, content: list) -> None:
+def _refill(x: Any, content: list) -> None:
+    if isinstance(x, list):
+        x[:] = content
+        return
     x.clear()
-    x.update(content)
+    (x.update if isinstance(x, set) else x.extend)(content)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -430,8 +517,8 @@ class _Forms:
     """How the value of a write is made on each call: ("scalar", text), ("constant", x), a Made or
     ("real", Source) for a tensor, ("build", type, [forms]) for a container made inside."""
 
-    def __init__(self, reads: ReadSet, delivery: Any, result: Any):
-        self.reads, self.delivery = reads, delivery
+    def __init__(self, reads: ReadSet, delivery: Any, result: Any, arguments: dict[int, str]):
+        self.reads, self.delivery, self.arguments = reads, delivery, arguments
         self._seen: set[int] = set()
         self._outside = {id(x) for x in reads._alive} | set(reads.modules) | set(reads.containers)
         self._outside -= set(reads._young)
@@ -443,20 +530,34 @@ class _Forms:
             return ("scalar", x.text)
         if isinstance(x, Tensor):
             return self.delivery.tensor(x)
+        if id(x) in self.arguments:
+            return ("container", self.arguments[id(x)])
         if isinstance(x, _PLAIN) or id(x) in self._outside or x is MISSING:
-            if x is MISSING:
-                raise CaptureBreak(f"compiled code deletes {what}", _FIX)
+            return ("constant", x)
+        if isinstance(x, types.MethodType) and id(x.__self__) in self._outside:
             return ("constant", x)
         if type(x) in (list, tuple, set):
             self._once(x, what)
             return ("build", type(x), [self.of(v, what) for v in x])
         if type(x) is dict:
             return self.of_dict(x, what)
+        if _plain_object(x):
+            self._once(x, what)
+            return ("build", type(x), [(k, self.of(v, what)) for k, v in vars(x).items()])
         if isinstance(x, (types.FunctionType, types.MethodType)) or is_module(x):
             kind = "a module" if is_module(x) else "a function"
         else:
             kind = f"an object ({type(x).__name__})"
         raise CaptureBreak(f"compiled code stores {kind} that it made itself in {what}", _FIX)
+
+    def of_result(self, x: Any) -> Any:
+        """A leaf of the result that is neither a tensor nor a number."""
+        made = id(x) in self.reads._young or (
+            id(x) not in self._outside and _plain_object(x) and _holds_traced(x)
+        )
+        if not made:
+            return ("constant", x)
+        return self.of(x, "the result")
 
     def of_list(self, values: list, what: str, entry: Any = ()) -> Any:
         known = {id(x) for x in entry}
@@ -484,6 +585,51 @@ class _Forms:
             )
         self._seen.add(id(x))
         self._keep.append(x)
+
+
+def _plain_object(x: Any) -> bool:
+    """An object that is its class and its fields, and can be made again from them."""
+    cls = type(x)
+    return (
+        type(_fields(x)) is dict
+        and cls.__new__ in (object.__new__, types.SimpleNamespace.__new__)
+        and not any("__slots__" in vars(c) for c in cls.__mro__)
+        and not is_module(x)
+        and not isinstance(x, types.FunctionType)
+    )
+
+
+def remade(cls: type, fields: dict) -> Any:
+    """An object of cls with these fields; no code of the class runs."""
+    x: Any = cls.__new__(cls)  # type: ignore[call-overload]
+    vars(x).update(fields)
+    return x
+
+
+def _holds_traced(x: Any, depth: int = 0) -> bool:
+    """Whether a value made of containers and plain objects has a traced tensor or number in it."""
+    if isinstance(x, Tensor):
+        return x._array is None
+    if isinstance(x, Sym):
+        return True
+    if depth > 8:
+        return False
+    parts: Any = ()
+    if isinstance(x, (list, tuple, set)):
+        parts = x
+    elif isinstance(x, dict):
+        parts = x.values()
+    elif _plain_object(x):
+        parts = vars(x).values()
+    return any(_holds_traced(v, depth + 1) for v in parts)
+
+
+def _alike(a: list, b: list) -> bool:
+    """Whether two lists hold the same objects (or pairs of them)."""
+    return len(a) == len(b) and all(
+        x is y or (type(x) is type(y) is tuple and x[0] == y[0] and x[1] is y[1])
+        for x, y in zip(a, b, strict=True)
+    )
 
 
 def _containers_in(x: Any) -> Iterator[int]:
