@@ -161,9 +161,18 @@ class CompiledFunction:
                 result = call(args, kwargs)
                 if result is not MISS:
                     return result
+            stopped = None
         except _program_error() as e:
-            return self._replay(e, args, kwargs)
-        return self._miss(args, kwargs)
+            stopped = e
+        try:
+            if stopped is not None:
+                return self._replay(stopped, args, kwargs)
+            return self._miss(args, kwargs)
+        except Exception as e:  # noqa: BLE001
+            if config.debug:
+                raise
+            error = e
+        raise error.with_traceback(_users_frames(error))
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else types.MethodType(self, instance)
@@ -175,21 +184,27 @@ class CompiledFunction:
         key = _key(self.fn, leaves, spec)
         if key in self._breaks:
             return self._in_parts(args, kwargs)
+        failed: Exception | None = None
         try:
             with standing_in(None):
                 made = self._specialise(leaves, spec, self._other_pattern(), (args, kwargs))
         except CaptureBreak as e:
-            if self.settings["fullgraph"]:
+            if self.settings["fullgraph"] or (e.kind == "internal" and config.check):
                 raise
-            self._breaks[key] = e
+            self._breaks[key] = failed = e
             self._warn(e)
+        except Exception as e:  # noqa: BLE001  (the user's own error: eager raises it, too)
+            failed = e
+        if isinstance(failed, CaptureBreak):
             return self._in_parts(args, kwargs)
-        except Exception as error:  # noqa: BLE001  (the user's own error: eager raises it, too)
-            return self._eagerly(error, args, kwargs)
+        if failed is not None:
+            return self._eagerly(failed, key, args, kwargs)
         try:
             result = made.call(args, kwargs)
         except _program_error() as e:
-            return self._replay(e, args, kwargs)
+            failed = e
+        if failed is not None:
+            return self._replay(failed, args, kwargs)
         if result is MISS:
             raise RuntimeError(
                 "a program was just captured for this call, but its guards exclude it:\n"
@@ -220,6 +235,7 @@ class CompiledFunction:
                     f"different on every call ({reasons[0]})",
                     "count outside of the compiled function, or keep the number in a tensor",
                     _where(self.fn),
+                    kind="state",
                 )
         reads = ReadSet()
         reads.function(self.fn, getattr(self.fn, "__name__", "the function"))
@@ -248,14 +264,19 @@ class CompiledFunction:
                     "Python state changes while the function runs: " + changed[0].difference(),
                     "change it outside of the compiled function",
                     _where(self.fn),
+                    kind="state",
                 )
         except BaseException:
             reads.restore()
             self._reachable_parts().reach(reads.modules.values())
             raise
-        made = Specialisation(captured, self._build(captured.graph))
+        try:
+            made = Specialisation(captured, self._build(captured.graph))
+        except BaseException:
+            self._reachable_parts().reach(reads.modules.values())
+            raise
         if captured.joint is not None:
-            captured.joint.build = self._build
+            captured.joint.build = self._build_backward
             captured.joint.fixed = self._repatterned >= 2
         self.specialisations.insert(0, made)
         self._calls.insert(0, made.call)
@@ -274,7 +295,26 @@ class CompiledFunction:
         return made
 
     def _build(self, graph: Any) -> Any:
-        return build(graph, self.settings, getattr(self.fn, "__name__", "program"))
+        try:
+            return build(graph, self.settings, getattr(self.fn, "__name__", "program"))
+        except CaptureBreak:
+            raise
+        except Exception as error:
+            from .compiler.fault import fault
+
+            raise fault(error, graph) from error
+
+    def _build_backward(self, graph: Any) -> Any:
+        """The program of a backward; it is interpreted where none can be made."""
+        try:
+            return self._build(graph)
+        except CaptureBreak as e:
+            if self.settings["fullgraph"] or config.check:
+                raise
+            self._warn(e)
+        from .compiler.interpret import InterpretedProgram
+
+        return InterpretedProgram(graph)
 
     def _reachable_parts(self) -> Parts:
         if self._parts is None:
@@ -303,17 +343,19 @@ class CompiledFunction:
         _tell(f"compiled code reported an error that eager mode did not: {error}")
         return result
 
-    def _eagerly(self, error: BaseException, args: tuple, kwargs: dict) -> Any:
+    def _eagerly(self, error: BaseException, key: Any, args: tuple, kwargs: dict) -> Any:
         """Capturing raised: eager mode raises the same, with its own state; else the error is
         ours."""
         result = self._eager(args, kwargs)
+        from .compiler.fault import fault
+        from .ir.graph import Graph
+
+        found = fault(error, Graph())
+        found.__cause__ = error
         if self.settings["fullgraph"] or config.check:
-            raise error
-        self._warn(
-            CaptureBreak(f"capture failed with {type(error).__name__}: {error}", "", user_origin(4))
-        )
-        key = _key(self.fn, *pytree.flatten((args, kwargs)))
-        self._breaks[key] = CaptureBreak(str(error))
+            raise found
+        self._warn(found)
+        self._breaks[key] = found
         return result
 
     def _warn(self, e: CaptureBreak) -> None:
@@ -491,6 +533,23 @@ def _tell(text: str) -> None:
     """A warning at the user's line that called."""
     at = user_origin(2) or Origin("graphc", 0)
     warnings.warn_explicit(text, UserWarning, at.file, at.line)
+
+
+def _users_frames(error: BaseException) -> Any:
+    """The traceback of an error without the frames of the library; and without the error that led
+    to a refusal. GRAPHC_DEBUG=1 leaves everything."""
+    if isinstance(error, CaptureBreak):  # its message starts with the user's line
+        error.__cause__, error.__suppress_context__ = None, True
+        return None
+    frames, tb = [], error.__traceback__
+    while tb is not None:
+        if not internal(tb.tb_frame.f_code.co_filename):
+            frames.append(tb)
+        tb = tb.tb_next
+    kept = None
+    for tb in reversed(frames):
+        kept = types.TracebackType(kept, tb.tb_frame, tb.tb_lasti, tb.tb_lineno)
+    return kept
 
 
 _ERRORS: list = []

@@ -570,6 +570,7 @@ def randperm(
         raise CaptureBreak(
             "randperm sorts random numbers, which compiled code cannot do yet",
             "draw the permutation outside of the compiled function and pass it in",
+            kind="random",
         )
     a = random_ops.permutation(int(n), generator)
     d = dtype or dtypes.int64

@@ -597,7 +597,9 @@ class _Methods:
             if not STATE.tracer.same_place(
                 self, value
             ):  # x.data -= y assigns what is there already
-                STATE.tracer.refuse("assigning .data while compiling", "use copy_() under no_grad")
+                STATE.tracer.refuse(
+                    "assigning .data while compiling", "use copy_() under no_grad", "tensor"
+                )
             return
         self._array, self.dtype, self._storage = value._array, value.dtype, value._storage
         from .core import observe
@@ -857,7 +859,7 @@ class _Methods:
         if id(self) in memo:
             return memo[id(self)]
         if STATE.tracer is not None:
-            STATE.tracer.refuse("deepcopy of a tensor while compiling", "use clone()")
+            STATE.tracer.refuse("deepcopy of a tensor while compiling", "use clone()", "state")
         key = ("storage", id(self._storage))
         copied = memo.get(key)
         if copied is None:

@@ -51,12 +51,41 @@ class GraphcError(RuntimeError):
     """Base of the errors that only graphc raises."""
 
 
+# All that `compile` refuses: kind -> the constructs. The README's table is this one, and each
+# CaptureBreak names its kind.
+REFUSALS = {
+    "value": "reading a tensor's value: `if t:`, `.item()`, `.tolist()`, `.numpy()`, `print(t)`, "
+    "`t.data_ptr()`",
+    "shape": "results whose shape depends on values: `nonzero`, `x[mask]`, `unique`",
+    "io": "printing, warnings, log records, files, the network, other processes",
+    "clock": "`time`, `datetime`",
+    "random": "`random`, `numpy.random`, `secrets`, `uuid`; seeding, `randperm`, a DataLoader",
+    "environment": "`os.environ` and calls of `os`",
+    "iterator": "`next()` of an iterator that lives outside",
+    "thread": "starting a thread, giving work to another one",
+    "state": "storing modules, functions or parameters made inside; changing a container that "
+    "lies inside another one, or taking entries out of a dictionary; a variable that the function "
+    "changes itself and that decides something else on every call; Python code in the backward "
+    "that changes variables, or reads what the forward changes; `deepcopy` of tensors",
+    "tensor": "changing what a tensor from outside is: `.data = `, attributes, hooks, "
+    "`unsqueeze_()`; writing a result that requires a gradient into it",
+    "mode": "leaving the gradient mode or the default dtype changed",
+    "history": "`backward()` through what was computed outside",
+    "aliasing": "writing memory that is shared under two dtypes",
+    "size": "reading a container of more than 100,000 entries",
+    "complex": "complex numbers",
+    "internal": "an error of graphc's own (please report it)",
+}
+
+
 class CaptureBreak(GraphcError):
     """Something that compiled code cannot do was met while capturing. `origin` is the user's
-    line."""
+    line, `kind` a key of REFUSALS."""
 
-    def __init__(self, what: str, fix: str = "", origin: Origin | None = None):
-        self.what, self.fix = what, fix
+    def __init__(
+        self, what: str, fix: str = "", origin: Origin | None = None, *, kind: str = "internal"
+    ):
+        self.what, self.fix, self.kind = what, fix, kind
         self.origin = origin or user_origin(2)
         where = f"{self.origin.describe()}\n" if self.origin else ""
         super().__init__(f"{where}{what}" + (f"\nFix: {fix}" if fix else ""))

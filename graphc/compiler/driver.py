@@ -104,6 +104,7 @@ def _refuse_complex(graph: Graph) -> None:
                     f"{n.op.name if n.op else 'an operator'} on complex numbers cannot be compiled",
                     "keep complex numbers outside of the compiled function",
                     n.origin,
+                    kind="complex",
                 )
 
 

@@ -73,6 +73,7 @@ def _refuse(what: str) -> None:
         STATE.tracer.refuse(
             f"{what} changes the random state while compiling",
             "seed before calling the compiled function",
+            "random",
         )
 
 

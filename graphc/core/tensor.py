@@ -218,6 +218,7 @@ class Tensor:
                 f"{what} needs the tensor's value, which is not known while compiling",
                 "move it out of the compiled function, or compute with tensors "
                 "(graphc.where) instead",
+                kind="value",
             )
         if self._array is None:
             raise RuntimeError(

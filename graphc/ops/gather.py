@@ -804,6 +804,7 @@ def _no_static_shape(input: TensorType) -> TensorType:
     raise CaptureBreak(
         "the result's shape depends on the values of a tensor (nonzero, boolean mask)",
         "use graphc.where with a fixed shape, or move it out of the compiled function",
+        kind="shape",
     )
 
 

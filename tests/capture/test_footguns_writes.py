@@ -324,6 +324,22 @@ def new_attributes(compile, see):
     calls(compile, see, g, lambda: vars(c))
 
 
+@case(programs=1)
+def new_attributes_of_classes_and_functions(compile, see):
+    class C:
+        pass
+
+    def other():
+        pass
+
+    def g(x):
+        C.last = x * 2
+        other.last = x + 1
+        return x
+
+    calls(compile, see, g, lambda: (C.last, other.last))
+
+
 # ---- lists and dictionaries
 
 

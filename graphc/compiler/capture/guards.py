@@ -64,6 +64,7 @@ def freeze(x: Any, budget: list[int] | None = None) -> tuple:
                 raise CaptureBreak(
                     f"a {t.__name__} of {len(x)} entries is read by compiled code",
                     "pass what is needed of it as an argument",
+                    kind="size",
                 )
             return ("is", x)
         if isinstance(x, dict):
@@ -294,6 +295,7 @@ class ReadSet:
             self.iterators = True
         if isinstance(x, types.FunctionType):
             self._function(x)
+            self._attributes(x.__dict__, names, x.__qualname__)
         elif isinstance(x, types.MethodType):
             self.examine(x.__func__, names, what)
             self.examine(x.__self__, names, what)
@@ -313,9 +315,10 @@ class ReadSet:
                 self._object(x, names, what)
         elif isinstance(x, types.ModuleType):
             for name in names or () if not _python_module(x) else ():
-                if name in x.__dict__ and x.__name__ != "builtins":
+                known = name in x.__dict__ or name in self.stored
+                if known and x.__name__ != "builtins":
                     if (
-                        _library_function(x.__dict__[name])
+                        _library_function(x.__dict__.get(name))
                         and (id(x.__dict__), name) not in self._done
                     ):
                         self._add(
@@ -336,8 +339,18 @@ class ReadSet:
             self._class(x, names or ())
             if not internal_class(x) and any(map(internal_class, x.__mro__[1:-1])):
                 self._class(x, _methods(x))  # the library calls them (an autograd Function's, say)
+            for name in self.stored.intersection(names or ()):
+                if _in_classes(x, name) is MISSING and not internal_class(x):
+                    what = f"{x.__name__}.{name}"
+                    self.binding(what, _class_reader(x, name), names, x, name)
         else:
             self._object(x, names, what)
+
+    def _attributes(self, fields: dict, names: Any, what: str) -> None:
+        """The named attributes of a function or Python module, and those that code may make."""
+        for name in fields if names is None else names:
+            if name in fields or name in self.stored:
+                self.binding(f"{what}.{name}", _item_reader(fields, name), names, fields, name)
 
     def _function(self, f: types.FunctionType) -> None:
         if internal(f.__code__.co_filename):

@@ -204,6 +204,7 @@ class Lifter:
             raise CaptureBreak(
                 "memory that is shared under two dtypes is written",
                 "clone one of the tensors before the compiled call",
+                kind="aliasing",
             )
         region.cells.append((key, cell))
         type = t.type_

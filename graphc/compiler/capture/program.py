@@ -103,7 +103,9 @@ def capture(
             return _attempt(fn, leaves, spec, reads, tracer, pattern, original, writes)
         except Restart:
             continue
-    raise CaptureBreak("the aliasing of the tensors keeps changing while compiling")
+    raise CaptureBreak(
+        "the aliasing of the tensors keeps changing while compiling", kind="aliasing"
+    )
 
 
 def _top_level(spec: Any) -> set[int]:
@@ -151,7 +153,8 @@ def _attempt(
             if isinstance(x, Tensor):
                 if x._array is None:
                     raise CaptureBreak(
-                        "a tensor made while another function was compiled is used here"
+                        "a tensor made while another function was compiled is used here",
+                        kind="history",
                     )
                 tracer.view(x)
         args, kwargs = pytree.unflatten(passed, spec)
@@ -180,6 +183,7 @@ def _attempt(
                 "the compiled function changes the gradient mode or the default dtype for its "
                 "caller",
                 "use `with no_grad():` inside it",
+                kind="mode",
             )
         out.mode = mode
         return out
@@ -405,6 +409,7 @@ def _check_fields(tracer: Tracer) -> None:
             raise CaptureBreak(
                 "the memory of a tensor from outside is replaced inside compiled code",
                 "write into it with copy_()",
+                kind="tensor",
             )
         flag = tracer.needs.get(id(t), (None, s.needs))[1]
         same_fn = t._fn is s.fn or type(t._fn) is Boundary
@@ -412,11 +417,14 @@ def _check_fields(tracer: Tracer) -> None:
             raise CaptureBreak(
                 "a tensor from outside is changed in place by a result that requires a gradient",
                 "detach() the value, or do it outside of the compiled function",
+                kind="tensor",
             )
         fields = {k: v for k, v in t.__dict__.items() if k not in ("_output_nr",)}
         before = {k: v for k, v in s.fields.items() if k not in ("_output_nr",)}
         if fields.keys() != before.keys() or any(fields[k] is not before[k] for k in fields):
-            raise CaptureBreak("compiled code sets attributes of a tensor from outside")
+            raise CaptureBreak(
+                "compiled code sets attributes of a tensor from outside", kind="tensor"
+            )
 
 
 def _close(tracer: Tracer, delivery: _Delivery, out: Captured) -> None:

@@ -57,6 +57,7 @@ _CLOCKS = frozenset(
         "strftime",
     )
 )
+_HARMLESS = ("fspath", "getpid")  # of os
 _FIX = "do it outside of the compiled function"
 _NUMPY_RANDOM = (
     "rand",
@@ -74,14 +75,15 @@ _NUMPY_RANDOM = (
     "binomial",
     "seed",
 )
-_MODULES = {
-    "random": "Python's random numbers",
-    "secrets": "random numbers of the system",
-    "subprocess": "another process",
-    "socket": "the network",
-    "datetime": "the clock",
-    "uuid": "random numbers of the system",
+_MODULES = {  # whose Python functions are not run: (kind of refusal, what they do)
+    "random": ("random", "reads Python's random numbers"),
+    "secrets": ("random", "reads random numbers of the system"),
+    "subprocess": ("io", "starts another process"),
+    "socket": ("io", "uses the network"),
+    "datetime": ("clock", "reads the clock"),
+    "uuid": ("random", "reads random numbers of the system"),
 }
+_THREADS = (("threading", "start"), ("concurrent.futures.thread", "submit"))
 
 
 class Recorder:
@@ -118,12 +120,12 @@ class Recorder:
             if mine:
                 self.reads.enter(code, frame.f_globals, frame.f_locals)
                 if self.reads.foreign or self._numpy_random(code, frame.f_globals):
-                    self.refuse(frame, self.reads.foreign or "draws foreign random numbers")
+                    self.refuse(frame, "random", "draws foreign random numbers")
         elif kind == "c_call":
             if self.users.get(frame.f_code, False):
-                what = self._effect(arg)
-                if what:
-                    self.refuse(frame, what)
+                effect = self._effect(arg)
+                if effect is not None:
+                    self.refuse(frame, *effect)
 
     def _numpy_random(self, code: types.CodeType, globals_: dict) -> bool:
         """Whether code names numpy.random's functions (which no profile function sees)."""
@@ -140,64 +142,67 @@ class Recorder:
             return False
         module = frame.f_globals.get("__name__", "")
         if module in _MODULES and frame.f_back is not None and self.users.get(frame.f_back.f_code):
-            self.refuse(frame.f_back, f"reads {_MODULES[module]}")
+            self.refuse(frame.f_back, *_MODULES[module])
         if module == "logging" and frame.f_code.co_name == "_log":
-            self.refuse(frame, "writes a log record")
+            self.refuse(frame, "io", "writes a log record")
+        if (module, frame.f_code.co_name) in _THREADS:
+            self.refuse(frame, "thread", "gives work to another thread")
         if module == "os" and "Environ" in getattr(
             frame.f_code, "co_qualname", frame.f_code.co_name
         ):
-            self.refuse(frame.f_back, "reads the environment")
+            self.refuse(frame.f_back, "environment", "reads the environment")
         return not (
             name.startswith(("<frozen", _STDLIB))
             and "site-packages" not in name
             or _importing(frame)
         )
 
-    def _effect(self, f: Any) -> str:
-        """What a C function does that cannot be done again on every call; empty when nothing."""
+    def _effect(self, f: Any) -> tuple[str, str] | None:
+        """What a C function does that cannot be done again on every call: (kind of refusal,
+        words)."""
         name, owner = getattr(f, "__name__", ""), getattr(f, "__self__", None)
         if isinstance(owner, types.ModuleType):
             module = owner.__name__
             if module == "builtins" and name in ("print", "input", "open", "exec"):
-                return f"calls {name}()"
+                return "io", f"calls {name}()"
             if module == "builtins" and name == "next" and self.reads.iterators:
-                return "takes from an iterator that lives outside"
+                return "iterator", "takes from an iterator that lives outside"
             if module in ("io", "_io") and name == "open":
-                return "opens a file"
+                return "io", "opens a file"
             if module == "time" and name in _CLOCKS:
-                return "reads the clock"
+                return "clock", "reads the clock"
             if module in ("posix", "nt", "os"):
-                return f"calls os.{name}()" if name not in ("fspath", "getpid") else ""
+                return ("environment", f"calls os.{name}()") if name not in _HARMLESS else None
             if module == "_warnings" and name == "warn":
-                return "issues a warning"
-            return ""
+                return "io", "issues a warning"
+            return None
         if owner is None:
-            return ""
+            return None
         if (
             id(owner) in self.reads.containers
             and name in _MUTATORS
             and not (self.writes_back and (id(owner) in self.arguments or self.reads.bound(owner)))
         ):
-            return f"changes a {type(owner).__name__} from outside ({name}())"
+            return "state", f"changes a {type(owner).__name__} from outside ({name}())"
         kind = type(owner)
         if kind.__module__ in ("random", "_random") or kind.__module__.startswith("numpy.random"):
-            return "draws foreign random numbers"
+            return "random", "draws foreign random numbers"
         if kind.__module__ in ("_io", "io"):
-            return (
-                f"writes or reads a file ({name}())"
-                if name in ("write", "read", "readline", "writelines", "flush", "getvalue")
-                else ""
-            )
+            if name in ("write", "read", "readline", "writelines", "flush", "getvalue"):
+                return "io", f"writes or reads a file ({name}())"
         if kind is type and owner.__module__ == "datetime" and name in ("now", "today", "utcnow"):
-            return "reads the clock"
-        return ""
+            return "clock", "reads the clock"
+        return None
 
-    def refuse(self, frame: Any, what: str) -> None:
+    def refuse(self, frame: Any, kind: str, what: str) -> None:
         while not self.users.get(frame.f_code) and frame.f_back is not None:
             frame = frame.f_back
         origin = Origin(frame.f_code.co_filename, frame.f_lineno)
         self.error = CaptureBreak(
-            f"compiled code {what}, which would happen once and not on every call", _FIX, origin
+            f"compiled code {what}, which would happen once and not on every call",
+            _FIX,
+            origin,
+            kind=kind,
         )
         raise self.error
 

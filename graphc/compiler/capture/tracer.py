@@ -44,6 +44,7 @@ class Boundary(TapeEntry):
         raise CaptureBreak(
             "backward() inside compiled code reaches a tensor that was computed outside of it",
             "compute it inside the compiled function, or detach() it",
+            kind="history",
         )
 
 
@@ -187,6 +188,7 @@ class Tracer:
             raise CaptureBreak(
                 f"{op.name} returns several views at once, which is not captured",
                 "take the views one by one",
+                kind="internal",
             )
         of = self.view(parent)
         meta = parent.type_
@@ -291,7 +293,9 @@ class Tracer:
         plan = dispatch.plan_of(op, tuple(keys))
         shape = broadcast_shapes(*shapes) if len(shapes) > 1 else shapes[0] if shapes else ()
         if not shapes:
-            raise CaptureBreak(f"{op.name} of Python numbers alone", "pass a tensor")
+            raise CaptureBreak(
+                f"{op.name} of Python numbers alone", "pass a tensor", kind="internal"
+            )
         type = TensorType(shape, plan.out, pointwise_strides(shape, operands))
         origin = self.origin()
         args = tuple(
@@ -313,6 +317,12 @@ class Tracer:
         return node
 
     def _cast(self, node: Node, d: Any, origin: Any) -> Node:
+        if d.is_complex:
+            raise CaptureBreak(
+                "a complex number comes into compiled code",
+                "keep complex numbers outside of the compiled function",
+                kind="complex",
+            )
         meta = node.type
         strides = pointwise_strides(meta.shape, [(meta.shape, meta.strides)])
         return self.graph.add(
@@ -508,8 +518,8 @@ class Tracer:
         self.graph.draws[slot] = self.generators[slot][1]
         return Draw(slot, at)
 
-    def refuse(self, what: str, fix: str = "") -> None:
-        raise CaptureBreak(what, fix)
+    def refuse(self, what: str, fix: str, kind: str) -> None:
+        raise CaptureBreak(what, fix, kind=kind)
 
     def entering(self, entry: TapeEntry | None) -> None:
         """Called around each VJP: its nodes carry the forward's line."""

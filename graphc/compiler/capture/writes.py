@@ -181,6 +181,7 @@ class Writes:
                     f"compiled code stores a {type(value).__name__} that it made itself in "
                     f"{check.what}",
                     _FIX,
+                    kind="state",
                 )
             if value is check.frozen[1] and check.frozen[0] in _CONTAINERS:
                 if id(value) not in self._contents:
@@ -213,12 +214,15 @@ class Writes:
         changed = [c.what for c in self.reads.changed()]
         changed += [p.what for p in self.places.values() if p.read() is not p.entry]
         if changed:
-            raise CaptureBreak(f"code that runs in the backward changes {changed[0]}", _FIX)
+            raise CaptureBreak(
+                f"code that runs in the backward changes {changed[0]}", _FIX, kind="state"
+            )
         for w in writes:
             if any(_uses(code, name) for code in codes for name in w.names):
                 raise CaptureBreak(
                     f"code that runs in the backward reads {w.names[0]}, which the forward changes",
                     "pass it through the forward (ctx.save_for_backward)",
+                    kind="state",
                 )
 
     def _changed(self) -> Iterator[Check]:
@@ -248,6 +252,7 @@ class Writes:
                 raise CaptureBreak(
                     "Python state changes while the function runs: " + check.difference(),
                     "change it outside of the compiled function",
+                    kind="state",
                 )
 
     def _by_entries(self, check: Check) -> bool:
@@ -273,7 +278,7 @@ class Writes:
         if any(check.holder is m.__dict__.get(d) for m in modules for d in _DICTIONARIES):
             owner = check.holder
         if check.key in ("__code__", "__class__"):
-            raise CaptureBreak(f"compiled code changes {check.what}", _FIX)
+            raise CaptureBreak(f"compiled code changes {check.what}", _FIX, kind="state")
         return Place(check, owner)
 
     def _lift(self, place: Place, check: Check, value: Any, delivery: Any) -> None:
@@ -307,7 +312,9 @@ class Writes:
                     yield Write(f"{path}[:] = {{}}", form, (id(x), "content"), [])
             elif not _alike(list(x.items()), list(was.items())):
                 if list(x)[: len(was)] != list(was):
-                    raise CaptureBreak(f"compiled code takes entries out of {path}", _FIX)
+                    raise CaptureBreak(
+                        f"compiled code takes entries out of {path}", _FIX, kind="state"
+                    )
                 new = {k: v for k, v in x.items() if was.get(k, MISSING) is not v}
                 form = forms.of_dict(new, path)
                 yield Write(f"{path}.update({{}})", form, (id(x), "content"), [])
@@ -319,6 +326,8 @@ class Writes:
         if not self._only(place.key, place, ()):
             return False
         owner = place.owner
+        if isinstance(place.holder, type):
+            return place.key not in library_names(place.holder)  # type: ignore[arg-type]
         if owner is None:
             owner = next((x for x in self.reads._alive if _fields(x) is place.holder), None)
         return owner is None or place.key not in library_names(type(owner))  # type: ignore[arg-type]
@@ -379,7 +388,7 @@ class Writes:
     def _only(self, name: Any, check: Check | Place, methods: tuple) -> bool:
         """Whether all code that runs uses the variable `name` for writing only, or for calls of
         these methods."""
-        if isinstance(check.holder, type) or not isinstance(name, (str, type(None))):
+        if not isinstance(name, (str, type(None))):
             return False
         name = name_of(check)
         return all(_uses(code, name) <= set(methods) for code in self.reads.codes)
@@ -417,7 +426,9 @@ class _Content:
         added = self.added()
         if isinstance(x, dict):
             if added is None:
-                raise CaptureBreak(f"compiled code takes entries out of {self.what}", _FIX)
+                raise CaptureBreak(
+                    f"compiled code takes entries out of {self.what}", _FIX, kind="state"
+                )
             do: Any = functools.partial(_update, x)
             form = forms.of_dict(added, self.what)
         elif not self.guarded:
@@ -548,7 +559,9 @@ class _Forms:
             kind = "a module" if is_module(x) else "a function"
         else:
             kind = f"an object ({type(x).__name__})"
-        raise CaptureBreak(f"compiled code stores {kind} that it made itself in {what}", _FIX)
+        raise CaptureBreak(
+            f"compiled code stores {kind} that it made itself in {what}", _FIX, kind="state"
+        )
 
     def of_result(self, x: Any) -> Any:
         """A leaf of the result that is neither a tensor nor a number."""
@@ -571,7 +584,9 @@ class _Forms:
         self._once(x, what)
         for k in x:
             if not isinstance(k, (*_PLAIN, tuple)):
-                raise CaptureBreak(f"compiled code makes a dictionary key for {what}", _FIX)
+                raise CaptureBreak(
+                    f"compiled code makes a dictionary key for {what}", _FIX, kind="state"
+                )
         return ("build", dict, [(k, self.of(v, what)) for k, v in x.items()])
 
     def _once(self, x: Any, what: str) -> None:
@@ -582,6 +597,7 @@ class _Forms:
             raise CaptureBreak(
                 f"compiled code stores one {type(x).__name__} in {what} and elsewhere",
                 "store copies of it",
+                kind="state",
             )
         self._seen.add(id(x))
         self._keep.append(x)

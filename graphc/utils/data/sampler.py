@@ -37,7 +37,7 @@ def fresh_seed(generator: rng.Generator | None) -> int:
     """A seed drawn from a generator (None: the default one), which moves on by one block."""
     if STATE.tracer is not None:
         STATE.tracer.refuse("iterating a DataLoader or a sampler draws a seed while compiling",
-                            "iterate outside of the compiled function")
+                            "iterate outside of the compiled function", "random")
     g = rng.default_generator if generator is None else generator
     return mix(*g.advance(1))
 
