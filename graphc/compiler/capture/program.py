@@ -216,6 +216,12 @@ class _Delivery:
             return found[1]
         if t._array is not None and self._lasting(t):
             return ("real", self.source(t))
+        if t._array is None and type(t) is not Tensor:
+            raise CaptureBreak(
+                f"compiled code makes a {type(t).__name__} that outlives the call",
+                "make it outside of the compiled function",
+                kind="state",
+            )
         view = self.tracer.view(t)
         cell, meta = view.cell, t.type_
         if cell.slot is not None:

@@ -11,6 +11,7 @@ capture.
 from __future__ import annotations
 
 import collections
+import contextlib
 import dis
 import functools
 import types
@@ -18,7 +19,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ...base.dtypes import DType
-from ...base.errors import CaptureBreak
+from ...base.errors import CaptureBreak, Origin
 from ...core import observe
 from ...core.tensor import Tensor
 from .guards import (
@@ -171,34 +172,23 @@ class Writes:
         out: list[Write] = []
         for check in self._changed():
             value = check.read()
-            if (
-                isinstance(value, Tensor)
-                and type(value) is not Tensor
-                and id(value) not in delivery.tracer.lifter.known
-                and id(value) not in self.reads.tensors
-            ):
-                raise CaptureBreak(
-                    f"compiled code stores a {type(value).__name__} that it made itself in "
-                    f"{check.what}",
-                    _FIX,
-                    kind="state",
-                )
             if value is check.frozen[1] and check.frozen[0] in _CONTAINERS:
                 if id(value) not in self._contents:
                     contents.append(self._content(check))
                 continue
-            place = self._place(check)
-            if place.mark not in new_marks and place.mark not in self.places:
-                new_marks.add(place.mark)
-                self._lift(place, check, value, delivery)
-                out.append(
-                    Write(place.write, forms.of(value, place.what), place.mark, [place.name])
-                )
+            with self._line_of(check):
+                place = self._place(check)
+                if place.mark not in new_marks and place.mark not in self.places:
+                    new_marks.add(place.mark)
+                    self._lift(place, check, value, delivery)
+                    form = forms.of(value, place.what)
+                    out.append(Write(place.write, form, place.mark, [place.name]))
         if len(self.numbers) + len(self.tensors) > before:
             raise Restart
         unguarded = list(self._contents.values())
         for content in {id(c.frozen[1]): c for c in (*contents, *unguarded)}.values():
-            out += content.writes(forms)
+            with self._line_of(content):
+                out += content.writes(forms)
         for mark, place in self.places.items():
             if mark not in new_marks:
                 value = place.read()
@@ -207,6 +197,18 @@ class Writes:
         out += self._arguments(forms)
         self.forms = forms
         return sorted(out, key=_position)
+
+    @contextlib.contextmanager
+    def _line_of(self, x: Any) -> Iterator[None]:
+        """A refusal inside speaks of the line that assigns the variable of x."""
+        try:
+            yield
+        except CaptureBreak as e:
+            key = getattr(x, "key", None)
+            name = key if isinstance(key, str) else x.what.partition(" (outside")[0]
+            name = name.removeprefix("global ").rpartition(".")[2]
+            origin = next(filter(None, (_assigned(c, name) for c in self.reads.codes)), None)
+            raise CaptureBreak(e.what, e.fix, origin or e.origin, kind=e.kind) from None
 
     def after_backward(self, writes: list[Write], codes: list) -> None:
         """The backward has been traced, user's code (codes) included, on the state before the
@@ -493,6 +495,19 @@ def _refill(x: Any, content: list) -> None:
         return
     x.clear()
     (x.update if isinstance(x, set) else x.extend)(content)
+
+
+def _assigned(code: types.CodeType, name: str) -> Origin | None:
+    """The line where code assigns `name`, or else uses it."""
+    used: Origin | None = None
+    for i in dis.get_instructions(code):
+        line = i.positions.lineno if i.positions is not None else None
+        if i.argval == name and line is not None:
+            if i.opname in ("STORE_ATTR", "STORE_GLOBAL", "STORE_DEREF"):
+                return Origin(code.co_filename, line)
+            if i.opname in ("LOAD_ATTR", "LOAD_GLOBAL", "LOAD_DEREF", "LOAD_METHOD"):
+                used = used or Origin(code.co_filename, line)
+    return used
 
 
 @functools.lru_cache(maxsize=4096)
