@@ -166,7 +166,7 @@ def other_methods_of_children(compile, see):
 
 
 @case(refused="")
-def recursion(compile, see):
+def recursion_of_a_module(compile, see):
     class M(nn.Module):
         def __init__(self):
             super().__init__()
