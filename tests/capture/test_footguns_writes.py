@@ -286,6 +286,29 @@ def state_that_is_the_argument(compile, see):
 
 
 @case
+def argument_that_a_variable_holds_already(compile, see):
+    class M(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.h = None
+
+        def forward(self, x):
+            y = x + 1 if self.h is None else x + self.h
+            self.seen = self.h
+            self.h = x
+            return y
+
+    m = M()
+    f = compile(m)
+    x = ramp(3)
+    for now in (x, x, ramp(3) * 2, x, x):
+        see(f(now), m.h, m.seen, m.seen is now)
+    m.h = now = ramp(3) * 5
+    see(f(now), m.seen is now)
+    see(f(ramp(3)), m.seen is now)
+
+
+@case
 def state_that_is_written_in_place_and_replaced(compile, see):
     class M(nn.Module):
         def __init__(self):

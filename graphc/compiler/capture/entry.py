@@ -356,6 +356,8 @@ class Entry:
                     self.miss_if(f"x{i} is not x{first[id(x)]}")
                 else:
                     first[id(x)] = i
+                    if id(x) in self.c.reads.tensors:  # a variable holds the very same tensor
+                        self.miss_if(f"x{i} is not {self.const(x)}")
 
     def _exclusive(self) -> None:
         """Memory that is written lies apart from every other slot's memory."""
