@@ -332,6 +332,24 @@ def state_that_is_written_in_place_and_replaced(compile, see):
 
 
 @case(programs=1)
+def versions_of_what_is_made_inside(compile, see):
+    class C:
+        kept = None
+
+    def g(x):
+        y = x * 2
+        y.mul_(3).add_(1)
+        C.kept = z = x + 1
+        z[1:].zero_()
+        return y, y[1:]
+
+    f = compile(g)
+    for _ in range(2):
+        y, part = f(ramp(3))
+        see(y, part, C.kept, [t._version for t in (y, part, C.kept)])
+
+
+@case(programs=1)
 def new_attributes(compile, see):
     class C:
         pass

@@ -496,6 +496,8 @@ class Entry:
                 stores[key] = f"{t}._storage"
                 storage = f"Storage({self.ref(self._slot_tensor(k))}._storage.value)"
         self.add(f"{t}._storage = {storage}")
+        if storage.startswith("Storage(") and m.storage.version and base == "out":
+            self.add(f"{t}._storage.version = {m.storage.version}")
         self.add(f"{t}._needs = False; {t}._fn = None")
         if m.parent is not None:
             parent = f"t{m.parent.index}" if isinstance(m.parent, Made) else self.ref(m.parent[1])
