@@ -350,13 +350,14 @@ class Entry:
         }:
             self.miss_if(f"(x{i}._base is None) is not {self.c.leaves[i]._base is None}")
         first: dict[int, int] = {}
+        held = self.c.reads.held()
         for i, x in enumerate(self.c.leaves):
             if isinstance(x, Tensor):
                 if id(x) in first:
                     self.miss_if(f"x{i} is not x{first[id(x)]}")
                 else:
                     first[id(x)] = i
-                    if id(x) in self.c.reads.tensors:  # a variable holds the very same tensor
+                    if id(x) in held:  # a variable holds the very same tensor
                         self.miss_if(f"x{i} is not {self.const(x)}")
 
     def _exclusive(self) -> None:

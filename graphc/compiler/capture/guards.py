@@ -536,6 +536,23 @@ class ReadSet:
         """The facts that no longer hold."""
         return [c for c in (*self.module_state, *self.every_call) if not c.holds()]
 
+    def held(self) -> set[int]:
+        """The ids of the tensors that variables were seen to hold."""
+        found = {id(p) for o in self.optimizers.values() for g in o.param_groups
+                 for p in g["params"]}  # fmt: skip
+        todo = [c.frozen for c in (*self.every_call, *self.module_state)]
+        while todo:
+            frozen = todo.pop()
+            if frozen[0] == "is" and isinstance(frozen[1], Tensor):
+                found.add(id(frozen[1]))
+            elif frozen[0] == "flat":
+                found.update(id(x) for x in frozen[2] if isinstance(x, Tensor))
+            elif frozen[0] == "dict":
+                todo.extend(part for _, part in frozen[2])
+            elif len(frozen) == 3:
+                todo.extend(frozen[2])
+        return found
+
     def bound(self, x: Any) -> bool:
         """Whether a variable that was read holds this very container."""
         return any(
