@@ -436,6 +436,24 @@ def value_written_that_was_there_already(compile, see):
 
 
 @case
+def dictionary_replaced_by_an_equal_one(compile, see):
+    class C:
+        pass
+
+    c = C()
+
+    def g(x):
+        c.d["a"] = x + 1
+        c.names.insert(0, "n")
+        return x + c.d["k"]
+
+    f = compile(g)
+    for i in range(5):
+        c.d, c.names = {"k": 2}, ["first"]
+        see(f(ramp(3) + i), c.d, c.names)
+
+
+@case
 def list_that_is_read_as_well(compile, see):
     log = []
 

@@ -181,6 +181,7 @@ class Writes:
                 if place.mark not in new_marks and place.mark not in self.places:
                     new_marks.add(place.mark)
                     self._lift(place, check, value, delivery)
+                    self._pin(place.holder)
                     form = forms.of(value, place.what)
                     out.append(Write(place.write, form, place.mark, [place.name]))
         if len(self.numbers) + len(self.tensors) > before:
@@ -374,6 +375,7 @@ class Writes:
         x = check.frozen[1]
         same = [c for c in (*self.reads.every_call, *self.reads.module_state) if c.frozen[1] is x]
         content = _Content(check.what, check.frozen, [name_of(c) for c in same])
+        self._pin(x)
         methods = _ADDING.get(type(x), ())
         if content.added() is not None and all(self._only(c.key, c, methods) for c in same):
             content.guarded = False
@@ -386,6 +388,14 @@ class Writes:
                         what = f"the entry {key!r} of {check.what}"
                         self.reads.every_call.append(Check(what, _item_reader(x, key), x, key))
         return content
+
+    def _pin(self, x: Any) -> None:
+        """A container that is written has to be this very one, not one with the same content."""
+        for checks in (self.reads.every_call, self.reads.module_state):
+            same = [c for c in checks if c.frozen[1] is x and (c.holder is not None)]
+            for c in same:
+                if not any(o.frozen[0] == "is" and o.read is c.read for o in same):
+                    checks.append(Check(c.what, c.read, c.holder, c.key, ("is", x)))
 
     def _only(self, name: Any, check: Check | Place, methods: tuple) -> bool:
         """Whether all code that runs uses the variable `name` for writing only, or for calls of
