@@ -24,8 +24,9 @@ from ..native import build as native_build
 from ..native import cpu, library
 from ..native.cache import digest, disk_cache
 from .inspect.views import KernelInfo, kernel_from_record, why_text
+from .interpret.sizes import symbols_of
 
-FORMAT = 3  # of the record; older ones are rebuilt
+FORMAT = 4  # of the record; older ones are rebuilt
 RECORD = "program.json"
 SOURCE = "program.c"
 # gcc 12's straight-line vectoriser drops the rounding of a float that was stored and read again as
@@ -66,7 +67,8 @@ class Program:
         self._states: list[_State] = []
         self._out = [(i, _Spec(*spec)) for i, spec in record["outputs"]]
         self._count = record["results"]
-        self._symbols = record["symbols"]
+        self.symbols: list[str] = record["symbols"]  # what the `sizes` of a call are
+        self.assumes: list = record["assumes"]  # (relation of sizes, whether it holds)
         self._arena_size = _size(record["arena"])
         self.cached = False
         self.calls = 0
@@ -124,7 +126,7 @@ class Program:
                     table[i] = _from_buffer(a)
                     i += 1
             else:
-                values = dict(zip(self._symbols, sizes, strict=True)) if self._symbols else None
+                values = dict(zip(self.symbols, sizes, strict=True)) if self.symbols else None
                 for at, spec in self._out:
                     results[at] = a = spec.make(values)
                     table[i] = spec.pointer(a)
@@ -148,7 +150,7 @@ class Program:
 
     def _segments(self, state: _State, arrays: Sequence, results: list, values: dict | None) -> int:
         """Native segments with the opaque operators between them."""
-        slot = len(self._symbols) + 2 * self._record["draws"]
+        slot = len(self.symbols) + 2 * self._record["draws"]
         for k in range(self._record["segments"]):
             state.sizes[slot] = k
             status = self._run(self._api, state.table, state.sizes, state.scalars)
@@ -276,7 +278,7 @@ class _State:
             self.sizes[i + 1] = offset - (1 << 64) if offset >= 1 << 63 else offset
             i += 2
         if self.dynamic:
-            self._grow(_value(program._arena_size, dict(zip(program._symbols, sizes, strict=True))))
+            self._grow(_value(program._arena_size, dict(zip(program.symbols, sizes, strict=True))))
 
     def arena_view(self, offset: int, shape: tuple, strides: tuple, dtype: Any) -> np.ndarray:
         """An array over arena memory."""
@@ -378,7 +380,11 @@ def build(graph: Graph, *, fast_math: bool = False, name: str = "program") -> Pr
     entry = disk_cache().get(key)
     if entry is not None:
         record = json.loads(entry.files[RECORD])
-        if not record["opaque"]:
+        if not _suits(record, graph):  # made for other sizes: those of this call have their own
+            key = digest(key, repr(symbols_of(graph)))
+            entry = disk_cache().get(key)
+            record = json.loads(entry.files[RECORD]) if entry is not None else None
+        if entry is not None and not record["opaque"]:
             program = Program(
                 record, entry.path(native_build.LIBRARY), entry.files[SOURCE].decode(), constants
             )
@@ -395,6 +401,14 @@ def build(graph: Graph, *, fast_math: bool = False, name: str = "program") -> Pr
         {SOURCE: source}, key=key, flags=FLAGS, extras={RECORD: json.dumps(record).encode()}
     )
     return Program(record, entry.path(native_build.LIBRARY), source, constants, opaque)
+
+
+def _suits(record: dict, graph: Graph) -> bool:
+    """Whether what a stored program assumes of the sizes holds of the graph's example sizes."""
+    if not record["assumes"]:
+        return True
+    values = symbols_of(graph)
+    return all(eval(text, {"__builtins__": {}}, values) is o for text, o in record["assumes"])
 
 
 def load(record: dict, path: str, source: str = "", constants: Sequence = ()) -> Program:

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..base.errors import Origin, user_origin
+from ..ir.index import alike
 from ..ir.op import Op, Rule
 from ..ir.types import TensorType
 from .modes import STATE
@@ -561,7 +562,8 @@ def _send(
 def _fit(g: Tensor, meta: tuple, entry: TapeEntry) -> Tensor:
     """Undoes broadcasting and promotion: the gradient takes the input's shape and dtype."""
     shape, dtype = meta
-    if shape_of(g) != shape:
+    own = shape_of(g)
+    if own is not shape and not alike(own, shape):
         if entry.op.kind != "pointwise" and not entry.op.extra.get("broadcasts"):
             raise RuntimeError(
                 f"Function {entry.name()} returned an invalid gradient at index 0 - got "

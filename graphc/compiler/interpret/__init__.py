@@ -18,6 +18,7 @@ from ...core.modes import STATE
 from ...core.tensor import Tensor, wrap
 from ...ir.graph import Draw, Graph, Node, Scalar
 from ...ir.types import TensorType
+from .sizes import bind, symbols_of
 
 
 def evaluate(
@@ -124,6 +125,8 @@ class InterpretedProgram:
         self.source = ""
         self.memory = None
         self.why_not_fused: list = []
+        self.symbols = list(symbols_of(graph))
+        self.assumes: list = []
 
     def call(
         self,
@@ -135,7 +138,8 @@ class InterpretedProgram:
         """Output arrays; updates are written into the input arrays at the end. An operator's error
         becomes a ProgramError, as in compiled code, with nothing written."""
         try:
-            outputs, updates = run(self.graph_before, arrays, scalars, rng)
+            graph = bind(self.graph_before, dict(zip(self.symbols, sizes, strict=True)))
+            outputs, updates = run(graph, arrays, scalars, rng)
         except (RuntimeError, IndexError, ValueError) as e:
             from ..program import ProgramError
 

@@ -12,6 +12,7 @@ import numpy as np
 from ...base.errors import GraphcError, Origin
 from ...ir.graph import Graph, Node
 from . import run
+from .sizes import bind, symbols_of
 
 
 class Difference(GraphcError):
@@ -23,6 +24,7 @@ class Shadow:
 
     def __init__(self, graph: Graph, program: Any):
         self.graph, self.program = graph, program
+        self.sizes = list(symbols_of(graph))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.program, name)
@@ -37,7 +39,8 @@ class Shadow:
         """The program's results. Raises Difference at the first one whose bits are not eager
         mode's; inputs that the program updates have been written by then."""
         try:
-            outputs, updates = run(self.graph, arrays, scalars, rng)
+            graph = bind(self.graph, dict(zip(self.sizes, sizes, strict=True)))
+            outputs, updates = run(graph, arrays, scalars, rng)
         # noqa: BLE001  (eager mode's own error, which the program reports as well)
         except Exception:
             self.program.call(arrays, scalars, rng, sizes)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from ...base import dtypes
 from ...ir.graph import Graph, Node
-from ...ir.index import Index, as_index, loop, unflatten
+from ...ir.index import Index, alike, as_index, loop, unflatten
 from ...ir.loop import Checked, Const, Expr, IndexValue, Ref, Require
 from ...ir.types import numel
 from ..lower.values import INLINE, Values
@@ -384,7 +384,9 @@ def _siblings(u: Unit, groups: list, sources: list) -> list:
     for g in reversed(groups):
         if g in sources or g.kind != _group_kind(u) or not g.units[0].space[:1]:
             continue
-        if g.units[0].space == u.space and any(r.id in mine for v in g.units for r, _ in v.reads):
+        if alike(g.units[0].space, u.space) and any(
+            r.id in mine for v in g.units for r, _ in v.reads
+        ):
             found.append(g)
     return found
 
