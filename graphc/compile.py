@@ -89,6 +89,20 @@ class Specialisation:
         self.captured, self.program = captured, program
         self.call = Entry(captured, program).build()
         self.calls = 0
+        self._looked_into = False
+
+    def look_into(self) -> None:
+        """From now on calls under `check_nan` ask its watch for the program to run."""
+        if self._looked_into:
+            return
+        self._looked_into = True
+        graph, program = self.captured.graph, self.program
+
+        def run(*args: Any) -> list:
+            watch = STATE.watch
+            return (program if watch is None else watch.program(graph, program)).call(*args)
+
+        self.call.__globals__["run"] = run
 
     def mismatch(self, leaves: list, spec: Any) -> str:
         """Why this specialisation did not serve a call, in words."""
@@ -155,6 +169,9 @@ class CompiledFunction:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if STATE.tracer is not None:
             return self.fn(*args, **kwargs)
+        if STATE.watch is not None:
+            for made in self.specialisations:
+                made.look_into()
         try:
             for call in self._calls:
                 result = call(args, kwargs)
@@ -186,6 +203,8 @@ class CompiledFunction:
             return self.fn(*args, **kwargs)
         except Exception as error:  # noqa: BLE001  (the user's own error: eager raises it, too)
             return self._eagerly(error, args, kwargs)
+        if STATE.watch is not None:
+            made.look_into()
         try:
             result = made.call(args, kwargs)
         except _program_error() as e:

@@ -16,6 +16,7 @@ class State(threading.local):
     grad: bool = True
     inference: bool = False
     tracer: Any = None
+    watch: Any = None  # sees what is computed, see core.nonfinite
 
 
 STATE = State()

@@ -24,6 +24,7 @@ from .tensor import Tensor, alias, set_grad
 _COUNTER = itertools.count(1)
 _FREED: Any = ("freed",)
 anomaly: list[bool] = [False]  # detect_anomaly: entries remember the forward line
+origins: list[int] = [0]  # how many others want that
 
 
 class TapeEntry:
@@ -267,7 +268,11 @@ def record(
     entry.seq = next(_COUNTER)
     entry.pre_hooks = entry.post_hooks = entry.metadata = None
     tracer = STATE.tracer
-    entry.origin = tracer.origin() if tracer is not None else user_origin(2) if anomaly[0] else None
+    entry.origin = None
+    if tracer is not None:
+        entry.origin = tracer.origin()
+    elif anomaly[0] or origins[0]:
+        entry.origin = user_origin(2)
     entry.metas = tuple(
         [None if e is None else (shape_of(t), t.dtype) for e, t in zip(edges, inputs, strict=True)]
     )
@@ -503,7 +508,7 @@ def _run(start: dict, sink: _Sink, retain_graph: bool) -> None:
         tracer = STATE.tracer
         try:
             if tracer is None:
-                results = entry.run(grads)
+                results = entry.run(grads) if STATE.watch is None else _watched(entry, grads)
             else:
                 tracer.entering(entry)  # the backward's nodes carry the forward's line
                 results = entry.run(grads)
@@ -522,6 +527,20 @@ def _run(start: dict, sink: _Sink, retain_graph: bool) -> None:
         if not retain_graph:
             entry.release()
         _send(entry, results, grads, sink, buffers, heap)
+
+
+def _watched(entry: TapeEntry, grads: list) -> Sequence:
+    """One entry under a watch: a VJP counts as one operation. Backwards that users wrote and
+    compiled ones are watched from inside."""
+    if type(entry).run is not TapeEntry.run:
+        return entry.run(grads)
+    watch, STATE.watch = STATE.watch, None
+    try:
+        results = entry.run(grads)
+    finally:
+        STATE.watch = watch
+    watch.differentiated(entry, grads, results)
+    return results
 
 
 def _leads_on(entry: TapeEntry, sink: _Sink) -> bool:

@@ -30,7 +30,7 @@ COMPILER_ROOMS = {
 def room(module: str) -> str:
     """The room that a module of graphc belongs to."""
     parts = module.split(".")
-    if len(parts) == 1 or parts[1] in ("compile", "__main__", "demo", "inspect_file"):
+    if len(parts) == 1 or parts[1] in ("compile", "checks", "__main__", "demo", "inspect_file"):
         return "top"
     return parts[1] if parts[1] in LEVELS else "user"
 

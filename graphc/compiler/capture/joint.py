@@ -264,8 +264,11 @@ class Joint:
                 arrays.append(_laid_out(grads[i]._array, type))
             else:
                 arrays.append((call.outs if kind == "out" else call.arrays)[i])
-        sizes = [call.sizes[s] for s in self._program.symbols] if call.sizes else ()
-        outs = self._program.call(arrays, call.scalars, (), sizes) if self.graph.outputs else []
+        program = self._program
+        if STATE.watch is not None:
+            program = STATE.watch.program(self.graph, program)
+        sizes = [call.sizes[s] for s in program.symbols] if call.sizes else ()
+        outs = program.call(arrays, call.scalars, (), sizes) if self.graph.outputs else []
         made = [wrap(a, n.dtype) for a, n in zip(outs, self.graph.outputs, strict=True)]
         return [
             None if r[0] == "none" else grads[r[1]] if r[0] == "g" else made[r[1]]

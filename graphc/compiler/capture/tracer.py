@@ -525,4 +525,5 @@ class Tracer:
 
     def entering(self, entry: TapeEntry | None) -> None:
         """Called around each VJP: its nodes carry the forward's line."""
-        self.entry_origin = entry.origin if entry is not None else None
+        origin = entry.origin if entry is not None else None
+        self.entry_origin = origin and origin._replace(backward=True)

@@ -93,8 +93,8 @@ def run(
     """(output arrays with the recorded strides in memory of their own, {input slot: new contents}).
 
     Nothing is written into `arrays`. Raises the errors of eager mode."""
-    tracer, grad, inference = STATE.tracer, STATE.grad, STATE.inference
-    STATE.tracer, STATE.grad, STATE.inference = None, False, False
+    tracer, grad, inference, seen_by = STATE.tracer, STATE.grad, STATE.inference, STATE.watch
+    STATE.tracer, STATE.grad, STATE.inference, STATE.watch = None, False, False, None
     try:
         inputs = [wrap(a, n.type.dtype) for a, n in zip(arrays, graph.inputs, strict=True)]
         env = evaluate(graph, inputs, scalars, rng, watch)
@@ -104,7 +104,7 @@ def run(
         ]
         updates = {slot: np.array(env[n.id]._array) for slot, n in graph.updates.items()}
     finally:
-        STATE.tracer, STATE.grad, STATE.inference = tracer, grad, inference
+        STATE.tracer, STATE.grad, STATE.inference, STATE.watch = tracer, grad, inference, seen_by
     return outputs, updates
 
 
