@@ -50,7 +50,8 @@ def compile(
     impossible. dynamic: None: sizes that change between calls become symbols of the next program;
     True: all sizes above 1 are symbols from the first call on; False: none. fast_math: allow
     results that differ in the last bits. backend: "c" (native code), or "interpret" (every node
-    through the eager kernels).
+    through the eager kernels). options: {"skip": names of passes to leave out}, to find a wrong
+    one.
     https://docs.pytorch.org/docs/stable/generated/torch.compile.html"""
     if backend not in ("c", "interpret"):
         raise RuntimeError(f'Invalid backend: {backend!r}, should be one of ["c", "interpret"]')
@@ -67,11 +68,12 @@ def compile(
         )
     if disable:
         return model
-    settings = {
+    settings: dict[str, Any] = {
         "fullgraph": fullgraph,
         "dynamic": dynamic,
         "fast_math": fast_math,
         "backend": backend,
+        "skip": tuple((options or {}).get("skip", ())),
     }
     if isinstance(model, CompiledFunction):
         model = model.fn
@@ -481,6 +483,8 @@ def build(graph: Any, settings: dict, name: str) -> Any:
     compiled."""
     from .compiler.interpret import InterpretedProgram
 
+    if settings.get("build") is not None:
+        return settings["build"](graph, {**settings, "build": None}, name)
     if settings["backend"] == "interpret":
         return InterpretedProgram(graph)
     try:
@@ -491,7 +495,8 @@ def build(graph: Any, settings: dict, name: str) -> Any:
 
     if not library.available():
         return InterpretedProgram(graph)
-    made = program.build(graph, fast_math=settings["fast_math"], name=name)
+    skip = settings.get("skip", ())
+    made = program.build(graph, fast_math=settings["fast_math"], name=name, skip=skip)
     if config.check and not settings["fast_math"]:
         from .compiler.interpret.shadow import Shadow
 

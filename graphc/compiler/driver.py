@@ -8,7 +8,7 @@ jinja2 happen below this module only.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import numpy as np
@@ -39,10 +39,12 @@ from .passes.fuse import Group, Plan, fuse
 from .passes.memory import Assignment, Layout, assign, layout, schedule
 
 
-def compile_graph(graph: Graph, name: str = "program") -> tuple[dict, str, dict]:
-    """(record, C source, {segment: function that runs the opaque operators after it}). What was
-    decided by the example values of symbolic sizes stands in the record, under "assumes"; raises
-    SizesEqual where that was an equality."""
+def compile_graph(
+    graph: Graph, name: str = "program", skip: Collection[str] = ()
+) -> tuple[dict, str, dict]:
+    """(record, C source, {segment: function that runs the opaque operators after it}), without the
+    passes named in `skip`. What was decided by the example values of symbolic sizes stands in the
+    record, under "assumes"; raises SizesEqual where that was an equality."""
     assumed: dict[str, bool] = {}
 
     def decided(sign: str, left: Index, right: Any, outcome: bool) -> None:
@@ -51,18 +53,18 @@ def compile_graph(graph: Graph, name: str = "program") -> tuple[dict, str, dict]
         assumed[relation(left, sign, right)] = outcome
 
     with observing(decided):
-        record, source, opaque = _compile_graph(graph, name)
+        record, source, opaque = _compile_graph(graph, name, skip)
     record["assumes"] = list(assumed.items())
     return record, source, opaque
 
 
-def _compile_graph(graph: Graph, name: str) -> tuple[dict, str, dict]:
+def _compile_graph(graph: Graph, name: str, skip: Collection[str]) -> tuple[dict, str, dict]:
     _refuse_complex(graph)
     before = graph_text(graph)
-    graph = pipeline.run(graph)
-    plan = fuse(graph)
+    graph = pipeline.run(graph, skip=skip)
+    plan = fuse(graph, "fuse" not in skip)
     schedule(graph, plan)
-    memory = assign(graph, plan)
+    memory = assign(graph, plan, "memory" not in skip)
     slots = size_slots(graph)
     segments, kernels_of = lower(graph, plan, memory)
     if config.debug >= 4:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -354,7 +354,7 @@ def _stamp() -> str:
     return _STAMP[0]
 
 
-def key_of(graph: Graph, fast_math: bool = False) -> str:
+def key_of(graph: Graph, fast_math: bool = False, skip: Collection[str] = ()) -> str:
     """The cache key: the captured graph's text with types, the compiler, the runtime, our own
     sources."""
     draws = ",".join(f"{k}:{v}" for k, v in sorted(graph.draws.items()))
@@ -367,17 +367,26 @@ def key_of(graph: Graph, fast_math: bool = False) -> str:
         str(fast_math),
         draws,
         "timed" if config.debug >= 2 else "",
+        *sorted(skip),
         graph_text(graph),
     )
 
 
-def build(graph: Graph, *, fast_math: bool = False, name: str = "program") -> Program:
-    """The program of a captured graph, from the cache where it is there.
+def build(
+    graph: Graph,
+    *,
+    fast_math: bool = False,
+    name: str = "program",
+    skip: Collection[str] = (),
+    store: bool = True,
+) -> Program:
+    """The program of a captured graph, from the cache where it is there. skip: names of passes to
+    leave out (`passes.pipeline.OPTIONAL`); store=False neither looks into the cache nor adds to it.
 
     Raises NativeBuildError without a C compiler."""
-    key = key_of(graph, fast_math)
+    key = key_of(graph, fast_math, skip)
     constants = [(i, o) for i, o in enumerate(graph.outputs) if not isinstance(o, Node)]
-    entry = disk_cache().get(key)
+    entry = disk_cache().get(key) if store else None
     if entry is not None:
         record = json.loads(entry.files[RECORD])
         if not _suits(record, graph):  # made for other sizes: those of this call have their own
@@ -392,13 +401,14 @@ def build(graph: Graph, *, fast_math: bool = False, name: str = "program") -> Pr
             return program
     from .driver import compile_graph
 
-    record, source, opaque = compile_graph(graph, name)
+    record, source, opaque = compile_graph(graph, name, skip)
     if config.debug >= 5:
         import sys
 
         print(source, file=sys.stderr)
+    extras = {RECORD: json.dumps(record).encode()}
     entry = native_build.shared_object(
-        {SOURCE: source}, key=key, flags=FLAGS, extras={RECORD: json.dumps(record).encode()}
+        {SOURCE: source}, key=key, flags=FLAGS, extras=extras, store=store
     )
     return Program(record, entry.path(native_build.LIBRARY), source, constants, opaque)
 
