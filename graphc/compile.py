@@ -470,11 +470,8 @@ _OWN = {
     "_repatterned",
     "history",
     "__wrapped__",
-    "__name__",
-    "__qualname__",
-    "__doc__",
-    "__module__",
     "__dict__",
+    *functools.WRAPPER_ASSIGNMENTS,
 }
 
 
@@ -548,7 +545,12 @@ def _home(fn: Any) -> tuple[str, int]:
     return "", 0
 
 
+def defined_at(fn: Any) -> Origin:
+    """Where a function (or the forward of a module) is defined."""
+    return Origin(*_home(fn))
+
+
 def _where(fn: Any) -> Origin:
     """The user's line that a refusal without one speaks of: the function, else the call."""
-    home = Origin(*_home(fn))
+    home = defined_at(fn)
     return user_origin(3) or home if not home.file or internal(home.file) else home

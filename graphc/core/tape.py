@@ -532,7 +532,7 @@ def _run(start: dict, sink: _Sink, retain_graph: bool) -> None:
 def _watched(entry: TapeEntry, grads: list) -> Sequence:
     """One entry under a watch: a VJP counts as one operation. Backwards that users wrote and
     compiled ones are watched from inside."""
-    if type(entry).run is not TapeEntry.run:
+    if type(entry).run is not TapeEntry.run or not STATE.watch.whole:
         return entry.run(grads)
     watch, STATE.watch = STATE.watch, None
     try:

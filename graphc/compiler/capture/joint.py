@@ -383,15 +383,19 @@ def _saved_again(old: Any, new: Any, real: Callable, inputs: dict) -> Any:
     return out
 
 
+def usual_pattern(numels: Sequence) -> tuple[bool, ...]:
+    """Which results get a gradient as a rule: the only scalar among several, else all."""
+    scalars = tuple([n == 1 for n in numels])
+    return scalars if sum(scalars) == 1 else (True,) * len(scalars)
+
+
 def join(
     tracer: Tracer, delivery: Any, out: Any, alive: list, pattern: tuple | None
 ) -> Joint | None:
-    """The Joint of the results in `alive` [(traced tensor, Made)]; pattern None: the usual one,
-    which is a gradient for the only scalar among several results, else for all."""
+    """The Joint of the results in `alive` [(traced tensor, Made)]; pattern None: the usual one."""
     roots, made = [t for t, _ in alive], [m for _, m in alive]
     if pattern is None or len(pattern) != len(roots):
-        scalars = [m.type.numel == 1 for m in made]
-        pattern = tuple(scalars) if sum(scalars) == 1 else (True,) * len(roots)
+        pattern = usual_pattern([m.type.numel for m in made])
     joint = Joint(tracer, roots, made, pattern)
     joint.trace(delivery)
     return joint

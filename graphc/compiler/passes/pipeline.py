@@ -11,7 +11,6 @@ from ...ir.graph import Graph
 from ...ir.verify import verify
 from .canonical import PASSES
 
-
 # What may be left out, by name, with the same results: "fuse" computes every value by a kernel of
 # its own, "memory" shares no memory and writes no update in place.
 OPTIONAL = ("drop_dead", "drop_casts", "drop_moves", "fuse", "memory")
