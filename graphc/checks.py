@@ -65,8 +65,9 @@ class check_nan(contextlib.ContextDecorator):
 
 class VerifyError(AssertionError):
     """Compiled code does not do what eager mode does. `stage`: "capture", "pass", "memory",
-    "fusion", "lowering", "cache" or "build"; `name`: of the pass or the ops at fault; `origin`: the
-    user's line of the first wrong value; `script`: a program that shows it, or None."""
+    "fusion", "lowering", "compiler" (of C), "cache" or "build"; `name`: of the pass or the ops at
+    fault; `origin`: the user's line of the first wrong value; `script`: a program that shows it, or
+    None."""
 
     def __init__(
         self, message: str, stage: str, name: str, origin: Origin | None, script: Path | None
@@ -118,7 +119,7 @@ def verify(fn: Callable, /, *args: Any, repro_dir: str | Path | None = "", **kwa
     is put back afterwards. What fn raises itself, verify raises.
 
     The error names the first wrong value with the user's line and the stage at fault: capture, a
-    pass (by name), the memory plan, fusion, or lowering; and it shrinks the graph and writes a
+    pass (by name), the memory plan, fusion, lowering, or the C compiler; and it shrinks the graph and writes a
     script that shows the difference into repro_dir ("": a temporary folder, None: no script)."""
     from .compiler.verify.outcome import changed, compare, observe
     from .compiler.verify.state import World
@@ -193,10 +194,10 @@ def _error(run: _Run, found: Any, world: Any, folder: str | Path | None) -> Veri
     return _report(fault, found, home, folder)
 
 
-def _fresh(graph: Any, skip: Any = ()) -> Any:
+def _fresh(graph: Any, skip: Any = (), flags: Any = ()) -> Any:
     from .compiler import program
 
-    return program.build(graph, skip=skip, store=False)
+    return program.build(graph, skip=skip, flags=flags, store=False)
 
 
 def _capture_fault(run: _Run, world: Any) -> Any:

@@ -378,10 +378,12 @@ def build(
     fast_math: bool = False,
     name: str = "program",
     skip: Collection[str] = (),
+    flags: Sequence[str] = (),
     store: bool = True,
 ) -> Program:
     """The program of a captured graph, from the cache where it is there. skip: names of passes to
-    leave out (`passes.pipeline.OPTIONAL`); store=False neither looks into the cache nor adds to it.
+    leave out (`passes.pipeline.OPTIONAL`); flags: more of the C compiler's, for builds with
+    store=False, which neither look into the cache nor add to it.
 
     Raises NativeBuildError without a C compiler."""
     key = key_of(graph, fast_math, skip)
@@ -408,7 +410,7 @@ def build(
         print(source, file=sys.stderr)
     extras = {RECORD: json.dumps(record).encode()}
     entry = native_build.shared_object(
-        {SOURCE: source}, key=key, flags=FLAGS, extras=extras, store=store
+        {SOURCE: source}, key=key, flags=(*FLAGS, *flags), extras=extras, store=store
     )
     return Program(record, entry.path(native_build.LIBRARY), source, constants, opaque)
 

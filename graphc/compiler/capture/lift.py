@@ -90,7 +90,8 @@ class Saved:
     def restore(self) -> None:
         t = self.tensor
         t._needs, t._fn = self.needs, self.fn
-        if t.__dict__ != self.fields:
+        now, was = t.__dict__, self.fields
+        if now.keys() != was.keys() or any([now[k] is not was[k] for k in now]):
             t.__dict__.clear()
             t.__dict__.update(self.fields)
         t._array, t._storage, t.dtype = self.memory

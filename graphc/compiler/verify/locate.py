@@ -2,8 +2,8 @@
 gives the stage that is at fault and the smallest graph that shows it.
 
 The graph after each pass is interpreted: the first pass whose graph gives other bits is at fault.
-If none is, the program is built anew without memory sharing, then without fusion: what mends it is
-at fault, else lowering is. Invariant: the interpreter's bits over the captured graph are right.
+If none is, the program is built anew without the C compiler's optimiser, without memory sharing,
+without fusion: what mends it is at fault, else lowering is. Invariant: the interpreter's bits over the captured graph are right.
 """
 
 from __future__ import annotations
@@ -81,8 +81,8 @@ class _Recorded:
 
 @dataclass(slots=True)
 class Fault:
-    """What is wrong. stage: "pass", "memory", "fusion", "lowering", "cache", "capture"; name: of
-    the pass, or of the ops; wrong: the first wrong value of `case`, the smallest one."""
+    """What is wrong. stage: "pass", "memory", "fusion", "lowering", "compiler", "cache" or
+    "capture"; name: of the pass, or of the ops; wrong: the first wrong value of `case`, the smallest one."""
 
     stage: str
     name: str
@@ -103,6 +103,8 @@ class Fault:
             "memory": "the memory plan is at fault: without shared memory the bits are right",
             "fusion": "fusion is at fault: with a kernel for every value the bits are right",
             "lowering": f"the lowering of {self.name} is at fault",
+            "compiler": "the C compiler's optimiser, or C that is not well defined, is at fault: "
+            "with -O1 the bits are right",
             "cache": "the stored program is at fault: built anew it gives the right bits "
             "(python -m graphc cache clear)",
             "capture": f"the capture is at fault{': ' if self.name else ''}{self.name}",
@@ -121,12 +123,12 @@ def first_origin(graph: Graph, node: Node) -> Origin | None:
 
 
 def locate(call: Call, build: Callable[..., Any]) -> Fault:
-    """The fault behind a call with wrong results; `build(graph, skip=...)` builds without the
-    cache."""
+    """The fault behind a call with wrong results; `build(graph, skip=..., flags=...)` builds
+    without the cache."""
     case = call.case
 
-    def built(skip: Collection[str]) -> Callable[[Case], list[Wrong]]:
-        return lambda c: _compared(c, lambda: build(c.graph, skip=skip))
+    def built(skip: Collection[str], flags: Sequence = ()) -> Callable[[Case], list[Wrong]]:
+        return lambda c: _compared(c, lambda: build(c.graph, skip=skip, flags=flags))
 
     for k, (name, _) in enumerate(pipeline.PASSES):
         test = _after(k)
@@ -137,9 +139,14 @@ def locate(call: Call, build: Callable[..., Any]) -> Fault:
     wrong = built(())
     if not wrong(case):
         return Fault("cache", "", case, call.wrong()[0], "", len(case.graph))
-    for stage, skip in (("memory", ("memory",)), ("fusion", ("fuse", "memory"))):
-        if not built(skip)(case):
-            return _fault(stage, skip[0], case, wrong, BUILT, built(skip))
+    for stage, skip, flags in (
+        ("compiler", (), ("-O1",)),
+        ("memory", ("memory",), ()),
+        ("fusion", ("fuse", "memory"), ()),
+    ):
+        right = built(skip, flags)
+        if not right(case):
+            return _fault(stage, "", case, wrong, BUILT, right)
     return _fault("lowering", "", case, wrong, BUILT)
 
 
