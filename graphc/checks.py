@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .base.errors import CaptureBreak, Origin
+from .base.errors import Origin
 from .compile import CompiledFunction, build, compile, defined_at
 from .core import tape
 from .core.modes import STATE
@@ -119,8 +119,9 @@ def verify(fn: Callable, /, *args: Any, repro_dir: str | Path | None = "", **kwa
     is put back afterwards. What fn raises itself, verify raises.
 
     The error names the first wrong value with the user's line and the stage at fault: capture, a
-    pass (by name), the memory plan, fusion, lowering, or the C compiler; and it shrinks the graph and writes a
-    script that shows the difference into repro_dir ("": a temporary folder, None: no script)."""
+    pass (by name), the memory plan, fusion, lowering, or the C compiler; and it shrinks the graph
+    and writes a script that shows the difference into repro_dir ("": a temporary folder, None: no
+    script)."""
     from .compiler.verify.outcome import changed, compare, observe
     from .compiler.verify.state import World
 
@@ -133,11 +134,8 @@ def verify(fn: Callable, /, *args: Any, repro_dir: str | Path | None = "", **kwa
     runs = [_Run(fn, args, kwargs, backend) for backend in ("interpret", "c")]
     refused = ""
     for run in runs:
-        try:
-            outcome = observe(world, run)
-        except CaptureBreak:
-            raise
-        if isinstance(outcome.error, CaptureBreak) and eager.error is None:
+        outcome = observe(world, run)
+        if outcome.error is not None and eager.error is None and run.recorder.failed is None:
             refused = str(outcome.error)
             outcome = observe(world, run.falling_back)
         found = compare(eager, outcome)

@@ -3,7 +3,8 @@ gives the stage that is at fault and the smallest graph that shows it.
 
 The graph after each pass is interpreted: the first pass whose graph gives other bits is at fault.
 If none is, the program is built anew without the C compiler's optimiser, without memory sharing,
-without fusion: what mends it is at fault, else lowering is. Invariant: the interpreter's bits over the captured graph are right.
+without fusion: what mends it is at fault, else lowering is. Invariant: the interpreter's bits over
+the captured graph are right.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from ..capture.program import Captured
 from ..interpret import InterpretedProgram
 from ..interpret.shadow import Wrong, differences
 from ..passes import pipeline
-from .shrink import Case, shrink
+from .shrink import Case, Key, shrink
 
 INTERPRETED, BUILT = 400, 60  # tests that shrinking may make
 
@@ -82,7 +83,8 @@ class _Recorded:
 @dataclass(slots=True)
 class Fault:
     """What is wrong. stage: "pass", "memory", "fusion", "lowering", "compiler", "cache" or
-    "capture"; name: of the pass, or of the ops; wrong: the first wrong value of `case`, the smallest one."""
+    "capture"; name: of the pass, or of the ops; wrong: the first wrong value of `case`, which is
+    the smallest one found."""
 
     stage: str
     name: str
@@ -159,7 +161,14 @@ def _fault(
     right: Callable[[Case], list] | None = None,
 ) -> Fault:
     """The fault with its case shrunk; what mended the whole case has to mend the small one too."""
-    small = shrink(case, lambda c: bool(test(c)) and not (right and right(c)), budget)
+
+    def fails(c: Case) -> list[Key]:
+        wrong = test(c)
+        if wrong and right and right(c):
+            return []
+        return [w.key if isinstance(w, Wrong) else ("error", 0) for w in wrong]
+
+    small = shrink(case, fails, budget)
     found = test(small)
     ops = dict.fromkeys(n.op.name for n in small.graph.nodes if n.op is not None)
     first = found[0] if found and isinstance(found[0], Wrong) else None

@@ -53,11 +53,11 @@ def results_of(graph: Graph) -> dict[Key, Node]:
     return dict(sorted(found.items(), key=lambda item: item[1].id))
 
 
-def extract(case: Case, values: dict[int, Any], keep: Sequence[Key], cut: set[int]) -> Case:
+def extract(case: Case, values: dict[int, Any], keep: dict[Key, Node], cut: set[int]) -> Case:
     """The case with the results `keep` alone, nodes in `cut` (ids) being inputs."""
-    graph, results = case.graph, results_of(case.graph)
+    graph = case.graph
     live: set[int] = set()
-    todo = [results[k] for k in keep] + [graph.inputs[s] for kind, s in keep if kind == "update"]
+    todo = [*keep.values(), *(graph.inputs[slot] for kind, slot in keep if kind == "update")]
     while todo:
         n = todo.pop()
         if n.id not in live:
@@ -75,12 +75,11 @@ def extract(case: Case, values: dict[int, Any], keep: Sequence[Key], cut: set[in
             args = tuple(new[a.id] if isinstance(a, Node) else a for a in n.args)
             new[n.id] = out.add(n.op, args, n.attrs, n.type, n.origin)
     slots = {n.id: i for i, n in enumerate(out.inputs)}
-    for kind, i in keep:
-        n = new[results[kind, i].id]
+    for (kind, i), n in keep.items():
         if kind == "out":
-            out.outputs.append(n)
+            out.outputs.append(new[n.id])
         else:
-            out.updates[slots[new[graph.inputs[i].id].id]] = n
+            out.updates[slots[new[graph.inputs[i].id].id]] = new[n.id]
     return Case(out, arrays, case.scalars, case.rng)
 
 
@@ -94,21 +93,21 @@ def _laid_out(type: TensorType, a: np.ndarray) -> tuple[TensorType, np.ndarray]:
     return type, _restride_kernel(a, type.strides if a.size else None)
 
 
-def shrink(case: Case, fails: Callable[[Case], bool], budget: int) -> Case:
-    """The smallest failing case found with at most `budget` tests; `case` itself fails."""
+def shrink(case: Case, fails: Callable[[Case], Sequence[Key]], budget: int) -> Case:
+    """The smallest failing case found with at most `budget` tests. `fails` gives the keys of the
+    results that are wrong; `case` itself has some."""
     left = [budget]
 
-    def test(c: Case) -> bool:
+    def test(c: Case) -> Sequence[Key]:
         left[0] -= 1
-        return left[0] >= 0 and fails(c)
+        return fails(c) if left[0] >= 0 else ()
 
-    case = _fewer_results(case, test)
+    case = _earlier(_fewer_results(case, test), test)
     smaller = True
     while smaller and left[0] > 0:
         smaller = False
-        values = case.values()
-        keep = list(results_of(case.graph))
-        ends = {n.id for n in results_of(case.graph).values()}
+        values, keep = case.values(), results_of(case.graph)
+        ends = {n.id for n in keep.values()}
         nodes = [
             n for n in case.graph.nodes if type(n.type) is not tuple and n.id not in ends and n.args
         ]
@@ -123,18 +122,47 @@ def shrink(case: Case, fails: Callable[[Case], bool], budget: int) -> Case:
     return case
 
 
-def _fewer_results(case: Case, test: Callable[[Case], bool]) -> Case:
-    """One result, when one alone fails; else as few as found."""
-    values = case.values()
-    keys = list(results_of(case.graph))
-    if len(keys) <= 1:
-        return extract(case, values, keys, set())
-    for key in keys:
-        found = extract(case, values, [key], set())
+def _fewer_results(case: Case, test: Callable[[Case], Sequence[Key]]) -> Case:
+    """One wrong result, when one alone fails; else as few as found."""
+    values, results = case.values(), results_of(case.graph)
+    wrong = [k for k in results if k in set(test(case))]
+    for key in wrong:
+        found = extract(case, values, {key: results[key]}, set())
         if test(found):
             return found
-    for key in list(keys):
-        fewer = [k for k in keys if k != key]
+    for key in list(results):
+        fewer = {k: n for k, n in results.items() if k != key}
         if fewer and test(extract(case, values, fewer, set())):
-            keys = fewer
-    return extract(case, values, keys, set())
+            results = fewer
+    return extract(case, values, results, set())
+
+
+def _earlier(case: Case, test: Callable[[Case], Sequence[Key]]) -> Case:
+    """The case with an earlier value as its only result, when that fails too: half of the nodes
+    first, then operand by operand."""
+    keep = results_of(case.graph)
+    if len(keep) != 1:
+        return case
+    values = case.values()
+
+    def only(n: Node) -> Case:
+        return extract(case, values, {("out", 0): n}, set())
+
+    nodes = [n for n in case.graph.nodes if type(n.type) is not tuple]
+    low, high, best = 0, len(nodes) - 1, None
+    while low <= high:
+        middle = (low + high) // 2
+        if test(only(nodes[middle])):
+            best, high = nodes[middle], middle - 1
+        else:
+            low = middle + 1
+    best = best or next(iter(keep.values()))
+    moved = True
+    while moved:
+        moved = False
+        for a in best.node_args:
+            if not a.is_input and type(a.type) is not tuple and test(only(a)):
+                best, moved = a, True
+                break
+    found = only(best)
+    return found if test(found) else case
