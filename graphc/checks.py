@@ -195,7 +195,7 @@ def _error(run: _Run, found: Any, world: Any, folder: str | Path | None) -> Veri
 def _fresh(graph: Any, skip: Any = (), flags: Any = ()) -> Any:
     from .compiler import program
 
-    return program.build(graph, skip=skip, flags=flags, store=False)
+    return program.build(graph, skip=skip, more_flags=flags, store=False)
 
 
 def _capture_fault(run: _Run, world: Any) -> Any:

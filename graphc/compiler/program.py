@@ -32,6 +32,15 @@ SOURCE = "program.c"
 # gcc 12's straight-line vectoriser drops the rounding of a float that was stored and read again as
 # a double
 FLAGS = ("-fno-tree-slp-vectorize",)
+# gcc 12 vectorises around inner loops that it has unrolled: loads that a choice guards then share
+# the mask of the first copy
+GCC_FLAGS = ("--param=max-completely-peeled-insns=0",)
+
+
+def flags() -> tuple[str, ...]:
+    """What programs are built with besides the flags of every build."""
+    gcc = native_build.require_compiler().kind == "gcc"
+    return (*FLAGS, *GCC_FLAGS) if gcc else FLAGS
 
 
 class ProgramError(GraphcError):
@@ -363,7 +372,7 @@ def key_of(graph: Graph, fast_math: bool = False, skip: Collection[str] = ()) ->
         str(FORMAT),
         _stamp(),
         native_build.fingerprint(),
-        *FLAGS,
+        *flags(),
         str(fast_math),
         draws,
         "timed" if config.debug >= 2 else "",
@@ -378,11 +387,11 @@ def build(
     fast_math: bool = False,
     name: str = "program",
     skip: Collection[str] = (),
-    flags: Sequence[str] = (),
+    more_flags: Sequence[str] = (),
     store: bool = True,
 ) -> Program:
     """The program of a captured graph, from the cache where it is there. skip: names of passes to
-    leave out (`passes.pipeline.OPTIONAL`); flags: more of the C compiler's, for builds with
+    leave out (`passes.pipeline.OPTIONAL`); more_flags: of the C compiler's, for builds with
     store=False, which neither look into the cache nor add to it.
 
     Raises NativeBuildError without a C compiler."""
@@ -410,7 +419,7 @@ def build(
         print(source, file=sys.stderr)
     extras = {RECORD: json.dumps(record).encode()}
     entry = native_build.shared_object(
-        {SOURCE: source}, key=key, flags=(*FLAGS, *flags), extras=extras, store=store
+        {SOURCE: source}, key=key, flags=(*flags(), *more_flags), extras=extras, store=store
     )
     return Program(record, entry.path(native_build.LIBRARY), source, constants, opaque)
 
