@@ -16,7 +16,7 @@ from typing import Any
 from ..base.errors import Origin, user_origin
 from ..ir.index import alike
 from ..ir.op import Op, Rule
-from ..ir.types import TensorType
+from ..ir.types import TensorType, overlaps
 from .modes import STATE
 from .storage import TRACKED
 from .tensor import Tensor, alias, set_grad
@@ -478,6 +478,8 @@ def accumulate_grad(leaf: Tensor, g: Tensor, fresh: bool, create_graph: bool) ->
             set_grad(leaf, g if fresh else g.clone())
         else:
             d: Any = g.detach()  # type: ignore[attr-defined]
+            if fresh and 0 in d.type_.strides and overlaps(*d.type_[::2]):
+                fresh = False  # a compiled backward gives expanded gradients as they are
             if d.type_.strides != leaf.type_.strides and leaf.type_.is_contiguous:
                 d = d.contiguous() if not d.type_.is_contiguous else d if fresh else d.clone()
             elif not fresh:

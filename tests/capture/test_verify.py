@@ -19,7 +19,7 @@ from graphc.compiler.passes import memory, pipeline
 from graphc.ir import op as table
 from graphc.ir.graph import Node
 from graphc.ir.loop import Apply
-from graphc.native import library
+from graphc.native import build, library
 from graphc.nn import functional as F
 
 from . import wrong
@@ -94,6 +94,14 @@ def test_a_training_step_agrees_and_nothing_changes():
     kept = [t.clone() for s in optimizer.state.values() for t in s.values()]
     assert torch.verify(torch.compile(step), x).updates == 4 + 3 + 12
     assert all(map(torch.equal, kept, [t for s in optimizer.state.values() for t in s.values()]))
+
+
+def test_a_gradient_of_a_leaf_that_is_not_contiguous():
+    """What a compiled backward gives expanded becomes a .grad with memory of its own."""
+    leaf = torch.zeros(5, 4).t().detach().requires_grad_()
+    assert torch.verify(lambda x: x.sum(1), leaf).gradients == 1
+    torch.compile(lambda x: x.sum(1), fullgraph=True)(leaf).backward(torch.ones(4))
+    assert leaf.grad.stride() == (5, 1) and leaf.grad.add_(1).sum() == 40
 
 
 def test_modules_agree_with_their_backward():
@@ -293,6 +301,21 @@ def test_a_wrong_stored_program_is_told(fresh, monkeypatch):
         torch.compile(chain)(tensor(4, 3))
     e = caught(chain, tensor(4, 3), repro_dir=None)
     assert e.stage == "cache" and "cache clear" in str(e)
+
+
+def test_a_wrong_c_compiler_is_told(fresh, monkeypatch):
+    """Stands for one whose optimiser takes sin for tanh, and at -O1 does not."""
+    right = build.shared_object
+
+    def optimised(sources, *, flags=(), **more):
+        if "-O1" not in flags:
+            sources = {n: t.replace("gc_tanh_f32(", "gc_sin_f32(") for n, t in sources.items()}
+        return right(sources, flags=flags, **more)
+
+    monkeypatch.setattr(build, "shared_object", optimised)
+    e = caught(chain, tensor(4, 3), repro_dir=None)
+    assert (e.stage, e.name) == ("compiler", "tanh"), e
+    assert e.origin.line == line_of("lowering") and "-O1" in str(e)
 
 
 # ---------------------------------------------------------------- capture

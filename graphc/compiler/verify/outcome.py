@@ -17,6 +17,7 @@ import numpy as np
 from ...base import dtypes, pytree
 from ...core import tape
 from ...core.tensor import Tensor, wrap
+from ...ir.types import is_dense
 from ..capture.joint import usual_pattern
 from ..interpret.shadow import describe, differing
 from .state import World
@@ -128,7 +129,7 @@ def _backward(tensors: list[Tensor]) -> str:
     grads = []
     for t in roots:
         a = made.standard_normal(t.shape) if t.ndim else np.ones(())
-        grads.append(wrap(_cast(np.asarray(a), t.dtype), t.dtype))
+        grads.append(_like(t, wrap(_cast(np.asarray(a), t.dtype), t.dtype)))
     chosen = [(t, g) for t, g, use in zip(roots, grads, pattern, strict=True) if use]
     try:
         tape.run_backward(
@@ -140,6 +141,15 @@ def _backward(tensors: list[Tensor]) -> str:
     except Exception as e:  # noqa: BLE001  (compared like everything else)
         return f"{type(e).__name__}: {e}"
     return "run"
+
+
+def _like(t: Tensor, g: Tensor) -> Tensor:
+    """g in the layout of t, where that is dense."""
+    from ...ops.movement import _restride_kernel
+
+    if not is_dense(t.shape, t.stride()):
+        return g
+    return wrap(_restride_kernel(g._array, t.stride() if t.type_.numel else None), t.dtype)
 
 
 def _cast(a: np.ndarray, dtype: Any) -> np.ndarray:
