@@ -73,8 +73,12 @@ def compile(
         "dynamic": dynamic,
         "fast_math": fast_math,
         "backend": backend,
-        "skip": tuple((options or {}).get("skip", ())),
+        "skip": (),
     }
+    if options and options.get("skip"):
+        from .compiler.passes import pipeline
+
+        settings["skip"] = pipeline.names(options["skip"])
     if isinstance(model, CompiledFunction):
         model = model.fn
     if hasattr(model, "children") and hasattr(model, "_parameters"):

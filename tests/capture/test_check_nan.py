@@ -156,6 +156,19 @@ def test_a_function_compiled_before_is_watched_too():
     f(x).backward()  # and outside nothing is looked at
 
 
+@pytest.mark.parametrize("backend", ["c", "interpret"])
+def test_a_program_for_every_size(backend):
+    f = torch.compile(root, fullgraph=True, backend=backend)
+    with torch.check_nan():
+        for n in (3, 4, 5):
+            f(torch.ones(n, requires_grad=True)).backward()
+        assert len(f.specialisations) == 2
+        with pytest.raises(NonFiniteError) as e:
+            f(torch.zeros(6, requires_grad=True)).backward()
+        assert located(e.value, "root") and "float32 [6]" in str(e.value)
+        assert len(f.specialisations) == 2
+
+
 def descend(optimizer):
     optimizer.step()  # culprit: step
 

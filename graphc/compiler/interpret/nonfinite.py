@@ -15,6 +15,7 @@ import numpy as np
 from ...core import nonfinite
 from ...ir.graph import Graph, Node, Scalar
 from . import run
+from .sizes import bind, symbols_of
 
 
 class Watched:
@@ -45,7 +46,11 @@ class Watched:
         bad += [n for slot, n in self.graph.updates.items() if not nonfinite.finite(arrays[slot])]
         if bad:
             entry = [before.get(i, a) for i, a in enumerate(arrays)]
-            found = culprit(self.graph, entry, scalars, rng, bad, self.nan, self.inf)
+            graph, wrong = self.graph, [n.id for n in bad]
+            if sizes:
+                graph = bind(graph, dict(zip(symbols_of(graph), sizes, strict=True)))
+                wrong = _same(self.graph, graph, wrong)
+            found = culprit(graph, entry, scalars, rng, wrong, self.nan, self.inf)
             if found is not None:
                 for slot, a in before.items():
                     np.copyto(arrays[slot], a)
@@ -58,12 +63,12 @@ def culprit(
     arrays: Sequence[np.ndarray],
     scalars: Sequence[float],
     rng: Sequence[tuple[int, int]],
-    bad: list[Node],
+    bad: list[int],
     nan: bool = True,
     inf: bool = True,
 ) -> nonfinite.NonFiniteError | None:
-    """The error for the first node that made a NaN or Inf which reaches one of the results `bad`
-    through values that are not finite (what a `where` hides is not at fault)."""
+    """The error for the first node that made a NaN or Inf which reaches one of the nodes `bad`
+    (ids) through values that are not finite (what a `where` hides is not at fault)."""
     values: dict[int, Any] = {n.id: a for n, a in zip(graph.inputs, arrays, strict=True)}
 
     def keep(n: Node, t: Any) -> None:
@@ -92,11 +97,18 @@ def culprit(
     return None
 
 
-def _bad_chain(graph: Graph, values: dict[int, Any], bad: list[Node]) -> list[Node]:
+def _same(symbolic: Graph, bound: Graph, ids: list[int]) -> list[int]:
+    """The ids that results of a graph have once its sizes are put in."""
+    pairs = [*zip(symbolic.outputs, bound.outputs, strict=True)]
+    pairs += [(n, bound.updates[slot]) for slot, n in symbolic.updates.items()]
+    return [b.id for a, b in pairs if isinstance(a, Node) and a.id in ids]
+
+
+def _bad_chain(graph: Graph, values: dict[int, Any], bad: list[int]) -> list[Node]:
     """The nodes, in order, from which a chain of values that are not finite leads to one of
     `bad`."""
     seen: dict[int, Node] = {}
-    todo = list(bad)
+    todo = [n for n in graph.nodes if n.id in set(bad)]
     while todo:
         n = todo.pop()
         if n.id in seen or n.is_input:

@@ -16,12 +16,17 @@ from .canonical import PASSES
 OPTIONAL = ("drop_dead", "drop_casts", "drop_moves", "fuse", "memory")
 
 
-def run(graph: Graph, check: bool = False, skip: Collection[str] = ()) -> Graph:
-    """The canonical form of graph, without the passes named in `skip`. GRAPHC_DEBUG=3 prints the
-    graph after each pass that changes it."""
+def names(skip: Collection[str]) -> tuple[str, ...]:
+    """The names of passes to leave out. Raises ValueError for one that there is not."""
     unknown = sorted(set(skip).difference(OPTIONAL))
     if unknown:
         raise ValueError(f"no pass {unknown[0]!r} to leave out; there are {', '.join(OPTIONAL)}")
+    return tuple(skip)
+
+
+def run(graph: Graph, check: bool = False, skip: Collection[str] = ()) -> Graph:
+    """The canonical form of graph, without the passes named in `skip`. GRAPHC_DEBUG=3 prints the
+    graph after each pass that changes it."""
     for name, function in PASSES:
         if name in skip:
             continue

@@ -20,6 +20,7 @@ from ...ir.graph import Graph, Node
 from ..capture.program import Captured
 from ..interpret import InterpretedProgram
 from ..interpret.shadow import Wrong, differences
+from ..interpret.sizes import bind, symbols_of
 from ..passes import pipeline
 from .shrink import Case, Key, shrink
 
@@ -33,6 +34,7 @@ class Call:
     case: Case
     results: list
     final: dict[int, np.ndarray]  # updated slots
+    symbolic: bool = False  # the program is one for every size; the case has this call's sizes
 
     def wrong(self) -> list[Wrong]:
         """The results and updates that differ from the interpreter's."""
@@ -57,6 +59,7 @@ class Recorder:
         except Exception as e:
             self.failed = (graph, e)
             raise
+        self.failed = None
         return _Recorded(graph, program, self.calls)
 
 
@@ -72,11 +75,14 @@ class _Recorded:
     def call(
         self, arrays: Sequence, scalars: Sequence = (), rng: Sequence = (), sizes: Sequence = ()
     ) -> list:
-        case = Case(self.graph, [a.copy() for a in arrays], tuple(scalars), tuple(rng))
+        graph = self.graph
+        if sizes:
+            graph = bind(graph, dict(zip(symbols_of(graph), sizes, strict=True)))
+        case = Case(graph, [a.copy() for a in arrays], tuple(scalars), tuple(rng))
         results = self.program.call(arrays, scalars, rng, sizes)
         kept = [a.copy() if isinstance(a, np.ndarray) else a for a in results]
         final = {slot: arrays[slot].copy() for slot in self.graph.updates}
-        self.calls.append(Call(case, kept, final))
+        self.calls.append(Call(case, kept, final, bool(sizes)))
         return results
 
 
@@ -140,6 +146,9 @@ def locate(call: Call, build: Callable[..., Any]) -> Fault:
             return _fault("pass", name, case, test, INTERPRETED)
     wrong = built(())
     if not wrong(case):
+        if call.symbolic:
+            name = "symbolic sizes"
+            return Fault("lowering", name, case, call.wrong()[0], "", len(case.graph))
         return Fault("cache", "", case, call.wrong()[0], "", len(case.graph))
     for stage, skip, flags in (
         ("compiler", (), ("-O1",)),
