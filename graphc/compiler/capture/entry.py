@@ -144,7 +144,7 @@ class Entry:
         for d, n in enumerate(meta.shape):
             for s in n.symbols() if isinstance(n, Index) else ():
                 if s.name not in self.sizes and n.same(of_symbol(s)):
-                    self.sizes[s.name] = s.hint
+                    self.sizes[s.name] = int(s.hint or 0)
                     self.add(f"{s.name} = a{i}.shape[{d}]")
                     self.miss_if(f"{s.name} < {s.lo}")
 
