@@ -252,8 +252,8 @@ _LAZY_NAMES = {
     "compile": "compile",
     "save": "serialization",
     "load": "serialization",
-    "verify": "compile",
-    "check_nan": "compile",
+    "verify": "checks",
+    "check_nan": "checks",
 }
 
 

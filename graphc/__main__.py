@@ -1,4 +1,4 @@
-"""The command line: `python -m graphc {demo,info,inspect,cache}`."""
+"""The command line: `python -m graphc {demo,info,inspect,verify,cache}`."""
 
 from __future__ import annotations
 
@@ -34,6 +34,12 @@ def _inspect(args: argparse.Namespace) -> int:
     from .inspect_file import main
 
     return main(args.target, args.show)
+
+
+def _verify(args: argparse.Namespace) -> int:
+    from .inspect_file import verify_file
+
+    return verify_file(args.target, args.repro)
 
 
 def _cache(args: argparse.Namespace) -> int:
@@ -86,6 +92,16 @@ def _parser() -> argparse.ArgumentParser:
         help="one view only (default: all but the whole source)",
     )
     inspect.set_defaults(run=_inspect)
+    verify = commands.add_parser(
+        "verify", help="compare a compiled function in a file with eager mode, bit for bit"
+    )
+    verify.add_argument(
+        "target", metavar="FILE.py:NAME", help="as for inspect; called as it was compiled last"
+    )
+    verify.add_argument(
+        "--repro", metavar="FOLDER", help="where to write a program that shows a difference"
+    )
+    verify.set_defaults(run=_verify)
     cache = commands.add_parser("cache", help="the disk cache of built programs")
     cache.add_argument("action", choices=["info", "clear"])
     cache.set_defaults(run=_cache)

@@ -24,10 +24,12 @@ from .base.errors import CaptureBreak, Origin, internal, user_origin
 from .compiler.capture.entry import MISS, Entry
 from .compiler.capture.guards import ReadSet
 from .compiler.capture.program import Captured, capture
+from .compiler.capture.sizes import merged, typed, varying
 from .compiler.capture.symbols import evaluator, same_number
 from .core.modes import STATE
 from .core.tensor import Tensor
 from .fallback import Parts, standing_in
+from .ir.index import Index, SizesEqual
 
 _MANY = 8  # specialisations before a warning
 
@@ -47,8 +49,11 @@ def compile(
     arguments.
 
     fullgraph: raise `CaptureBreak` with the user's line instead of running eagerly where capture is
-    impossible. dynamic: accepted; sizes are static. fast_math: allow results that differ in the
-    last bits. backend: "c" (native code), or "interpret" (every node through the eager kernels).
+    impossible. dynamic: None: sizes that change between calls become symbols of the next program;
+    True: all sizes above 1 are symbols from the first call on; False: none. fast_math: allow
+    results that differ in the last bits. backend: "c" (native code), or "interpret" (every node
+    through the eager kernels). options: {"skip": names of passes to leave out}, to find a wrong
+    one.
     https://docs.pytorch.org/docs/stable/generated/torch.compile.html"""
     if backend not in ("c", "interpret"):
         raise RuntimeError(f'Invalid backend: {backend!r}, should be one of ["c", "interpret"]')
@@ -65,7 +70,17 @@ def compile(
         )
     if disable:
         return model
-    settings = {"fullgraph": fullgraph, "fast_math": fast_math, "backend": backend}
+    settings: dict[str, Any] = {
+        "fullgraph": fullgraph,
+        "dynamic": dynamic,
+        "fast_math": fast_math,
+        "backend": backend,
+        "skip": (),
+    }
+    if options and options.get("skip"):
+        from .compiler.passes import pipeline
+
+        settings["skip"] = pipeline.names(options["skip"])
     if isinstance(model, CompiledFunction):
         model = model.fn
     if hasattr(model, "children") and hasattr(model, "_parameters"):
@@ -82,6 +97,20 @@ class Specialisation:
         self.captured, self.program = captured, program
         self.call = Entry(captured, program).build()
         self.calls = 0
+        self._looked_into = False
+
+    def look_into(self) -> None:
+        """From now on calls under `check_nan` ask its watch for the program to run."""
+        if self._looked_into:
+            return
+        self._looked_into = True
+        graph, program = self.captured.graph, self.program
+
+        def run(*args: Any) -> list:
+            watch = STATE.watch
+            return (program if watch is None else watch.program(graph, program)).call(*args)
+
+        self.call.__globals__["run"] = run
 
     def mismatch(self, leaves: list, spec: Any) -> str:
         """Why this specialisation did not serve a call, in words."""
@@ -89,7 +118,7 @@ class Specialisation:
         if spec != c.arg_spec:
             return "the arguments are nested or named differently"
         for i, (was, now) in enumerate(zip(c.leaves, leaves, strict=True)):
-            found = _difference(was, now)
+            found = _difference(was, now, c.sizes.get(i))
             if found:
                 return f"argument {i}: {found}"
         if (STATE.grad, STATE.inference) != c.mode[:2]:
@@ -97,6 +126,9 @@ class Specialisation:
         changed = c.reads.changed()
         if changed:
             return "; ".join(c.difference() for c in changed[:3])
+        if c.size_guards:
+            text, (outcome, origin) = next(iter(c.size_guards.items()))
+            return f"a size that decided something changed ({text} was {outcome}, {origin})"
         for text, (outcome, origin) in c.scalar_guards.items():
             return f"a number that decided something changed ({text} was {outcome}, {origin})"
         return "other tensors share memory, or a .grad is set differently"
@@ -117,13 +149,19 @@ class Specialisation:
         )
 
 
-def _difference(was: Any, now: Any) -> str:
+def _difference(was: Any, now: Any, sized: Any = None) -> str:
     if isinstance(was, Tensor) and isinstance(now, Tensor):
         if was.dtype is not now.dtype:
             return f"dtype was {was.dtype}, now {now.dtype}"
-        if was.shape != now.shape:
+        if sized is not None:
+            if len(sized.shape) != now.ndim or any(
+                n < 2 if isinstance(s, Index) else s != n
+                for s, n in zip(sized.shape, now.shape, strict=True)
+            ):
+                return f"shape was {list(sized.shape)}, now {list(now.shape)}"
+        elif was.shape != now.shape:
             return f"shape was {list(was.shape)}, now {list(now.shape)}"
-        if was._array is not None and was.stride() != now.stride():
+        elif was._array is not None and was.stride() != now.stride():
             return f"strides were {list(was.stride())}, now {list(now.stride())}"
         if was._needs is not now._needs:
             return f"requires_grad was {was._needs}, now {now._needs}"
@@ -156,6 +194,9 @@ class CompiledFunction:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if STATE.tracer is not None:
             return self.fn(*args, **kwargs)
+        if STATE.watch is not None:
+            for made in self.specialisations:
+                made.look_into()
         try:
             for call in self._calls:
                 result = call(args, kwargs)
@@ -187,7 +228,9 @@ class CompiledFunction:
         failed: Exception | None = None
         try:
             with standing_in(None):
-                made = self._specialise(leaves, spec, self._other_pattern(), (args, kwargs))
+                made = self._any_size(leaves, spec, (args, kwargs)) or self._specialise(
+                    leaves, spec, self._other_pattern(), (args, kwargs)
+                )
         except CaptureBreak as e:
             if self.settings["fullgraph"] or (e.kind == "internal" and config.check):
                 raise
@@ -199,6 +242,8 @@ class CompiledFunction:
             return self._in_parts(args, kwargs)
         if failed is not None:
             return self._eagerly(failed, key, args, kwargs)
+        if STATE.watch is not None:
+            made.look_into()
         try:
             result = made.call(args, kwargs)
         except _program_error() as e:
@@ -212,6 +257,32 @@ class CompiledFunction:
             )
         return result
 
+    def _any_size(self, leaves: list, spec: Any, original: tuple) -> Specialisation | None:
+        """A program over symbolic sizes, if sizes are what no earlier one serves and the function
+        can be captured so."""
+        dynamic = self.settings.get("dynamic")
+        sizes: dict = {}
+        if dynamic is None:
+            for s in self.specialisations:
+                sizes = varying(s.captured, leaves, spec)
+                if sizes:
+                    break
+        elif dynamic:
+            every = [
+                (i, d) for i, x in enumerate(leaves) if isinstance(x, Tensor) for d in range(x.ndim)
+            ]
+            sizes = typed(leaves, every)
+        while sizes:
+            try:
+                return self._specialise(leaves, spec, None, original, sizes)
+            except SizesEqual as e:
+                sizes = merged(sizes, e.difference)
+            except Exception as e:  # noqa: BLE001  (what is wrong with the call shows again below)
+                if config.debug >= 1:
+                    print(f"graphc: sizes stay constants: {type(e).__name__}: {e}", file=sys.stderr)
+                break
+        return None
+
     def _other_pattern(self) -> tuple | None:
         """The cotangents that backwards had instead of the expected ones: their program replaces
         the one that did not serve. Twice at most, so that alternating patterns do not recompile."""
@@ -224,7 +295,12 @@ class CompiledFunction:
         return None
 
     def _specialise(
-        self, leaves: list, spec: Any, pattern: tuple | None = None, original: tuple | None = None
+        self,
+        leaves: list,
+        spec: Any,
+        pattern: tuple | None = None,
+        original: tuple | None = None,
+        sizes: dict | None = None,
     ) -> Specialisation:
         reasons = [s.mismatch(leaves, spec) for s in self.specialisations[:1]]
         if reasons and self.specialisations[0].own_change():
@@ -243,7 +319,7 @@ class CompiledFunction:
             if not isinstance(x, Tensor):
                 reads.examine(x, frozenset(), "an argument")
         try:
-            captured = capture(self.fn, leaves, spec, reads, pattern, original)
+            captured = capture(self.fn, leaves, spec, reads, pattern, original, sizes)
             late = {
                 (id(m), k)
                 for kind, what, _ in captured.scalar_leaves
@@ -271,13 +347,17 @@ class CompiledFunction:
             self._reachable_parts().reach(reads.modules.values())
             raise
         try:
-            made = Specialisation(captured, self._build(captured.graph))
+            program = self._build(captured.graph)
+            if captured.joint is not None:
+                captured.joint.build = self._build
+                captured.joint.fixed = self._repatterned >= 2
+                if sizes:  # now, while what it takes for granted of the sizes can be made a guard
+                    captured.joint.prepare()
+                captured.joint.build = self._build_backward
         except BaseException:
             self._reachable_parts().reach(reads.modules.values())
             raise
-        if captured.joint is not None:
-            captured.joint.build = self._build_backward
-            captured.joint.fixed = self._repatterned >= 2
+        made = Specialisation(captured, program)
         self.specialisations.insert(0, made)
         self._calls.insert(0, made.call)
         self.history.append(reasons[0] if reasons else "first call")
@@ -297,7 +377,7 @@ class CompiledFunction:
     def _build(self, graph: Any) -> Any:
         try:
             return build(graph, self.settings, getattr(self.fn, "__name__", "program"))
-        except CaptureBreak:
+        except (CaptureBreak, SizesEqual):
             raise
         except Exception as error:
             from .compiler.fault import fault
@@ -425,14 +505,15 @@ class CompiledFunction:
                 f"  {i + 1}. {reason}: {len(c.graph.nodes)} nodes, {len(c.sources)} inputs, "
                 f"{len(c.graph.outputs)} outputs, {len(c.graph.updates)} updates"
             )
-            for x in c.leaves:
-                lines.append(f"     argument: {x.type_ if isinstance(x, Tensor) else repr(x)}")
+            for k, x in enumerate(c.leaves):
+                type_ = c.sizes.get(k) or (x.type_ if isinstance(x, Tensor) else repr(x))
+                lines.append(f"     argument: {type_}")
             lines += [f"     {check.what}" for check in c.reads.every_call]
             if c.reads.modules:
                 lines.append(f"     the state of {len(c.reads.modules)} module(s)")
             lines += [
                 f"     {text} is {outcome!r}" + (f" ({origin})" if origin else "")
-                for text, (outcome, origin) in c.scalar_guards.items()
+                for text, (outcome, origin) in (c.size_guards | c.scalar_guards).items()
             ]
         said = dict.fromkeys(str(e) for e in self._breaks.values())
         lines += ["  eager: " + text.replace("\n", "\n    ") for text in said]
@@ -496,13 +577,8 @@ _OWN = {
     "_own_changes",
     "history",
     "__wrapped__",
-    "__name__",
-    "__qualname__",
-    "__doc__",
-    "__module__",
-    "__annotations__",
-    "__type_params__",
     "__dict__",
+    *functools.WRAPPER_ASSIGNMENTS,
 }
 
 
@@ -511,6 +587,8 @@ def build(graph: Any, settings: dict, name: str) -> Any:
     compiled."""
     from .compiler.interpret import InterpretedProgram
 
+    if settings.get("build") is not None:
+        return settings["build"](graph, {**settings, "build": None}, name)
     if settings["backend"] == "interpret":
         return InterpretedProgram(graph)
     try:
@@ -521,7 +599,8 @@ def build(graph: Any, settings: dict, name: str) -> Any:
 
     if not library.available():
         return InterpretedProgram(graph)
-    made = program.build(graph, fast_math=settings["fast_math"], name=name)
+    skip = settings.get("skip", ())
+    made = program.build(graph, fast_math=settings["fast_math"], name=name, skip=skip)
     if config.check and not settings["fast_math"]:
         from .compiler.interpret.shadow import Shadow
 
@@ -590,7 +669,12 @@ def _home(fn: Any) -> tuple[str, int]:
     return "", 0
 
 
+def defined_at(fn: Any) -> Origin:
+    """Where a function (or the forward of a module) is defined."""
+    return Origin(*_home(fn))
+
+
 def _where(fn: Any) -> Origin:
     """The user's line that a refusal without one speaks of: the function, else the call."""
-    home = Origin(*_home(fn))
+    home = defined_at(fn)
     return user_origin(3) or home if not home.file or internal(home.file) else home

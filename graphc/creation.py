@@ -19,6 +19,7 @@ from .core.tensor import Tensor, alias, wrap
 from .device import check_device
 from .ir.types import numel
 from .native import library
+from .ops import constant
 from .ops import random as random_ops
 
 
@@ -430,11 +431,10 @@ def arange(
     floating = any(isinstance(x, float) for x in (start, end, step))
     d = dtype or (dtypes.get_default_dtype() if floating else dtypes.int64)
     n = math.ceil((end - start) / step) if floating else -((start - end) // step)
-    if d.category == dtypes.INT and not floating:
-        a = np.arange(start, end, step, dtype=np.int64)
-        return _finish(_traced(wrap(dispatch.cast_array(a, dtypes.int64, d), d)), requires_grad)
-    a = start + np.arange(n, dtype=np.float64) * step
-    return _finish(_traced(wrap(dispatch.cast_array(a, dtypes.float64, d), d)), requires_grad)
+    start, step = (float(x) if floating else x for x in (start, step))
+    if STATE.tracer is not None:
+        return _finish(constant.arange((n,), start, step, d), requires_grad)
+    return _finish(wrap(constant.arange_kernel((n,), start, step, d), d), requires_grad)
 
 
 def linspace(

@@ -1,5 +1,5 @@
-"""`python -m graphc inspect FILE.py:NAME`: runs the file, then shows what the named compiled
-function became."""
+"""`python -m graphc inspect FILE.py:NAME` and `verify FILE.py:NAME`: run the file, then show what
+the named compiled function became, or verify it with the arguments of its last compilation."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from .base import pytree
 from .base.errors import CaptureBreak
+from .checks import VerifyError, verify
 from .compile import CompiledFunction, compile
 
 VIEWS = ("explain", "graph", "fused", "kernels", "memory", "source")
@@ -75,6 +77,22 @@ def show(compiled: Any, what: str) -> str:
     if what != "all":
         return parts[what]().rstrip()
     return "\n\n".join(f"=== {n} ===\n{parts[n]().rstrip()}" for n in VIEWS if n != "source")
+
+
+def verify_file(target: str, folder: str | None) -> int:
+    """Prints what agrees, or the error; 1 for a difference, 2 when there is nothing to verify."""
+    try:
+        compiled = load(target)
+        captured = compiled.specialisations[0].captured
+        args, kwargs = pytree.unflatten(captured.leaves, captured.arg_spec)
+        print(verify(compiled, *args, repro_dir=folder or "", **kwargs))
+    except ValueError as e:
+        print(f"graphc verify: {e}", file=sys.stderr)
+        return 2
+    except VerifyError as e:
+        print(e, file=sys.stderr)
+        return 1
+    return 0
 
 
 def main(target: str, what: str) -> int:

@@ -18,10 +18,11 @@ def internal(file: str) -> bool:
 
 
 class Origin(NamedTuple):
-    """A place in the user's program."""
+    """A place in the user's program; `backward`: not the line itself runs, but its backward."""
 
     file: str
     line: int
+    backward: bool = False
 
     @property
     def text(self) -> str:

@@ -8,7 +8,7 @@ jinja2 happen below this module only.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import numpy as np
@@ -16,12 +16,21 @@ import numpy as np
 from ..base.config import config
 from ..base.errors import CaptureBreak
 from ..ir.graph import Graph, Node
-from ..ir.index import Index, Symbol, as_index, unflatten
+from ..ir.index import (
+    Index,
+    SizesEqual,
+    Symbol,
+    as_index,
+    observing,
+    relation,
+    unflatten,
+)
 from ..ir.loop import Buffer, Expr, IndexValue, Load, Store
 from ..ir.text import graph_text, stmt_text
 from ..ir.types import numel
 from .codegen.program import Writer, pointer_of
 from .inspect.views import describe, memory_text
+from .interpret.sizes import symbols_of
 from .lower.coords import counter, one_symbol, position
 from .lower.kernel import Kernel, Place
 from .lower.loops import Lowering
@@ -30,14 +39,32 @@ from .passes.fuse import Group, Plan, fuse
 from .passes.memory import Assignment, Layout, assign, layout, schedule
 
 
-def compile_graph(graph: Graph, name: str = "program") -> tuple[dict, str, dict]:
-    """(record, C source, {segment: function that runs the opaque operators after it})."""
+def compile_graph(
+    graph: Graph, name: str = "program", skip: Collection[str] = ()
+) -> tuple[dict, str, dict]:
+    """(record, C source, {segment: function that runs the opaque operators after it}), without the
+    passes named in `skip`. What was decided by the example values of symbolic sizes stands in the
+    record, under "assumes"; raises SizesEqual where that was an equality."""
+    assumed: dict[str, bool] = {}
+
+    def decided(sign: str, left: Index, right: Any, outcome: bool) -> None:
+        if sign == "==" and outcome:
+            raise SizesEqual(left - right)
+        assumed[relation(left, sign, right)] = outcome
+
+    with observing(decided):
+        record, source, opaque = _compile_graph(graph, name, skip)
+    record["assumes"] = list(assumed.items())
+    return record, source, opaque
+
+
+def _compile_graph(graph: Graph, name: str, skip: Collection[str]) -> tuple[dict, str, dict]:
     _refuse_complex(graph)
     before = graph_text(graph)
-    graph = pipeline.run(graph)
-    plan = fuse(graph)
+    graph = pipeline.run(graph, skip=skip)
+    plan = fuse(graph, "fuse" not in skip)
     schedule(graph, plan)
-    memory = assign(graph, plan)
+    memory = assign(graph, plan, "memory" not in skip)
     slots = size_slots(graph)
     segments, kernels_of = lower(graph, plan, memory)
     if config.debug >= 4:
@@ -122,17 +149,7 @@ def _print_loops(segments: list[list[Kernel]]) -> None:
 def size_slots(graph: Graph) -> dict[str, int]:
     """Symbol name -> position in `sizes`: symbolic sizes by name, then seed and offset per
     generator."""
-    names: set[str] = set()
-    for n in [*graph.inputs, *graph.nodes]:
-        for t in n.type if type(n.type) is tuple else (n.type,):
-            if t is None:
-                continue
-            for s in t.shape:
-                if isinstance(s, Index):
-                    names |= {x.name for x in s.symbols()}
-    if any(s[0] != "s" or not s[1:].isdigit() for s in names):
-        raise ValueError(f"sizes of programs are named s<number>, unlike {sorted(names)}")
-    slots = {s: i for i, s in enumerate(sorted(names, key=lambda s: (len(s), s)))}
+    slots = {s: i for i, s in enumerate(symbols_of(graph))}
     for k in range(_draw_count(graph)):
         slots[f"seed{k}"] = len(slots)
         slots[f"offset{k}"] = len(slots)

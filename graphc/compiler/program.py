@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,13 +24,23 @@ from ..native import build as native_build
 from ..native import cpu, library
 from ..native.cache import digest, disk_cache
 from .inspect.views import KernelInfo, kernel_from_record, why_text
+from .interpret.sizes import symbols_of
 
-FORMAT = 3  # of the record; older ones are rebuilt
+FORMAT = 4  # of the record; older ones are rebuilt
 RECORD = "program.json"
 SOURCE = "program.c"
 # gcc 12's straight-line vectoriser drops the rounding of a float that was stored and read again as
 # a double
 FLAGS = ("-fno-tree-slp-vectorize",)
+# gcc 12 vectorises around inner loops that it has unrolled: loads that a choice guards then share
+# the mask of the first copy
+GCC_FLAGS = ("--param=max-completely-peeled-insns=0",)
+
+
+def flags() -> tuple[str, ...]:
+    """What programs are built with besides the flags of every build."""
+    gcc = native_build.require_compiler().kind == "gcc"
+    return (*FLAGS, *GCC_FLAGS) if gcc else FLAGS
 
 
 class ProgramError(GraphcError):
@@ -66,7 +76,8 @@ class Program:
         self._states: list[_State] = []
         self._out = [(i, _Spec(*spec)) for i, spec in record["outputs"]]
         self._count = record["results"]
-        self._symbols = record["symbols"]
+        self.symbols: list[str] = record["symbols"]  # what the `sizes` of a call are
+        self.assumes: list = record["assumes"]  # (relation of sizes, whether it holds)
         self._arena_size = _size(record["arena"])
         self.cached = False
         self.calls = 0
@@ -124,7 +135,7 @@ class Program:
                     table[i] = _from_buffer(a)
                     i += 1
             else:
-                values = dict(zip(self._symbols, sizes, strict=True)) if self._symbols else None
+                values = dict(zip(self.symbols, sizes, strict=True)) if self.symbols else None
                 for at, spec in self._out:
                     results[at] = a = spec.make(values)
                     table[i] = spec.pointer(a)
@@ -148,7 +159,7 @@ class Program:
 
     def _segments(self, state: _State, arrays: Sequence, results: list, values: dict | None) -> int:
         """Native segments with the opaque operators between them."""
-        slot = len(self._symbols) + 2 * self._record["draws"]
+        slot = len(self.symbols) + 2 * self._record["draws"]
         for k in range(self._record["segments"]):
             state.sizes[slot] = k
             status = self._run(self._api, state.table, state.sizes, state.scalars)
@@ -276,7 +287,7 @@ class _State:
             self.sizes[i + 1] = offset - (1 << 64) if offset >= 1 << 63 else offset
             i += 2
         if self.dynamic:
-            self._grow(_value(program._arena_size, dict(zip(program._symbols, sizes, strict=True))))
+            self._grow(_value(program._arena_size, dict(zip(program.symbols, sizes, strict=True))))
 
     def arena_view(self, offset: int, shape: tuple, strides: tuple, dtype: Any) -> np.ndarray:
         """An array over arena memory."""
@@ -352,7 +363,7 @@ def _stamp() -> str:
     return _STAMP[0]
 
 
-def key_of(graph: Graph, fast_math: bool = False) -> str:
+def key_of(graph: Graph, fast_math: bool = False, skip: Collection[str] = ()) -> str:
     """The cache key: the captured graph's text with types, the compiler, the runtime, our own
     sources."""
     draws = ",".join(f"{k}:{v}" for k, v in sorted(graph.draws.items()))
@@ -361,24 +372,39 @@ def key_of(graph: Graph, fast_math: bool = False) -> str:
         str(FORMAT),
         _stamp(),
         native_build.fingerprint(),
-        *FLAGS,
+        *flags(),
         str(fast_math),
         draws,
         "timed" if config.debug >= 2 else "",
+        *sorted(skip),
         graph_text(graph),
     )
 
 
-def build(graph: Graph, *, fast_math: bool = False, name: str = "program") -> Program:
-    """The program of a captured graph, from the cache where it is there.
+def build(
+    graph: Graph,
+    *,
+    fast_math: bool = False,
+    name: str = "program",
+    skip: Collection[str] = (),
+    more_flags: Sequence[str] = (),
+    store: bool = True,
+) -> Program:
+    """The program of a captured graph, from the cache where it is there. skip: names of passes to
+    leave out (`passes.pipeline.OPTIONAL`); more_flags: of the C compiler's, for builds with
+    store=False, which neither look into the cache nor add to it.
 
     Raises NativeBuildError without a C compiler."""
-    key = key_of(graph, fast_math)
+    key = key_of(graph, fast_math, skip)
     constants = [(i, o) for i, o in enumerate(graph.outputs) if not isinstance(o, Node)]
-    entry = disk_cache().get(key)
+    entry = disk_cache().get(key) if store else None
     if entry is not None:
         record = json.loads(entry.files[RECORD])
-        if not record["opaque"]:
+        if not _suits(record, graph):  # made for other sizes: those of this call have their own
+            key = digest(key, repr(symbols_of(graph)))
+            entry = disk_cache().get(key)
+            record = json.loads(entry.files[RECORD]) if entry is not None else None
+        if entry is not None and not record["opaque"]:
             program = Program(
                 record, entry.path(native_build.LIBRARY), entry.files[SOURCE].decode(), constants
             )
@@ -386,15 +412,24 @@ def build(graph: Graph, *, fast_math: bool = False, name: str = "program") -> Pr
             return program
     from .driver import compile_graph
 
-    record, source, opaque = compile_graph(graph, name)
+    record, source, opaque = compile_graph(graph, name, skip)
     if config.debug >= 5:
         import sys
 
         print(source, file=sys.stderr)
+    extras = {RECORD: json.dumps(record).encode()}
     entry = native_build.shared_object(
-        {SOURCE: source}, key=key, flags=FLAGS, extras={RECORD: json.dumps(record).encode()}
+        {SOURCE: source}, key=key, flags=(*flags(), *more_flags), extras=extras, store=store
     )
     return Program(record, entry.path(native_build.LIBRARY), source, constants, opaque)
+
+
+def _suits(record: dict, graph: Graph) -> bool:
+    """Whether what a stored program assumes of the sizes holds of the graph's example sizes."""
+    if not record["assumes"]:
+        return True
+    values = symbols_of(graph)
+    return all(eval(text, {"__builtins__": {}}, values) is o for text, o in record["assumes"])
 
 
 def load(record: dict, path: str, source: str = "", constants: Sequence = ()) -> Program:

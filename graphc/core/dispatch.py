@@ -32,6 +32,8 @@ def apply(op: Op, inputs: tuple, attrs: tuple = ()) -> Any:
 
     Returns a Tensor, or a tuple of them for ops with several outputs. Raises the op's own errors,
     with the user's line added as a note."""
+    if STATE.watch is not None and STATE.tracer is None:
+        return _watched(op, inputs, attrs)
     needs = False
     if STATE.grad:
         for t in inputs:
@@ -65,6 +67,17 @@ def apply(op: Op, inputs: tuple, attrs: tuple = ()) -> Any:
         tape.record(op, inputs, attrs, out)
     elif not STATE.grad:
         _made_without_grad(op, out)
+    return out
+
+
+def _watched(op: Op, inputs: tuple, attrs: tuple) -> Any:
+    """One op under a watch, which sees the outermost one only: a composite counts as one op."""
+    watch, STATE.watch = STATE.watch, None
+    try:
+        out = apply(op, inputs, attrs)
+    finally:
+        STATE.watch = watch
+    watch.ran(op, inputs, attrs, out)
     return out
 
 

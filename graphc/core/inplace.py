@@ -85,7 +85,8 @@ def apply_inplace(op: Op, inputs: tuple, attrs: tuple = ()) -> Tensor:
     try:
         check_inplace(target)
         needs = STATE.grad and any(isinstance(t, Tensor) and t._needs for t in inputs)
-        if not needs and STATE.tracer is None and op.kind == "pointwise":
+        plain = not needs and STATE.tracer is None and STATE.watch is None
+        if plain and op.kind == "pointwise":
             _direct(op, inputs, attrs)
             return target
         if needs and 0 in op.saved_inputs:
@@ -220,7 +221,7 @@ def update(op: Op, inputs: tuple, attrs: tuple = ()) -> None:
     in-place kernel in eager mode, through its body under capture. Nothing is recorded on the
     tape."""
     writes = op.extra["writes"]
-    if STATE.tracer is None:
+    if STATE.tracer is None and STATE.watch is None:
         arrays = [t._array if isinstance(t, Tensor) else t for t in inputs]
         if op.extra["inplace"](*arrays, *attrs):
             for i in writes:

@@ -18,6 +18,7 @@ class State(threading.local):
     inference: bool = False
     tracer: Any = None
     stand_in: Any = None  # module -> a callable to call in its place, or None
+    watch: Any = None  # sees what is computed, see core.nonfinite
 
 
 STATE = State()

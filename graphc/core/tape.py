@@ -14,8 +14,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..base.errors import Origin, user_origin
+from ..ir.index import alike
 from ..ir.op import Op, Rule
-from ..ir.types import TensorType
+from ..ir.types import TensorType, overlaps
 from .modes import STATE
 from .storage import TRACKED
 from .tensor import Tensor, alias, set_grad
@@ -23,6 +24,7 @@ from .tensor import Tensor, alias, set_grad
 _COUNTER = itertools.count(1)
 _FREED: Any = ("freed",)
 anomaly: list[bool] = [False]  # detect_anomaly: entries remember the forward line
+origins: list[int] = [0]  # how many others want that
 
 
 class TapeEntry:
@@ -266,7 +268,11 @@ def record(
     entry.seq = next(_COUNTER)
     entry.pre_hooks = entry.post_hooks = entry.metadata = None
     tracer = STATE.tracer
-    entry.origin = tracer.origin() if tracer is not None else user_origin(2) if anomaly[0] else None
+    entry.origin = None
+    if tracer is not None:
+        entry.origin = tracer.origin()
+    elif anomaly[0] or origins[0]:
+        entry.origin = user_origin(2)
     entry.metas = tuple(
         [None if e is None else (shape_of(t), t.dtype) for e, t in zip(edges, inputs, strict=True)]
     )
@@ -472,6 +478,8 @@ def accumulate_grad(leaf: Tensor, g: Tensor, fresh: bool, create_graph: bool) ->
             set_grad(leaf, g if fresh else g.clone())
         else:
             d: Any = g.detach()  # type: ignore[attr-defined]
+            if fresh and 0 in d.type_.strides and overlaps(*d.type_[::2]):
+                fresh = False  # a compiled backward gives expanded gradients as they are
             if d.type_.strides != leaf.type_.strides and leaf.type_.is_contiguous:
                 d = d.contiguous() if not d.type_.is_contiguous else d if fresh else d.clone()
             elif not fresh:
@@ -502,7 +510,7 @@ def _run(start: dict, sink: _Sink, retain_graph: bool) -> None:
         tracer = STATE.tracer
         try:
             if tracer is None:
-                results = entry.run(grads)
+                results = entry.run(grads) if STATE.watch is None else _watched(entry, grads)
             else:
                 tracer.entering(entry)  # the backward's nodes carry the forward's line
                 results = entry.run(grads)
@@ -521,6 +529,20 @@ def _run(start: dict, sink: _Sink, retain_graph: bool) -> None:
         if not retain_graph:
             entry.release()
         _send(entry, results, grads, sink, buffers, heap)
+
+
+def _watched(entry: TapeEntry, grads: list) -> Sequence:
+    """One entry under a watch: a VJP counts as one operation. Backwards that users wrote and
+    compiled ones are watched from inside."""
+    if type(entry).run is not TapeEntry.run or not STATE.watch.whole:
+        return entry.run(grads)
+    watch, STATE.watch = STATE.watch, None
+    try:
+        results = entry.run(grads)
+    finally:
+        STATE.watch = watch
+    watch.differentiated(entry, grads, results)
+    return results
 
 
 def _leads_on(entry: TapeEntry, sink: _Sink) -> bool:
@@ -561,7 +583,8 @@ def _send(
 def _fit(g: Tensor, meta: tuple, entry: TapeEntry) -> Tensor:
     """Undoes broadcasting and promotion: the gradient takes the input's shape and dtype."""
     shape, dtype = meta
-    if shape_of(g) != shape:
+    own = shape_of(g)
+    if own is not shape and not alike(own, shape):
         if entry.op.kind != "pointwise" and not entry.op.extra.get("broadcasts"):
             raise RuntimeError(
                 f"Function {entry.name()} returned an invalid gradient at index 0 - got "

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..base.dtypes import DType, from_numpy_dtype
 from ..base.errors import CaptureBreak
+from ..ir.index import visible
 from ..ir.types import TensorType, contiguous_strides
 from .modes import STATE
 from .storage import INFERENCE, Storage
@@ -96,7 +97,7 @@ class Tensor:
     @property
     def shape(self) -> Size:
         a = self._array
-        return Size(a.shape) if a is not None else Size(self._meta.shape)
+        return Size(a.shape) if a is not None else Size(visible(self._meta.shape))
 
     @property
     def ndim(self) -> int:
@@ -118,14 +119,14 @@ class Tensor:
         return TensorType(a.shape, self.dtype, tuple([s // size for s in a.strides]))
 
     def stride(self, dim: int | None = None) -> Any:
-        st = self.type_.strides
+        st = visible(self.type_.strides)
         return st if dim is None else st[dim]
 
     def storage_offset(self) -> int:
         """Where the tensor starts in its storage, in elements."""
         if STATE.tracer is not None:
             STATE.tracer.read_offset(self)
-        return self._start()
+        return visible(self._start())
 
     def _start(self) -> int:
         if self._array is None:

@@ -90,16 +90,37 @@ Atom = Any  # Symbol, Div, Mod or Data
 
 # Called as hook(relation, left, right, outcome) when an example value decided a comparison.
 _HOOK: list[Callable[[str, Index, Any, bool], None]] = []
+# Called as number(size): a run-time Python number for arithmetic that leaves the whole numbers.
+_NUMBER: list[Callable[[Index], Any]] = []
 
 
 @contextlib.contextmanager
-def observing(hook: Callable[[str, Index, Any, bool], None]) -> Iterator[None]:
-    """Sends every comparison of sizes that only an example value could decide to `hook`."""
+def observing(
+    hook: Callable[[str, Index, Any, bool], None], number: Callable[[Index], Any] | None = None
+) -> Iterator[None]:
+    """Sends every comparison of sizes that only an example value could decide to `hook`, and asks
+    `number` for sizes that meet floats."""
     _HOOK.append(hook)
+    _NUMBER.append(number or int)
     try:
         yield
     finally:
         _HOOK.pop()
+        _NUMBER.pop()
+
+
+class SizesEqual(BaseException):
+    """Code took two sizes for equal because of their example values, so that forms of both would
+    mix: what is being made has to be made again with one form, `difference` being 0."""
+
+    def __init__(self, difference: Index):
+        super().__init__(f"{difference} is 0")
+        self.difference = difference
+
+
+def relation(left: Index, sign: str, right: Any) -> str:
+    """A comparison as a Python expression over the symbols' names."""
+    return f"{left.key} {sign} {as_index(right).key}"
 
 
 class Index:
@@ -384,6 +405,96 @@ class Index:
                 out[others] = out.get(others, 0) + c
         found = Index(out)
         return found.constant if found.is_constant else found
+
+
+class SymInt(Index):
+    """A size in the hands of the user's code. Arithmetic keeps it symbolic; what would show its
+    value or look something up by it makes the program good for that value only, and reports so."""
+
+    __slots__ = ()
+
+    def __hash__(self) -> int:
+        return hash(self.__index__())
+
+    def __repr__(self) -> str:
+        return repr(self.__index__())
+
+    __str__ = __repr__
+
+    def __format__(self, spec: str) -> str:
+        return format(self.__index__(), spec)
+
+    def __deepcopy__(self, memo: dict) -> SymInt:
+        return self
+
+    def __truediv__(self, other: Any) -> Any:
+        return _number(self) / (_number(other) if isinstance(other, Index) else other)
+
+    def __rtruediv__(self, other: Any) -> Any:
+        return other / _number(self)
+
+    def __pow__(self, n: Any) -> Any:
+        if type(n) is int and n >= 0:
+            return visible(Index(self.terms) ** n)
+        return _number(self) ** n
+
+
+def _number(x: Index) -> Any:
+    return _NUMBER[-1](Index(x.terms)) if _NUMBER else int(x)
+
+
+def _visible_method(name: str) -> Callable:
+    plain_method = getattr(Index, name)
+
+    def method(self: SymInt, *others: Any) -> Any:
+        found = plain_method(self, *others)
+        if found is NotImplemented and others and not isinstance(others[0], (Index, int)):
+            if isinstance(others[0], float) or hasattr(others[0], "number_type"):
+                return getattr(_number(self), name)(*others)  # 0.5 * size
+        return visible(found)
+
+    return method
+
+
+for _name in ("add", "radd", "sub", "rsub", "mul", "rmul", "floordiv", "rfloordiv", "mod", "rmod"):
+    setattr(SymInt, f"__{_name}__", _visible_method(f"__{_name}__"))
+for _name in ("divmod", "neg", "pos", "abs"):
+    setattr(SymInt, f"__{_name}__", _visible_method(f"__{_name}__"))
+
+
+def alike(a: Any, b: Any) -> bool:
+    """Whether two sizes, or two tuples of sizes, are equal whatever the symbols stand for. Unlike
+    ==, it never looks at example values: for shortcuts that are right either way."""
+    if isinstance(a, tuple):
+        if len(a) != len(b):
+            return False
+        for x, y in zip(a, b, strict=True):
+            if x is not y and not (x == y if type(x) is type(y) is int else alike(x, y)):
+                return False
+        return True
+    if isinstance(a, Index) or isinstance(b, Index):
+        return as_index(a).key == as_index(b).key
+    return a == b
+
+
+def visible(x: Any) -> Any:
+    """Sizes (also inside tuples) as the user's code gets them: known ones as ints."""
+    if isinstance(x, Index):
+        c = x.constant
+        return c if c is not None else x if type(x) is SymInt else SymInt(x.terms)
+    return tuple([visible(v) for v in x]) if type(x) is tuple else x
+
+
+def plain(x: Any) -> Any:
+    """The same as graphs hold them; tuples and lists are entered."""
+    t = type(x)
+    if t is SymInt:
+        return Index(x.terms)
+    if t is tuple or t is list:
+        for v in x:
+            if type(v) in (SymInt, tuple, list):
+                return t([plain(v) for v in x])
+    return x
 
 
 # ---------------------------------------------------------------- making them

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ..base.dtypes import DType
+from .index import alike
 
 Size = Any  # int or ir.index.Index
 
@@ -52,6 +53,15 @@ class TensorType(NamedTuple):
         """A contiguous type of another shape."""
         shape = tuple(shape)
         return TensorType(shape, dtype or self.dtype, contiguous_strides(shape), self.device)
+
+    def alike(self, other: TensorType) -> bool:
+        """Equality for shortcuts: never decided by example sizes."""
+        return (
+            self.dtype is other.dtype
+            and self.device == other.device
+            and alike(self.shape, other.shape)
+            and alike(self.strides, other.strides)
+        )
 
     def with_dtype(self, dtype: DType) -> TensorType:
         """The same shape and strides with another dtype (only right for dense layouts)."""
@@ -115,7 +125,7 @@ def overlaps(shape: tuple, strides: tuple) -> bool:
 def broadcast_shapes(*shapes: Sequence[Size]) -> tuple:
     """The common shape. Raises PyTorch's RuntimeError naming both sizes and the dimension."""
     first = shapes[0]
-    if all(s == first for s in shapes[1:]):
+    if all(alike(s, first) for s in shapes[1:]):
         return tuple(first)
     ndim = max(len(s) for s in shapes)
     out: list = [1] * ndim
@@ -138,15 +148,15 @@ def pointwise_strides(shape: tuple, operands: Sequence[tuple[tuple, tuple]]) -> 
     order is kept, packed densely; with no clear order, row-major. Follows PyTorch's
     TensorIterator."""
     for s, st in operands:
-        if s == shape and not is_contiguous(s, st):
+        if alike(s, shape) and not is_contiguous(s, st):
             break
     else:
-        if not any(len(s) == len(shape) and s != shape for s, _ in operands):
+        if not any(len(s) == len(shape) and not alike(s, shape) for s, _ in operands):
             return contiguous_strides(shape)
-    same = [st for s, st in operands if s == shape]
+    same = [st for s, st in operands if alike(s, shape)]
     if (
         len(same) == len(operands)
-        and all(st == same[0] for st in same)
+        and all(alike(st, same[0]) for st in same)
         and is_dense(shape, same[0])
     ):
         return same[0]
@@ -195,7 +205,7 @@ def view_strides(
 ) -> tuple | None:
     """Strides that show the memory of (shape, strides) as new_shape, or None when only a copy can.
     new_shape has the same number of elements."""
-    if tuple(shape) == tuple(new_shape):
+    if alike(tuple(shape), tuple(new_shape)):
         return tuple(strides)
     if numel(shape) == 0:
         return contiguous_strides(new_shape)

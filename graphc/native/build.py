@@ -55,8 +55,10 @@ def shared_object(
     flags: Sequence[str] = (),
     extras: Mapping[str, bytes] | None = None,
     compiler: Compiler | None = None,
+    store: bool = True,
 ) -> Entry:
-    """The library built from `sources` (file name -> C text), from the cache where it is there.
+    """The library built from `sources` (file name -> C text), from the cache where it is there;
+    with store=False built anew, for this process alone.
 
     `entry.path(LIBRARY)` is the file to load; the sources and `extras` are stored beside it.
     `key` stands in for the hash of the sources where the caller knows a cheaper one.
@@ -77,6 +79,9 @@ def shared_object(
         stored = {name: text.encode() for name, text in sources.items()}
         return {LIBRARY: (work / LIBRARY).read_bytes(), **stored, **(extras or {})}
 
+    if not store:
+        with disk_cache().workspace() as work:
+            return private_entry(build(work))
     return cached(key, build)
 
 

@@ -1,5 +1,5 @@
-"""Tensors of one value. Eager mode fills memory directly; these records are what captured programs
-hold.
+"""Tensors of one value, and arithmetic progressions. Eager mode fills memory directly; these
+records are what captured programs hold.
 Invariant: a value is rounded to the dtype once, as everywhere."""
 
 from __future__ import annotations
@@ -54,6 +54,55 @@ full = gather(
         )
     ],
     doc="A tensor of one value.",
+)
+
+
+def arange_kernel(shape: tuple, start: Any, step: Any, dtype: DType) -> np.ndarray:
+    """start + i * step, in int64 or float64, as dtype."""
+    if isinstance(start, float) or isinstance(step, float):
+        steps = np.arange(shape[0], dtype=np.float64)
+        return dispatch.cast_array(start + steps * step, dtypes.float64, dtype)
+    whole = np.arange(shape[0], dtype=np.int64) * int(step) + int(start)
+    return dispatch.cast_array(whole, dtypes.int64, dtype)
+
+
+def _arange_lower(
+    ix: list, loads: list, types: list, shape: tuple, start: Any, step: Any, dtype: DType
+) -> Any:
+    from ..ir.loop import Apply, Const, IndexValue, cast
+
+    if not (isinstance(start, float) or isinstance(step, float)):
+        return cast(IndexValue(ix[0] * step + start), dtype.compute)
+    f64 = dtypes.float64
+    moved = Apply("mul", (cast(IndexValue(ix[0]), f64), Const(float(step), f64)), f64)
+    return cast(Apply("add", (Const(float(start), f64), moved), f64), dtype.compute)
+
+
+arange = gather(
+    "arange",
+    arange_kernel,
+    lambda shape, start, step, dtype: tensor_type(shape, dtype),
+    inputs=(),
+    vjp=None,
+    lower=_arange_lower,
+    samples=lambda: [
+        Sample(
+            (),
+            {"shape": (n,), "start": start, "step": step, "dtype": dtypes.dtype_named(d)},
+            grad=False,
+        )
+        for n, start, step, d in (
+            (5, 0, 1, "int64"),
+            (4, 7, -3, "int32"),
+            (6, 250, 3, "uint8"),
+            (5, 0, 1, "float32"),
+            (7, 0.1, 0.3, "float32"),
+            (7, 1.0, -0.7, "float64"),
+            (3, 0.1, 0.3, "float16"),
+            (0, 0, 1, "int64"),
+        )
+    ],
+    doc="start + i * step.",
 )
 
 

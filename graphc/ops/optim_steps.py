@@ -17,6 +17,7 @@ import numpy as np
 from ..base import dtypes
 from ..base.dtypes import DType, from_numpy_dtype
 from ..core import inplace
+from ..core.modes import STATE
 from ..core.tensor import Tensor
 from ..ir.op import Make, Op, Sample
 from ..native import cpu, library
@@ -414,7 +415,9 @@ _SIGNATURE = "void(int64_t, int64_t *, void **, double *, int)"
 def update_rows(name: str, rows: Rows, flat: list, dtype: DType, numbers: list, flags: int) -> bool:
     """One native call of gc_optim_<name>_list over the rows in `flat`; False when they do not suit
     it and nothing was done. Bumps the version of everything written."""
-    if dtype not in NATIVE or not library.available() or not rows.fill(flat, dtype):
+    if dtype not in NATIVE or not library.available() or STATE.watch is not None:
+        return False
+    if not rows.fill(flat, dtype):
         return False
     library.fn(f"gc_optim_{name}_list_{dtype.code}", _SIGNATURE)(
         len(rows.sizes), rows.counts, rows.table, cpu.scalars(numbers), flags)

@@ -379,5 +379,16 @@ def _fuzz(seed, nodes=14):
         check(m.b, m.arrays(), (), [(1234, 5)] * len(m.b.graph.draws))
 
 
+@pytest.mark.parametrize("shape", [(6, 7), (6, 5), (9, 7), (4, 3)])
+def test_choices_in_short_rows(shape):
+    """gcc 12 took one mask for the guarded loads of all columns, once it had unrolled the rows."""
+    b = Builder()
+    a, m, x, g, y = (b.input(s) for s in (shape, shape, shape, shape, (shape[0], 5)))
+    scaled = b("mul", b("add", x, b("div", b("sum", a, (0,), True), 6.0)), g)
+    masked = b("threshold_backward", scaled, m)
+    b.graph.outputs = [b("mm", b("permute", masked, (1, 0)), y)]
+    check(b, [normal(*n.shape, seed=i) for i, n in enumerate(b.graph.inputs)])
+
+
 def test_graphc_is_importable():
     assert graphc.__version__

@@ -136,6 +136,36 @@ def test_inspect_refuses(graphc, target, message):
     assert "Traceback" not in err and len(err.splitlines()) <= 10
 
 
+def test_verify(graphc, tmp_path):
+    status, out, err = graphc("verify", "prog.py:scaled")
+    assert (status, err) == (0, "")
+    assert out.startswith("scaled: 1 output, 0 updates, 0 gradients agree in bits")
+    status, out, err = graphc("verify", "prog.py:needs")
+    assert (status, out) == (2, "") and "has not been called by prog.py" in err
+
+
+def test_verify_shows_a_difference(graphc, tmp_path):
+    with open(tmp_path / "prog.py", "a") as file:
+        file.write(
+            "\nfrom graphc.compiler.passes import pipeline\n"
+            "from graphc.ir.graph import rebuild\n"
+            "def lose(graph):\n"
+            "    graph = rebuild(graph)\n"
+            "    graph.updates.clear()\n"
+            "    return graph\n"
+            "pipeline.PASSES = (*pipeline.PASSES, ('lose', lose))\n"
+            "total = torch.zeros(3)\n"
+            "def add_up():\n"
+            "    total.add_(1)\n"
+        )
+    status, out, err = graphc(
+        "verify", "prog.py:add_up", "--repro", "shown", GRAPHC_CACHE_DIR=str(tmp_path / "cache")
+    )
+    assert (status, out) == (1, "")
+    assert "the pass lose is at fault" in err and "total.add_(1)" in err, err
+    assert (tmp_path / "shown" / "repro.py").exists()
+
+
 def test_inspect_says_why_a_called_function_runs_eagerly(graphc, tmp_path):
     with open(tmp_path / "prog.py", "a") as file:
         file.write("listed(torch.ones(2))\n")

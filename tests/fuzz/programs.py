@@ -358,11 +358,15 @@ class Program:
 
     # ---- running
 
-    def inputs(self, call=0):
-        """The leaves of one call."""
+    def inputs(self, call=0, resized=False):
+        """The leaves of one call; resized: other sizes than the program was drawn for, the same
+        other size for equal ones, 0 and 1 kept."""
         g = np.random.default_rng([self.seed & 0xFFFFFFFF, call])
+        sizes = {n: int(g.integers(2, 12)) for leaf in self.leaves for n in leaf[0]}
         out = []
         for shape, dtype, layout, grad in self.leaves:
+            if resized:
+                shape = tuple(sizes[n] if n > 1 else n for n in shape)
             out.append(tensor_like(g, shape, dtype, layout).requires_grad_(grad))
         return out
 

@@ -21,9 +21,9 @@ from programs import Program  # noqa: E402
 PER_FILE = 8
 
 
-def outcome(fn, programs, call):
+def outcome(fn, programs, call, resized=False):
     """Everything that running the programs gives, as bits."""
-    leaves = [p.inputs(call) for p in programs]
+    leaves = [p.inputs(call, resized) for p in programs]
     graphc.manual_seed(call)
     out = fn(*[t for group in leaves for t in group])
     return [
@@ -67,6 +67,37 @@ def check(programs, backends=("interpret", "c")):
     return ""
 
 
+def check_sizes(program, backend):
+    """The first difference when sizes change between calls, or an empty text; and whether a program
+    with symbols for sizes was made."""
+    fn = together([program])
+    compiled = graphc.compile(fn, backend=backend, fullgraph=True)
+    for call, resized in ((0, False), (1, True), (2, True), (3, True), (0, False)):
+        try:
+            wanted = outcome(fn, [program], call, resized)
+        except Exception:  # noqa: BLE001  (the program is one for its own sizes)
+            continue
+        found = differ(wanted, outcome(compiled, [program], call, resized))
+        if found:
+            return f"{backend}, call {call}: {found}", True
+    return "", any(s.captured.sizes for s in compiled.specialisations)
+
+
+def run_sizes(seed, count):
+    """Fails with the first program that is wrong at other sizes; how many served any size."""
+    served = 0
+    for i in range(count):
+        p = Program(seed + i)
+        try:
+            found, any_size = check_sizes(p, "c" if i % 4 == 0 else "interpret")
+        except Exception as e:  # noqa: BLE001
+            found, any_size = repr(e), False
+        if found:
+            pytest.fail(f"seed {p.seed}: {found}\n{p!r}")
+        served += any_size
+    return served
+
+
 def shrink(program):
     """The shortest prefix of a failing program that still fails."""
     steps = program.steps
@@ -102,6 +133,15 @@ def run(seed, count):
 
 def test_sample():
     run(1000, 24)
+
+
+def test_sample_of_sizes():
+    assert run_sizes(2000, 24) >= 6
+
+
+@pytest.mark.fuzz
+def test_fresh_sizes(fuzz_seed, fuzz_count):
+    run_sizes(fuzz_seed, fuzz_count)
 
 
 @pytest.mark.fuzz

@@ -144,6 +144,10 @@ REFERENCES.update(
         "flip": lambda T, x, d: x.flip(d),
         "roll": lambda T, x, s, d: x.roll(s, d),
         "diagonal": lambda T, x, o, a, b: x.diagonal(o, a, b),
+        "arange": lambda T, shape, start, step, dtype: (
+            T.arange(shape[0], dtype=T.float64 if isinstance(step, float) else T.int64) * step
+            + start
+        ).to(dtype),
         "as_strided": lambda T, x, s, st, o: x.as_strided(s, st, o),
         "as_strided_scatter": lambda T, x, y, s, st, o: T.as_strided_scatter(x, y, s, st, o),
         "slice_backward": _slice_backward,

@@ -16,10 +16,11 @@ from graphc.base import dtypes
 from graphc.compiler.capture.lift import Source
 from graphc.compiler.capture.tracer import Tracer
 from graphc.compiler.interpret import run
+from graphc.compiler.interpret.sizes import at, bind
 from graphc.core.modes import STATE
 from graphc.core.tensor import Tensor, wrap
 from graphc.ir import index as ix
-from graphc.ir.graph import Draw, Graph, Node
+from graphc.ir.graph import Graph
 from graphc.ir.index import Index
 from graphc.ir.loop import Apply, Const, Expr, IndexValue, Select
 from graphc.ir.op import Make, Op, Sample
@@ -113,17 +114,6 @@ def strict():
         Index.__index__, Index.__int__ = saved  # type: ignore[method-assign]
 
 
-def at(x, values: dict):
-    """x (Index, type, tuple of them) with the symbols' values put in."""
-    if isinstance(x, Index):
-        return x.evaluate(values)
-    if isinstance(x, TensorType):
-        return TensorType(at(x.shape, values), x.dtype, at(x.strides, values), x.device)
-    if type(x) is tuple:
-        return tuple(at(v, values) for v in x)
-    return Draw(x.slot, at(x.offset, values)) if isinstance(x, Draw) else x
-
-
 # ---------------------------------------------------------------- forward and backward as a graph
 
 
@@ -205,25 +195,12 @@ def _slot(tracer: Tracer, t: TensorType, needs: bool) -> Tensor:
     return x
 
 
-def concrete(graph: Graph, values: dict) -> Graph:
-    """The graph with the symbols' values put in everywhere."""
-    out = Graph()
-    new: dict[int, Node] = {}
-    for n in graph.inputs:
-        new[n.id] = out.input(at(n.type, values), n.name)
-    for n in graph.live():
-        args = tuple(new[a.id] if isinstance(a, Node) else at(a, values) for a in n.args)
-        new[n.id] = out.add(n.op, args, at(n.attrs, values), at(n.type, values), n.origin)
-    out.outputs = [new[o.id] for o in graph.outputs]
-    return out
-
-
 def check_graphs(cases: list[Case]) -> None:
     """The symbolic graph at the example sizes gives eager mode's bits."""
     sizes = Sizes()
     with strict():
         graph = graph_of(cases, sizes)
-    compare(cases, sizes.hints, lambda arrays: run(concrete(graph, sizes.hints), arrays)[0])
+    compare(cases, sizes.hints, lambda arrays: run(bind(graph, sizes.hints), arrays)[0])
 
 
 def compare(cases: list[Case], values: dict, results) -> None:

@@ -6,13 +6,14 @@ from __future__ import annotations
 import pytest
 
 from graphc.compiler.driver import lower
+from graphc.compiler.interpret.sizes import bind
 from graphc.compiler.passes import pipeline
 from graphc.compiler.passes.fuse import fuse
 from graphc.compiler.passes.memory import assign, schedule
 from graphc.ir.text import stmt_text
 
 from .harness import capturable, describe, ops
-from .symbolic import Case, Sizes, concrete, graph_of
+from .symbolic import Case, Sizes, graph_of
 
 KINDS = sorted({op.kind for op in ops()})
 
@@ -41,6 +42,6 @@ def test_loops(kind, golden):
             continue
         number, s = next((i, s) for i, s in enumerate(op.samples()) if s.error is None)
         sizes = Sizes()
-        graph = concrete(graph_of([Case(op, number, s, False)], sizes), sizes.hints)
+        graph = bind(graph_of([Case(op, number, s, False)], sizes), sizes.hints)
         blocks.append(f"# {describe(op, number, s)}\n{loop_text(graph)}")
     golden(f"{kind}.txt", "\n\n".join(blocks))

@@ -158,5 +158,5 @@ def test_one_program_for_all_sizes(cases):
         compare(
             cases,
             values,
-            lambda arrays, values=values: p.call(arrays, (), (), [values[k] for k in p._symbols]),
+            lambda arrays, values=values: p.call(arrays, (), (), [values[k] for k in p.symbols]),
         )

@@ -16,6 +16,8 @@ from ...core import observe
 from ...core.modes import STATE
 from ...core.storage import INFERENCE, Storage
 from ...core.tensor import Tensor, address
+from ...ir.index import Index, of_symbol, plain
+from ...ir.types import TensorType
 from .guards import _FIXED, MISSING, freeze, unchanged
 from .lift import Source
 from .program import Captured, Made
@@ -53,6 +55,7 @@ class Entry:
         }
         self.epoch = [observe.epoch[0]]
         self.held: dict[int, str] = {}
+        self.sizes: dict[str, int] = {}  # symbolic sizes: name -> value at capture
 
     def add(self, line: str, depth: int = 1) -> None:
         self.lines.append("    " * depth + line)
@@ -101,10 +104,14 @@ class Entry:
                 self.add(f"{xs}{',' if n == 1 else ''} = leaves")
         for i, x in enumerate(c.leaves):
             self._leaf(i, x)
+        assumed = [(text, outcome) for text, (outcome, _) in c.size_guards.items()]
+        backward = c.joint.assumes if c.joint is not None else ()
+        for text, outcome in dict([*assumed, *self.program.assumes, *backward]).items():
+            self.miss_if(f"not ({text})" if outcome else text)
 
     def _leaf(self, i: int, x: Any) -> None:
         if isinstance(x, Tensor):
-            self._like(f"x{i}", f"a{i}", x)
+            self._like(f"x{i}", f"a{i}", x, self.c.sizes.get(i))
         elif type(x) is float and any(k == "arg" and w == i for k, w, _ in self.c.scalar_leaves):
             self.miss_if(f"type(x{i}) is not float")
         elif type(x) in (float, complex):
@@ -115,16 +122,22 @@ class Entry:
             k = self.const(x)
             self.miss_if(f"x{i} is not {k}")
 
-    def _like(self, name: str, array: str, t: Tensor) -> None:
-        """`name` is a tensor like t; `array` becomes its memory."""
-        meta = t.type_
+    def _like(self, name: str, array: str, t: Tensor, sized: Any = None) -> None:
+        """`name` is a tensor like t (of type `sized`, if it has one); `array` becomes its
+        memory."""
+        meta = sized or t.type_
         self.miss_if(f"type({name}) is not {self.const(type(t))}")
         self.add(f"{array} = {name}._array")
+        known = f"{array} is None"
+        if sized is not None:
+            self._sizes(array, meta)
+            known = "False"
         bytes_ = tuple(s * t.dtype.itemsize for s in meta.strides)
         leaf = f" or ({name}._fn is None) is not {t._fn is None}" if t._needs else ""
+        empty = sized is None and 0 in meta.shape  # numpy's strides are any then
+        strides = "" if empty else f"{array}.strides != {self._tuple(bytes_)} or "
         self.miss_if(
-            f"{array} is None or {array}.shape != {self._tuple(meta.shape)} or "
-            f"{array}.strides != {self._tuple(bytes_)} or "
+            f"{known} or {array}.shape != {self._tuple(meta.shape)} or {strides}"
             f"{name}.dtype is not {self.const(t.dtype)} or "
             f"{name}._needs is not {t._needs}{leaf}"
         )
@@ -139,8 +152,19 @@ class Entry:
             self.add(f"p{i} = {self.const(place)}.read()")
             self._like(f"p{i}", f"b{i}", place.entry)
 
+    def _sizes(self, array: str, meta: Any) -> None:
+        """Binds the symbolic sizes of an argument that stand alone for the first time."""
+        self.miss_if(f"{array} is None or {array}.ndim != {len(meta.shape)}")
+        for d, n in enumerate(meta.shape):
+            for s in n.symbols() if isinstance(n, Index) else ():
+                if s.name not in self.sizes and n.same(of_symbol(s)):
+                    self.sizes[s.name] = int(s.hint or 0)
+                    self.add(f"{s.name} = {array}.shape[{d}]")
+                    self.miss_if(f"{s.name} < {s.lo}")
+
     def _tuple(self, values: tuple) -> str:
-        return repr(tuple(int(v) for v in values))
+        texts = [str(plain(v)) if isinstance(v, Index) else str(int(v)) for v in values]
+        return f"({', '.join([*texts, ''])})"
 
     def _modes(self) -> None:
         if self.c.joint is not None:
@@ -195,6 +219,8 @@ class Entry:
         for kind, what, of in c.scalar_leaves:
             if kind == "arg":
                 parts.append(f"x{what}")
+            elif kind == "size":
+                parts.append(str(what))
             else:
                 mapping, key = what
                 name = f"n{len(parts)}"
@@ -398,9 +424,11 @@ class Entry:
             scalars, rng = "sc", "rg"
             if c.joint.copied:
                 self.add(f"kept = {self.const(c.joint.before)}(arrays)")
-        self.add(f"outs = run(arrays, {scalars}, {rng})")
+        names = self.program.symbols if self.sizes else ()
+        sizes = f", ({', '.join([*names, ''])})" if names else ""
+        self.add(f"outs = run(arrays, {scalars}, {rng}{sizes})")
         for g, (_, blocks) in zip(gs, c.generators, strict=True):
-            self.add(f"{g}.offset += {blocks}")
+            self.add(f"{g}.offset += {plain(blocks)}")
 
     # ---- after the run
 
@@ -460,6 +488,8 @@ class Entry:
             return what
         if kind == "real":
             return self.ref(what)
+        if kind == "size":
+            return str(what)
         if kind == "scalar":
             return f"{self.const(evaluator([what]))}(s)[0]"
         return self.const(what)
@@ -476,7 +506,7 @@ class Entry:
             array = (
                 f"window({memory}, {self._tuple(shape)}, "
                 f"{self._tuple(tuple(s * size for s in strides))}, "
-                f"{offset * size})"
+                f"{str(plain(offset * size))})"
             )
         self.add(f"{t} = new(Tensor)")
         self.add(
@@ -506,8 +536,10 @@ class Entry:
         if self.c.mode[1] and base == "out":
             self.add(f"{t}._storage.flags |= {INFERENCE}")
         if m.entry is not None:
-            entry, nr = m.entry
-            self.add(f"{t}._needs = True; {t}._fn = {self.const(used_up(entry, m))}")
+            name = m.entry[0]
+            self.names["used_up"] = used_up
+            fn = f"used_up({name!r}, {t})" if self.sizes else self.const(used_up(name, m.type))
+            self.add(f"{t}._needs = True; {t}._fn = {fn}")
 
     def _input_storage(self, storage: Any, slot: int) -> str:
         """The expression of a storage that came with the inputs, that of `slot`'s own tensor if it
@@ -537,20 +569,20 @@ class Entry:
         return source.ref if source.kind == "region" else source
 
 
-def used_up(name: str, m: Made) -> Any:
+def used_up(name: str, t: Tensor | TensorType) -> Any:
     """The history of a result whose graph was freed by a backward inside the program."""
     from ...core import tape
 
     e = tape.entry_class(name)()
     e.op, e.edges, e.attrs, e.saved, e.versions, e.types = None, (), (), tape._FREED, None, None
     e.seq, e.origin, e.metadata, e.pre_hooks, e.post_hooks = 0, None, None, None, None
-    e.metas, e.out_types = (), ((m.type.shape, m.dtype),)
+    e.metas, e.out_types = (), ((t.shape, t.dtype),)
     return e
 
 
 def real_sources(form: Any) -> list[Source]:
     """The real tensors that a written value names."""
-    if isinstance(form, Made) or form[0] in ("constant", "scalar", "container"):
+    if isinstance(form, Made) or form[0] in ("constant", "scalar", "container", "size"):
         return []
     if form[0] == "real":
         return [form[1]]

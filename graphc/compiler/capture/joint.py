@@ -19,6 +19,7 @@ from ...core.modes import STATE
 from ...core.tensor import Tensor, wrap
 from ...ir.graph import Graph, Node
 from ...ir.types import TensorType, is_dense
+from ..interpret.sizes import at, bind
 from .lift import Source
 from .tracer import Boundary, Tracer
 
@@ -42,16 +43,13 @@ class CompiledFunctionBackward(tape.TapeEntry):
 class Call:
     """What one forward call leaves for its backward."""
 
-    __slots__ = ("outs", "arrays", "scalars", "rng", "versions")
+    __slots__ = ("outs", "arrays", "scalars", "rng", "sizes", "versions")
 
-    def __init__(self, outs: list, arrays: list, scalars: Any, rng: Any, versions: list):
-        self.outs, self.arrays, self.scalars, self.rng, self.versions = (
-            outs,
-            arrays,
-            scalars,
-            rng,
-            versions,
-        )
+    def __init__(
+        self, outs: list, arrays: list, scalars: Any, rng: Any, sizes: dict, versions: list
+    ):
+        self.outs, self.arrays, self.scalars, self.rng = outs, arrays, scalars, rng
+        self.sizes, self.versions = sizes, versions  # {name of a symbolic size: its value}
 
 
 class Joint:
@@ -63,7 +61,7 @@ class Joint:
         self.tracer, self.roots, self.made, self.pattern = tracer, roots, made, pattern
         self.metas = [(m.type.shape, m.dtype) for m in made]
         self.entries = _entries(roots)
-        self.targets = _targets(self.entries)
+        self.targets = _targets(self.entries, tracer.lifter.real)
         self.graph = Graph()  # of the backward
         self.inputs: list[tuple] = []  # per graph input: ("out", k), ("slot", i) or ("g", root)
         self.results: list[tuple] = []  # per target: ("none",), ("g", root) or ("out", k)
@@ -167,9 +165,9 @@ class Joint:
     def close(self, graph: Graph, delivery: Any) -> None:
         """Once the forward is complete: slots that it overwrites are saved by copy."""
         self.old_inputs = list(graph.inputs)
-        for at, (kind, i) in enumerate(self.inputs):
+        for k, (kind, i) in enumerate(self.inputs):
             if kind == "slot" and i in graph.updates:
-                self.inputs[at] = ("out", _saved(graph.inputs[i], delivery))
+                self.inputs[k] = ("out", _saved(graph.inputs[i], delivery))
         self.copied = set(graph.updates)
 
     def slots(self) -> set[int]:
@@ -202,21 +200,29 @@ class Joint:
         inputs = ", ".join(entry.ref(s) for s in self.sources)
         attach = entry.const(self.attach)
         arrays = "kept" if self.copied else "arrays"
-        entry.add(f"{attach}(({tensors},), ({inputs},), outs, {arrays}, sc, rg)")
+        sizes = "{" + ", ".join(f"{s!r}: {s}" for s in entry.sizes) + "}"
+        entry.add(f"{attach}(({tensors},), ({inputs},), outs, {arrays}, sc, rg, {sizes})")
 
     def before(self, arrays: list) -> list:
         """Copies of what the forward is going to overwrite."""
         return [a.copy() if i in self.copied else a for i, a in enumerate(arrays)]
 
     def attach(
-        self, tensors: tuple, inputs: tuple, outs: list, arrays: list, scalars: Any, rng: Any
+        self,
+        tensors: tuple,
+        inputs: tuple,
+        outs: list,
+        arrays: list,
+        scalars: Any,
+        rng: Any,
+        sizes: dict,
     ) -> None:
         """One tape entry for all results of a call."""
         e = CompiledFunctionBackward.__new__(CompiledFunctionBackward)
         e.op, e.attrs, e.types, e.versions = None, (), None, None  # type: ignore[assignment]
         e.edges = tuple([tape.edge_of(t) for t in inputs])
         e.metas = tuple([(t.shape, t.dtype) for t in inputs])
-        e.out_types = tuple(self.metas)
+        e.out_types = tuple([(t.shape, t.dtype) for t in tensors]) if sizes else tuple(self.metas)
         e.seq = next(tape._COUNTER)
         e.pre_hooks = e.post_hooks = e.metadata = e.origin = None
         e.joint, e.inputs = self, inputs
@@ -229,7 +235,7 @@ class Joint:
             )
             for i in self.checked_results
         ]
-        e.saved = (Call(outs, list(arrays), scalars, rng, versions),)
+        e.saved = (Call(outs, list(arrays), scalars, rng, sizes, versions),)
         for nr, t in enumerate(tensors):
             t._fn, t._needs = e, True
             if nr:
@@ -248,19 +254,33 @@ class Joint:
         if STATE.grad or STATE.tracer is not None:
             return self.replay(e, grads)
         if self._program is None:
-            self._program = self.build(self.graph)
+            self.prepare()
         arrays = []
         for (kind, i), n in zip(self.inputs, self.graph.inputs, strict=True):
             if kind == "g":
-                arrays.append(_laid_out(grads[i]._array, n.type))
+                type = at(n.type, call.sizes) if call.sizes else n.type
+                arrays.append(_laid_out(grads[i]._array, type))
             else:
                 arrays.append((call.outs if kind == "out" else call.arrays)[i])
-        outs = self._program.call(arrays, call.scalars) if self.graph.outputs else []
+        program = self._program
+        if STATE.watch is not None:
+            program = STATE.watch.program(self.graph, program)
+        sizes = [call.sizes[s] for s in program.symbols] if call.sizes else ()
+        outs = program.call(arrays, call.scalars, (), sizes) if self.graph.outputs else []
         made = [wrap(a, n.dtype) for a, n in zip(outs, self.graph.outputs, strict=True)]
         return [
             None if r[0] == "none" else grads[r[1]] if r[0] == "g" else made[r[1]]
             for r in self.results
         ]
+
+    def prepare(self) -> None:
+        """Builds the backward program."""
+        self._program = self.build(self.graph)
+
+    @property
+    def assumes(self) -> list:
+        """What the backward program takes for granted of symbolic sizes."""
+        return [] if self._program is None else self._program.assumes
 
     def _check_versions(self, call: Call) -> None:
         for t, version, what in call.versions:
@@ -310,7 +330,7 @@ class Joint:
         for old in sorted(self.entries, key=lambda x: x.seq):
             new = entries[old] = type(old)()
             for field in ("op", "attrs", "metas", "out_types", "types", "origin", "metadata"):
-                setattr(new, field, getattr(old, field))
+                setattr(new, field, at(getattr(old, field), call.sizes))
             new.pre_hooks, new.post_hooks = old.pre_hooks, old.post_hooks
             new.edges = tuple([edge(x) for x in old.edges])
             new.seq = next(tape._COUNTER)
@@ -338,11 +358,11 @@ class Joint:
         needed = list({n.id: n for n in self.saved_nodes.values()}.values())
         g = Graph()
         g.inputs, g.nodes, g.outputs = self.old_inputs, self.tracer.graph.nodes, list(needed)
-        g = rebuild(g)
+        g = bind(rebuild(g), call.sizes)
         arrays = []
         for i, n in enumerate(g.inputs):
-            at = self.numbers.get(i)
-            arrays.append(np.empty(n.shape, n.dtype.np) if at is None else call.arrays[at])
+            k = self.numbers.get(i)
+            arrays.append(np.empty(n.shape, n.dtype.np) if k is None else call.arrays[k])
         outs, _ = run(g, arrays, call.scalars, call.rng)
         return {n.id: a for n, a in zip(needed, outs, strict=True)}
 
@@ -361,15 +381,19 @@ def _saved_again(old: Any, new: Any, real: Callable, inputs: dict) -> Any:
     return out
 
 
+def usual_pattern(numels: Sequence) -> tuple[bool, ...]:
+    """Which results get a gradient as a rule: the only scalar among several, else all."""
+    scalars = tuple([n == 1 for n in numels])
+    return scalars if sum(scalars) == 1 else (True,) * len(scalars)
+
+
 def join(
     tracer: Tracer, delivery: Any, out: Any, alive: list, pattern: tuple | None
 ) -> Joint | None:
-    """The Joint of the results in `alive` [(traced tensor, Made)]; pattern None: the usual one,
-    which is a gradient for the only scalar among several results, else for all."""
+    """The Joint of the results in `alive` [(traced tensor, Made)]; pattern None: the usual one."""
     roots, made = [t for t, _ in alive], [m for _, m in alive]
     if pattern is None or len(pattern) != len(roots):
-        scalars = [m.type.numel == 1 for m in made]
-        pattern = tuple(scalars) if sum(scalars) == 1 else (True,) * len(roots)
+        pattern = usual_pattern([m.type.numel for m in made])
     joint = Joint(tracer, roots, made, pattern)
     joint.trace(delivery)
     return joint
@@ -387,7 +411,7 @@ def _entries(roots: list[Tensor]) -> list:
     return list(seen)
 
 
-def _targets(entries: list) -> list[Tensor]:
+def _targets(entries: list, real: Callable) -> list[Tensor]:
     """The real tensors that gradients flow to, in order of first use."""
     found: dict[int, Tensor] = {}
     for e in sorted(entries, key=lambda e: e.seq):
@@ -400,7 +424,7 @@ def _targets(entries: list) -> list[Tensor]:
                     if isinstance(x[0], Boundary)
                     else None
                 )
-                if t is not None and t._array is not None:
+                if t is not None and real(t):
                     found.setdefault(id(t), t)
     return list(found.values())
 

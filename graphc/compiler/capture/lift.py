@@ -16,6 +16,10 @@ from ...core.tensor import Tensor, address
 from ...ir.types import TensorType, tensor_type
 
 
+class Unsized(Exception):
+    """This capture needs sizes that are ints."""
+
+
 class Restart(BaseException):
     """Memory of one storage has to become one slot: capture once more."""
 
@@ -87,7 +91,8 @@ class Saved:
     def restore(self) -> None:
         t = self.tensor
         t._needs, t._fn = self.needs, self.fn
-        if t.__dict__ != self.fields:
+        now, was = t.__dict__, self.fields
+        if now.keys() != was.keys() or any([now[k] is not was[k] for k in now]):
             t.__dict__.clear()
             t.__dict__.update(self.fields)
         t._array, t._storage, t.dtype = self.memory
@@ -118,8 +123,10 @@ class Lifter:
     """The input side of a capture. `merge` says which memory has to be one slot: {id of the owning
     array: (array, first byte, one past the last)}, learned from earlier attempts."""
 
-    def __init__(self, graph: Any, merge: dict):
+    def __init__(self, graph: Any, merge: dict, sized: dict[int, TensorType]):
         self.graph, self.merge = graph, merge
+        self.sized = sized  # id(tensor) -> its type with symbols for sizes
+        self.dressed: dict[int, Tensor] = {}
         self.sources: list[Source] = []  # per input slot
         self.regions: dict[int, Region] = {}
         self.views: dict[int, tuple] = {}  # id(tensor) -> (tensor, View)
@@ -138,6 +145,20 @@ class Lifter:
                 self.versions[id(s)] = (s, s.version, s.flags)
             if t._base is not None:
                 self.save(t._base)
+
+    def type_of(self, t: Tensor) -> TensorType:
+        return self.sized.get(id(t)) or t.type_
+
+    def dress(self, t: Tensor) -> None:
+        """Makes a real tensor show symbolic sizes, like a traced one, until `restore`."""
+        view = self.lift(t)
+        start, t._meta, t._trace = t._start(), self.sized[id(t)], view
+        t._array, t._offset = None, start
+        self.dressed[id(t)] = t
+
+    def real(self, t: Tensor) -> bool:
+        """Whether t came from outside."""
+        return t._array is not None or id(t) in self.dressed
 
     def restore(self) -> None:
         for s in self.saved.values():
@@ -166,13 +187,15 @@ class Lifter:
             return self._inside(region, merge, t, key)
         for window, cell in region.cells:
             if window == key:
+                if cell.type != self.type_of(t):
+                    raise Unsized
                 return View(cell, (), cell.node) if not cell.version else _stale(cell)
         for window, cell in region.cells:
             if cell.version and overlap(window, key):
                 self.unite(region, key)
         source = self.known.get(id(t)) or Source("held", t)
         cell = self.slot(
-            t.type_, source, region, (key[0] - region.start) // max(t.dtype.itemsize, 1)
+            self.type_of(t), source, region, (key[0] - region.start) // max(t.dtype.itemsize, 1)
         )
         region.cells.append((key, cell))
         return View(cell, (), cell.node)
@@ -185,6 +208,8 @@ class Lifter:
 
     def _inside(self, region: Region, merge: tuple, t: Tensor, key: tuple) -> View:
         _, lo, hi = merge
+        if id(t) in self.sized:
+            raise Unsized
         start, end = extent(key)
         if start < lo or end > hi:
             self.unite(region, key)
@@ -215,6 +240,8 @@ class Lifter:
 
     def unite(self, region: Region, *more: tuple) -> None:
         """Starts the capture again with all windows of a region in one slot."""
+        if any(id(t) in self.sized and v.cell.region is region for t, v in self.views.values()):
+            raise Unsized
         spans = [extent(w) for w, _ in region.cells] + [extent(w) for w in more]
         old = self.merge.get(id(region.root))
         if old is not None:

@@ -13,6 +13,7 @@ from ...base.errors import CaptureBreak
 from ...core.modes import STATE
 from ...core.tensor import Tensor
 from ...ir.graph import Graph, Node, rebuild
+from ...ir.index import Index, observing, plain
 from ...ir.types import TensorType
 from .guards import ReadSet, _item_reader
 from .joint import join
@@ -47,6 +48,8 @@ class Captured:
         self.graph: Graph
         self.sources: list[Source] = []
         self.leaves: list = []
+        self.sizes: dict[int, TensorType] = {}  # leaf number -> its type with symbols for sizes
+        self.size_guards: dict[str, tuple] = {}  # relation of sizes -> (outcome, origin)
         self.arg_spec: Any = None
         self.made: list[Made] = []
         # per result leaf: Made, ("real", Source), ("scalar", text), constant
@@ -91,16 +94,21 @@ def capture(
     reads: ReadSet,
     pattern: tuple | None = None,
     original: tuple | None = None,
+    sizes: dict[int, TensorType] | None = None,
 ) -> Captured:
     """Runs fn once on the flattened arguments (args, kwargs). `pattern`: which results a backward
-    will have cotangents for; `original`: (args, kwargs) as they were passed. Raises CaptureBreak,
-    or whatever fn raises."""
+    will have cotangents for; `original`: (args, kwargs) as they were passed; `sizes`: types with
+    symbols for the leaves whose sizes vary. Raises CaptureBreak, Unsized, or whatever fn raises."""
     merge: dict = {}
     writes = Writes(reads, _containers(*original) if original is not None else {})
+    sizes = sizes or {}
     for _ in range(64):
-        tracer = Tracer(merge)
+        tracer = Tracer(merge, {id(leaves[i]): type for i, type in sizes.items()})
         try:
-            return _attempt(fn, leaves, spec, reads, tracer, pattern, original, writes)
+            with observing(tracer.decided, tracer.size_number):
+                out = _attempt(fn, leaves, spec, reads, tracer, pattern, original, writes)
+            out.sizes, out.size_guards = sizes, tracer.size_guards
+            return out
         except Restart:
             continue
     raise CaptureBreak(
@@ -157,6 +165,9 @@ def _attempt(
                         kind="history",
                     )
                 tracer.view(x)
+        for x in leaves:
+            if id(x) in lifter.sized and id(x) not in lifter.dressed:
+                lifter.dress(x)
         args, kwargs = pytree.unflatten(passed, spec)
         if original is not None:  # containers go in as they are, so that they are the caller's own
             args = tuple(
@@ -214,9 +225,9 @@ class _Delivery:
         found = self.memo.get(id(t))
         if found is not None:
             return found[1]
-        if t._array is not None and self._lasting(t):
+        if self.tracer.lifter.real(t) and self._lasting(t):
             return ("real", self.source(t))
-        if t._array is None and type(t) is not Tensor:
+        if not self.tracer.lifter.real(t) and type(t) is not Tensor:
             raise CaptureBreak(
                 f"compiled code makes a {type(t).__name__} that outlives the call",
                 "make it outside of the compiled function",
@@ -241,7 +252,7 @@ class _Delivery:
 
     def _parent(self, base: Tensor, depth: int) -> Any:
         """What a delivered view is a view of."""
-        if base._array is None:
+        if not self.tracer.lifter.real(base):
             return self.tensor(base, depth + 1) if depth < 8 else None
         if id(base) not in self.tracer.lifter.known:
             for i, x in enumerate(self.out.leaves):
@@ -291,6 +302,8 @@ def _finish(
             out.results.append(("container", x.path))
         elif type(x) is Sym:
             out.results.append(("scalar", x.text))
+        elif isinstance(x, Index):
+            out.results.append(("size", plain(x)))
         else:
             objects.append((len(out.results), x))
             out.results.append(None)
@@ -351,8 +364,9 @@ def _marked(x: Any, known: dict[int, str]) -> Any:
 
 
 def _grads(tracer: Tracer, delivery: _Delivery, out: Captured) -> None:
+    real = tracer.lifter.real
     for t, g in list(tracer.grads.values()):
-        if t._array is None:
+        if not real(t):
             continue
         entry = tracer.grad_entry.get(id(t))
         if entry is not None:
@@ -364,7 +378,7 @@ def _grads(tracer: Tracer, delivery: _Delivery, out: Captured) -> None:
         else:
             out.grads.append((delivery.source(t), delivery.tensor(g)))
     for t, _ in tracer.grads.values():
-        if t._array is not None and id(t) not in tracer.lifter.known:
+        if real(t) and id(t) not in tracer.lifter.known:
             for key in ("_hooks", "_post_accumulate_hooks"):
                 out.reads.binding(
                     f"the hooks of a tensor {list(t.shape)}",
@@ -407,11 +421,15 @@ def _used_up(entry: Any) -> bool:
     return False
 
 
+_OURS = ("_output_nr", "_meta", "_trace", "_offset")  # fields that capture itself sets
+
+
 def _check_fields(tracer: Tracer) -> None:
     """Fields of real tensors that the traced code changed in ways that no program delivers."""
     for s in tracer.lifter.saved.values():
         t = s.tensor
-        if t._array is not s.memory[0] or t._storage is not s.memory[1]:
+        same = id(t) in tracer.lifter.dressed or t._array is s.memory[0]
+        if not same or t._storage is not s.memory[1]:
             raise CaptureBreak(
                 "the memory of a tensor from outside is replaced inside compiled code",
                 "write into it with copy_()",
@@ -425,8 +443,8 @@ def _check_fields(tracer: Tracer) -> None:
                 "detach() the value, or do it outside of the compiled function",
                 kind="tensor",
             )
-        fields = {k: v for k, v in t.__dict__.items() if k not in ("_output_nr",)}
-        before = {k: v for k, v in s.fields.items() if k not in ("_output_nr",)}
+        fields = {k: v for k, v in t.__dict__.items() if k not in _OURS}
+        before = {k: v for k, v in s.fields.items() if k not in _OURS}
         if fields.keys() != before.keys() or any(fields[k] is not before[k] for k in fields):
             raise CaptureBreak(
                 "compiled code sets attributes of a tensor from outside", kind="tensor"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 _ARITHMETIC = {
@@ -213,8 +213,9 @@ def known(x: Any) -> Any:
     return x
 
 
-def evaluator(texts: list[str]) -> Callable[[Any], tuple]:
-    """A function from the leaf values to the values of all expressions."""
-    if not texts:
-        return lambda s: ()
-    return eval(f"lambda s: ({', '.join(texts)},)", {"__builtins__": {}, **NAMES})  # noqa: S307
+def evaluator(texts: list[str], names: Iterable[str] = ("s",)) -> Callable[..., tuple]:
+    """A function from the leaf values (or from values by name) to the values of all
+    expressions."""
+    body = ", ".join([*texts, ""])
+    source = f"lambda {', '.join(names)}: ({body})"
+    return eval(source, {"__builtins__": {}, **NAMES})  # noqa: S307

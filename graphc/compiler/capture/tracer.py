@@ -20,7 +20,7 @@ from ...core.tape import TapeEntry
 from ...core.tensor import Tensor, link_view
 from ...ir import op as op_module
 from ...ir.graph import Draw, Graph, Node, Scalar
-from ...ir.index import Index, lower_int
+from ...ir.index import Index, SizesEqual, alike, lower_int, plain, relation
 from ...ir.op import Op
 from ...ir.types import TensorType, broadcast_shapes, is_dense, overlaps, pointwise_strides
 from .lift import Cell, Lifter, Source, View, window_op
@@ -51,9 +51,10 @@ class Boundary(TapeEntry):
 class Tracer:
     """One capture. See the module docstring; `Capture` in `capture.program` drives it."""
 
-    def __init__(self, merge: dict):
+    def __init__(self, merge: dict, sized: dict[int, TensorType] | None = None):
         self.graph = Graph()
-        self.lifter = Lifter(self.graph, merge)
+        self.lifter = Lifter(self.graph, merge, sized or {})
+        self.size_guards: dict[str, tuple] = {}  # relation of sizes -> (outcome, origin)
         self.scalar_leaves: list[tuple] = []  # (kind, what) per leaf number
         self._leaf_of: dict[tuple, Sym] = {}
         self.scalar_texts: dict[str, Scalar] = {}  # expression -> slot
@@ -146,7 +147,7 @@ class Tracer:
 
     def _laid_out(self, node: Node, type: TensorType, origin: Any) -> Node:
         """node with the strides of `type`: windows speak of memory positions."""
-        if node.type.strides == type.strides:
+        if alike(node.type.strides, type.strides):
             return node
         return self.graph.add(op_module.get("clone"), (node,), (type.strides,), type, origin)
 
@@ -163,6 +164,7 @@ class Tracer:
 
     def apply(self, op: Op, inputs: tuple, attrs: tuple) -> Any:
         """One op call: adds its node(s), returns traced tensors."""
+        attrs = plain(attrs)
         if op.kind == "pointwise":
             return self._pointwise(op, inputs, known(attrs))
         if op.kind == "composite":
@@ -203,9 +205,9 @@ class Tracer:
             attrs = (attrs[0], attrs[1], start)
             node = self._laid_out(of.cell.node, of.cell.type, self.origin())
             chain: tuple = ((op, attrs, type),)
-            if type == of.cell.type and start == 0:
+            if type.alike(of.cell.type) and alike(start, 0):
                 chain = ()
-        elif type == meta and delta == 0:
+        elif type.alike(meta) and alike(delta, 0):
             chain = of.chain
         else:
             chain = (*of.chain, (op, attrs, type))
@@ -310,7 +312,7 @@ class Tracer:
         node = self.node(t)
         if t.dtype is not d:
             node = self._cast(node, d, origin)
-        if node.type.shape != shape:
+        if not alike(node.type.shape, shape):
             op = op_module.get("expand")
             # type: ignore
             node = self.graph.add(op, (node,), (shape,), op.infer(node.type, shape), origin)
@@ -342,6 +344,7 @@ class Tracer:
             if d.is_floating_point and x.number_type is int:
                 return self.scalar_slot(Sym(f"float({x.text})", float(x.value), self))
             x = x.known()
+        x = plain(x)
         if type(x) is Index and not x.is_constant:  # a size as a number
             return x
         if d.category == dtypes.FLOAT:
@@ -365,7 +368,7 @@ class Tracer:
         if cell.slot is not None and not cell.version:
             self.lifter.written(cell)
         meta = target.type_
-        if node.type.shape != meta.shape:
+        if not alike(node.type.shape, meta.shape):
             op = op_module.get("expand")
             node = self.graph.add(
                 op, (node,), (meta.shape,), op.infer(node.type, meta.shape), origin
@@ -425,7 +428,7 @@ class Tracer:
         """t's present contents under memory of their own."""
         node, meta = self.node(t), t.type_
         strides = pointwise_strides(meta.shape, [(meta.shape, meta.strides)])
-        if strides != meta.strides:
+        if not alike(strides, meta.strides):
             meta = TensorType(meta.shape, meta.dtype, strides, meta.device)
             node = self._laid_out(node, meta, self.origin())
         return self.fresh(node, meta)
@@ -442,7 +445,7 @@ class Tracer:
     def full(self, shape: tuple, value: Any, dtype: Any) -> Tensor:
         """A tensor of one value, which may be a run-time number."""
         op = op_module.get("full")
-        shape = tuple(shape)
+        shape = plain(tuple(shape))
         type = op.infer(shape, dtype, 0)  # type: ignore[misc]
         origin = self.origin()
         value = self._number(value, dtype)
@@ -458,7 +461,7 @@ class Tracer:
         found = self.grads.get(id(t))
         if found is not None:
             return found[1]
-        if t._array is None:
+        if not self.lifter.real(t):
             return None
         g = t._grad
         self.lifter.save(t)
@@ -469,12 +472,12 @@ class Tracer:
         return g
 
     def set_grad(self, t: Tensor, value: Any) -> None:
-        if t._array is not None:
+        if self.lifter.real(t):
             self.lifter.save(t)
         self.grads[id(t)] = (t, value)
 
     def set_requires_grad(self, t: Tensor, value: bool) -> None:
-        if t._array is not None:
+        if self.lifter.real(t):
             self.lifter.save(t)
             self.needs[id(t)] = (t, value)
 
@@ -500,6 +503,19 @@ class Tracer:
             found = self.scalar_texts[sym.text] = Scalar(len(self.scalar_texts), float(sym.value))
         return found
 
+    def size_number(self, size: Index) -> Sym:
+        """A size as a run-time number, for arithmetic that leaves the whole numbers."""
+        return self.leaf("size", ("size", size.key), size, size.hint)
+
+    def decided(self, sign: str, left: Index, right: Any, outcome: bool) -> None:
+        """A comparison of sizes that this call's sizes decided. Raises SizesEqual for sizes found
+        to be the same."""
+        if sign == "==" and outcome:
+            raise SizesEqual(left - right)
+        text = relation(left, sign, right)
+        if text not in self.size_guards:
+            self.size_guards[text] = (outcome, user_origin(3))
+
     def guard_scalar(self, text: str, outcome: Any) -> None:
         if text not in self.scalar_guards:
             self.scalar_guards[text] = (outcome, user_origin(3))
@@ -514,7 +530,8 @@ class Tracer:
             known_generators.append(generator)
         slot = next(i for i, g in enumerate(known_generators) if g is generator)
         at = self.generators[slot][1]
-        self.generators[slot] = (generator, at + -(-int(words) // WORDS_PER_BLOCK))
+        blocks = -(-plain(words) // WORDS_PER_BLOCK)
+        self.generators[slot] = (generator, lower_int(at + blocks))
         self.graph.draws[slot] = self.generators[slot][1]
         return Draw(slot, at)
 
@@ -523,4 +540,5 @@ class Tracer:
 
     def entering(self, entry: TapeEntry | None) -> None:
         """Called around each VJP: its nodes carry the forward's line."""
-        self.entry_origin = entry.origin if entry is not None else None
+        origin = entry.origin if entry is not None else None
+        self.entry_origin = origin and origin._replace(backward=True)

@@ -22,6 +22,7 @@ from ...base.dtypes import DType
 from ...base.errors import CaptureBreak, Origin
 from ...core import observe
 from ...core.tensor import Tensor
+from ...ir.index import Index, plain
 from .guards import (
     MISSING,
     Check,
@@ -290,7 +291,7 @@ class Writes:
         if self._only_written(place):
             self._forget(place)
             return
-        if type(entry) in (int, float) and isinstance(value, (int, float, Sym)):
+        if type(entry) in (int, float) and isinstance(value, (int, float, Sym, Index)):
             self.numbers.append(place)
             self._forget(place)
         elif (
@@ -564,6 +565,8 @@ class _Forms:
     def of(self, x: Any, what: str) -> Any:
         if isinstance(x, Sym):
             return ("scalar", x.text)
+        if isinstance(x, Index):
+            return ("size", plain(x))
         if isinstance(x, Tensor):
             return self.delivery.tensor(x)
         if id(x) in self.arguments:
@@ -651,7 +654,7 @@ def _holds_traced(x: Any, depth: int = 0) -> bool:
     """Whether a value made of containers and plain objects has a traced tensor or number in it."""
     if isinstance(x, Tensor):
         return x._array is None
-    if isinstance(x, Sym):
+    if isinstance(x, (Sym, Index)):
         return True
     if depth > 8:
         return False

@@ -60,8 +60,8 @@ def describe(name: str, group: Any, kernel: Any, places: dict) -> KernelInfo:
         if n.op.kind != "movement" and n.op.name != "copy":
             info.ops.append(n.op.name)
         info.flops += _flops(n)
-        if n.origin is not None and n.origin not in seen:
-            seen.add(n.origin)
+        if n.origin is not None and n.origin[:2] not in seen:
+            seen.add(n.origin[:2])
             info.lines.append((n.origin.file, n.origin.line, n.origin.text))
     info.shapes = [str(u.node.type) for u in group.stored if type(u.node.type) is not tuple]
     info.bytes = sum(_bytes(b) for b in touched(group, places).values())

@@ -18,6 +18,7 @@ from ...core.modes import STATE
 from ...core.tensor import Tensor, wrap
 from ...ir.graph import Draw, Graph, Node, Scalar
 from ...ir.types import TensorType
+from .sizes import bind, symbols_of
 
 
 def evaluate(
@@ -92,8 +93,8 @@ def run(
     """(output arrays with the recorded strides in memory of their own, {input slot: new contents}).
 
     Nothing is written into `arrays`. Raises the errors of eager mode."""
-    tracer, grad, inference = STATE.tracer, STATE.grad, STATE.inference
-    STATE.tracer, STATE.grad, STATE.inference = None, False, False
+    tracer, grad, inference, seen_by = STATE.tracer, STATE.grad, STATE.inference, STATE.watch
+    STATE.tracer, STATE.grad, STATE.inference, STATE.watch = None, False, False, None
     try:
         inputs = [wrap(a, n.type.dtype) for a, n in zip(arrays, graph.inputs, strict=True)]
         env = evaluate(graph, inputs, scalars, rng, watch)
@@ -103,7 +104,7 @@ def run(
         ]
         updates = {slot: np.array(env[n.id]._array) for slot, n in graph.updates.items()}
     finally:
-        STATE.tracer, STATE.grad, STATE.inference = tracer, grad, inference
+        STATE.tracer, STATE.grad, STATE.inference, STATE.watch = tracer, grad, inference, seen_by
     return outputs, updates
 
 
@@ -124,6 +125,8 @@ class InterpretedProgram:
         self.source = ""
         self.memory = None
         self.why_not_fused: list = []
+        self.symbols = list(symbols_of(graph))
+        self.assumes: list = []
 
     def call(
         self,
@@ -135,7 +138,8 @@ class InterpretedProgram:
         """Output arrays; updates are written into the input arrays at the end. An operator's error
         becomes a ProgramError, as in compiled code, with nothing written."""
         try:
-            outputs, updates = run(self.graph_before, arrays, scalars, rng)
+            graph = bind(self.graph_before, dict(zip(self.symbols, sizes, strict=True)))
+            outputs, updates = run(graph, arrays, scalars, rng)
         except (RuntimeError, IndexError, ValueError) as e:
             from ..program import ProgramError
 

@@ -85,6 +85,7 @@ class _Placer:
         self.scope, self.roots, self.pinned = scope, roots, pinned
         self.uses: dict[str, int] = {}
         self.unsafe: dict[str, bool] = {}
+        self.wild: dict[str, bool] = {}  # may be out of bounds where it is not chosen
         self.late: dict[str, bool] = {}  # reads what this kernel writes: stays where it stands
         self.done: dict[tuple[str, bool], Expr] = {}
         self._count()
@@ -113,6 +114,11 @@ class _Placer:
             )
             inner = (*e.args, *index_exprs(e))
             self.unsafe[e.key] = own or any(self.unsafe[a.key] for a in inner)
+            self.wild[e.key] = (
+                isinstance(e, (Checked, Require))
+                or (isinstance(e, Load) and bool(index_exprs(e)))
+                or any(self.wild[a.key] for a in inner)
+            )
             self.late[e.key] = (
                 isinstance(e, Load) and e.buffer.name in self.scope.names.written
             ) or any(self.late[a.key] for a in inner)
@@ -135,9 +141,14 @@ class _Placer:
         if isinstance(e, (Const, Ref)):
             return e
         if isinstance(e, Select):
-            c, a, b = e.args
+            c, *arms = e.args
+            # where coordinates decide, only the chosen arm is in bounds; where values do, both are
+            # computed, and read before the choice: guarded loads vectorise badly, and gcc 12 has
+            # given those of several columns one mask
+            decided = not self.unsafe[c.key]
             short: Expr = Select(
-                self.process(c, guarded), self.process(a, True), self.process(b, True)
+                self.process(c, guarded),
+                *[self._arm(a, guarded or decided or self.wild[a.key]) for a in arms],
             )
         else:
             short = e
@@ -153,6 +164,15 @@ class _Placer:
         target = self.scope if self.late[e.key] else self.scope.outermost(e)
         if target is self.scope and self.uses[e.key] < 2 and not self._pinned(e):
             return short
+        return self._bound(e, short, target)
+
+    def _arm(self, e: Expr, guarded: bool) -> Expr:
+        short = self.process(e, guarded)
+        if guarded or isinstance(short, (Const, Ref)) or not self.unsafe[e.key]:
+            return short
+        return self._bound(e, short, self.scope)
+
+    def _bound(self, e: Expr, short: Expr, target: Scope) -> Ref:
         over = e.symbols()
         if self.late[e.key]:  # what is made of it stays in this scope as well
             over = over | frozenset(self.scope.symbols)

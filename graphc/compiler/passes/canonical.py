@@ -13,7 +13,7 @@ from typing import Any
 from ...base import dtypes
 from ...ir import op as op_table
 from ...ir.graph import Graph, Node, rebuild
-from ...ir.index import as_index
+from ...ir.index import alike, as_index
 from ...ir.loop import Cast, Ref
 from ...ir.op import Op, Sample
 from ...ir.types import TensorType
@@ -69,9 +69,9 @@ def drop_moves(graph: Graph) -> Graph:
         while m.op is not None and m.op.kind == "movement":
             at = [as_index(c) for c in m.op.lower(at, m.args[0].type, *m.attrs)]
             m = m.args[0]
-            if n.id in results and (m.is_input or m.type.strides != n.type.strides):
+            if n.id in results and (m.is_input or not alike(m.type.strides, n.type.strides)):
                 continue  # a result keeps its own memory and strides
-            if n.id in windowed and m.type.strides != n.type.strides:
+            if n.id in windowed and not alike(m.type.strides, n.type.strides):
                 continue
             if (
                 len(m.shape) == len(n.shape)

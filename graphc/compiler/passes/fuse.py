@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from ...base import dtypes
 from ...ir.graph import Graph, Node
-from ...ir.index import Index, as_index, loop, unflatten
+from ...ir.index import Index, alike, as_index, loop, unflatten
 from ...ir.loop import Checked, Const, Expr, IndexValue, Ref, Require
 from ...ir.types import numel
 from ..lower.values import INLINE, Values
@@ -315,11 +315,12 @@ def _scan_unit(n: Node, values: Values, reader: _Reader) -> Unit:
 # ---------------------------------------------------------------- joining
 
 
-def fuse(graph: Graph) -> Plan:
-    """Groups in running order, and every refused neighbourhood with its reason."""
+def fuse(graph: Graph, join: bool = True) -> Plan:
+    """Groups in running order, and every refused neighbourhood with its reason. join=False: every
+    value is computed by a kernel of its own."""
     import networkx as nx
 
-    real = _fold_operands(graph, realised(graph))
+    real = _fold_operands(graph, realised(graph) if join else {n.id for n in graph.nodes})
     units = {n.id: make_unit(n, real) for n in graph.nodes if n.id in real}
     updates = {n.id for n in graph.updates.values()}
     number = {n.id: i for i, n in enumerate(graph.nodes)}  # as the graph's text counts
@@ -332,7 +333,7 @@ def fuse(graph: Graph) -> Plan:
         siblings = _siblings(u, groups, sources)
         reasons: dict[int, str] = {}
         for g in sorted(sources, key=lambda g: -g.id) + siblings:
-            reason, rank = _can_join(g, u, updates)
+            reason, rank = _can_join(g, u, updates) if join else ("fusion is switched off", 0)
             if not reason and any(h is not g and nx.has_path(deps, g.id, h.id) for h in sources):
                 reason = (
                     "the consumer also needs a value that is computed from this kernel's result"
@@ -384,7 +385,9 @@ def _siblings(u: Unit, groups: list, sources: list) -> list:
     for g in reversed(groups):
         if g in sources or g.kind != _group_kind(u) or not g.units[0].space[:1]:
             continue
-        if g.units[0].space == u.space and any(r.id in mine for v in g.units for r, _ in v.reads):
+        if alike(g.units[0].space, u.space) and any(
+            r.id in mine for v in g.units for r, _ in v.reads
+        ):
             found.append(g)
     return found
 

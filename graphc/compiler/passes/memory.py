@@ -59,8 +59,9 @@ def schedule(graph: Graph, plan: Plan) -> None:
         g.id = i
 
 
-def assign(graph: Graph, plan: Plan) -> Assignment:
-    """Places of all stored values."""
+def assign(graph: Graph, plan: Plan, share: bool = True) -> Assignment:
+    """Places of all stored values. share=False: nothing is written in place, and no two values of
+    the arena share memory."""
     inputs = [Buffer(f"in{i}", n.dtype, numel(n.shape)) for i, n in enumerate(graph.inputs)]
     places: dict[int, list[Place]] = {
         n.id: [Place(b, n.type.strides)] for n, b in zip(graph.inputs, inputs, strict=True)
@@ -76,7 +77,7 @@ def assign(graph: Graph, plan: Plan) -> Assignment:
     fallible = max((g.id for g in plan.groups if _may_fail(g)), default=-1)
     for slot, n in sorted(graph.updates.items()):
         g = plan.units[n.id].group
-        why = _not_in_place(graph, plan, slot, n, g, fallible)
+        why = _not_in_place(graph, plan, slot, n, g, fallible) if share else "switched off"
         if not why:
             a.in_place[slot] = n.id
             wanted.setdefault(n.id, []).insert(
@@ -101,7 +102,7 @@ def assign(graph: Graph, plan: Plan) -> Assignment:
                     if any(n.id == i for i, _ in a.commits)
                     else last.get(n.id, g.id)
                 )
-                a.arena[b.name] = (b, g.id, end)
+                a.arena[b.name] = (b, g.id, end) if share else (b, 0, len(plan.groups))
             places[n.id] = own
     return a
 
