@@ -36,6 +36,10 @@ self.log.append(x.sum())
 self.log.append(self.n)
 self.log[-1:] = [x.mean()]
 x = x + len(self.log)
+self.n = x.shape[0]
+self.n += x.shape[0]
+self.shape = x.shape
+self.sizes[x.shape[0]] = self.n
 x = x + sum(self.log)
 self.d['a'] = x + 1
 self.d['k'] += 1
@@ -104,13 +108,14 @@ def history(seed, body, compiled):
     graphc.manual_seed(seed)
     m = names["M"]()
     m.n, m.f, m.h, m.flag, m.last, m.sub = 0, 0.5, graphc.zeros(3), False, None, Sub()
-    m.log, m.d, m.linear = [], {"k": 0}, nn.Linear(3, 3)
+    m.log, m.d, m.linear, m.sizes = [], {"k": 0}, nn.Linear(3, 3), {}
     m.register_buffer("average", graphc.ones(3))
     f = graphc.compile(m, backend="interpret") if compiled else m
     r = random.Random(seed)
     seen = []
     for i in range(CALLS):
-        x = graphc.arange(3).float() * (i + 1)
+        n = 3 if seed % 2 else r.choice((3, 3, 4, 5))  # other sizes may be errors
+        x = graphc.arange(n).float() * (i + 1)
         for _ in range(r.randint(0, 2)):
             exec(r.choice(OUTSIDE), {"m": m, "graphc": graphc, "SHARED": shared, "x": x})  # noqa: S102
         try:
