@@ -185,14 +185,22 @@ def _start() -> None:
         )
 
 
-def _load() -> Any:
-    # the build side stays unimported until a kernel is wanted
+def cache_key() -> str:
+    """The library's key in the disk cache. Raises NativeBuildError without a compiler."""
     from graphc.base.resources import runtime_dir
     from graphc.native import build
     from graphc.native.cache import digest
 
+    return digest("library", _sources_digest(runtime_dir()), build.fingerprint())
+
+
+def _load() -> Any:
+    # the build side stays unimported until a kernel is wanted
+    from graphc.base.resources import runtime_dir
+    from graphc.native import build
+
     compiler = build.require_compiler()
-    key = digest("library", _sources_digest(runtime_dir()), build.fingerprint(compiler))
+    key = cache_key()
     sources = sorted((runtime_dir() / "src").glob("*.c"))
 
     def compile_library(work: "Path") -> dict[str, bytes]:

@@ -23,8 +23,8 @@ from graphc.compiler.driver import compile_graph
 from graphc.compiler.interpret import InterpretedProgram
 from graphc.ir.index import size
 from graphc.native import toolchain
-
 from tests.ops.harness import backward_cases, check_batch, forward_cases, variant_cases
+
 from .graphs import Builder
 from .random_graphs import Maker
 from .test_inspect import small_step

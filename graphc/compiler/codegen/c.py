@@ -130,6 +130,8 @@ class Printer:
             if e.fn in _COMPARE and not _foregone(e, args):
                 return f"({args[0]} {_COMPARE[e.fn]} {args[1]})"
             if e.fn in _BOOL and e.code == "b8":
+                if "gc" in args[1]:  # clang asks whether && is meant where the right side calls
+                    args[0] = f"(int){_atomic(args[0])}"
                 return f"({args[0]} {_BOOL[e.fn]} {args[1]})"
         if e.fn == "neg" and e.code in ("f32", "f64"):
             return f"(-{args[0]})"
