@@ -238,7 +238,7 @@ def test_user_function_in_second_order_and_other_patterns(backend):
         for fn in (f, compiled):
             x, w = floats(3, 4, seed=seed, grad=True), floats(4, seed=9, grad=True)
             y, mean = fn(x, w)
-            roots = y.square().sum() if order == 1 else mean * mean
+            roots = y.square().sum() if order == 1 else mean
             (g,) = graphc.autograd.grad(roots, x, create_graph=order == 2, retain_graph=True)
             if order == 2:
                 g = (g, *graphc.autograd.grad(g.square().sum(), (x, w)))
