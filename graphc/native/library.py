@@ -117,9 +117,10 @@ def api() -> Any:
     return found
 
 
-def program(path: str) -> cpu.Program:
-    """A generated program's shared object, loaded and bound to this library."""
-    return cpu.Program(path, api())
+def program(path: str, data: bytes | None = None) -> cpu.Program:
+    """A generated program's shared object, loaded (from its contents, if given: see `cpu.load`) and
+    bound to this library."""
+    return cpu.Program(path, api(), data)
 
 
 def get_num_threads() -> int:
@@ -212,10 +213,8 @@ def _load() -> Any:
         build.compile_files(sources, work / build.LIBRARY, compiler=compiler)
         return {build.LIBRARY: (work / build.LIBRARY).read_bytes()}
 
-    path = build.cached(key, compile_library).path(build.LIBRARY)
-    if not os.path.exists(path):  # deleted by another process since it was checked: once more
-        path = build.cached(key, compile_library).path(build.LIBRARY)
-    return cpu.load(path)
+    entry = build.cached(key, compile_library)
+    return cpu.load(entry.path(build.LIBRARY), entry.files[build.LIBRARY])
 
 
 def _sources_digest(root: "Path") -> str:

@@ -78,9 +78,10 @@ def cycle(i, constant):
 
 
 def libraries():
-    """How many shared objects of graphc's cache are mapped."""
+    """How many shared objects of graphc are mapped."""
     with open("/proc/self/maps", encoding="utf-8") as file:
-        return len({line.split(None, 5)[5] for line in file if "/entries/" in line})
+        fields = [line.split(None, 5) for line in file if "/entries/" in line or ":graphc" in line]
+    return len({(device, inode) for _, _, _, device, inode, _ in fields})
 
 
 def resident():
@@ -98,7 +99,12 @@ def live():
 
 
 def figures():
+    """After a collection, and without the freed blocks that the allocator keeps for reuse: how many
+    there are depends on when Python collected."""
+    from graphc.native import library
+
     gc.collect()
+    library.fn("gc_alloc_trim", "void(void)")()
     return [resident(), libraries(), live(), len(gc.get_objects())]
 
 
@@ -164,7 +170,7 @@ def run(tmp_path, cycles, fresh, steps):
 
 def check(found, fresh):
     """No net library, live byte or Python object, cycle by cycle and step by step."""
-    assert found["runs"] >= 4 * fresh  # those cycles did compile
+    assert found["runs"] >= 3 * fresh  # those cycles did compile
     first = found["cycles"][2]
     for sample in found["cycles"][2:]:
         assert sample[2:4] == [1, 0], sample  # the native library alone; nothing live
