@@ -115,7 +115,10 @@ class Program:
     ) -> list:
         """The results in the order of the graph's outputs, in fresh memory; updates are written
         into `arrays`. Raises ProgramError with nothing written."""
-        state = self._states.pop() if self._states else _State(self)
+        try:
+            state = self._states.pop()
+        except IndexError:  # all are in use: the first call, a recursion, other threads
+            state = _State(self)
         self.calls += 1
         try:
             table, refs = state.table, state.refs

@@ -186,6 +186,16 @@ def _start() -> None:
         )
 
 
+def _after_fork() -> None:
+    """The thread that was building the library does not exist in the child."""
+    global _lock
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
 def cache_key() -> str:
     """The library's key in the disk cache. Raises NativeBuildError without a compiler."""
     from graphc.base.resources import runtime_dir
