@@ -202,15 +202,16 @@ class CompiledFunction:
             return self.fn(*args, **kwargs)
         try:
             with _one_capture():
-                for call in tuple(self._calls):  # another thread may have made it meanwhile
-                    result = call(args, kwargs)
-                    if result is not MISS:
-                        return result
+                try:
+                    for call in tuple(self._calls):  # another thread may have made it meanwhile
+                        result = call(args, kwargs)
+                        if result is not MISS:
+                            return result
+                except _program_error() as e:
+                    return self._replay(e, args, kwargs)
                 made = self._any_size(leaves, spec, (args, kwargs)) or self._specialise(
                     leaves, spec, self._other_pattern(), (args, kwargs)
                 )
-        except _program_error() as e:
-            return self._replay(e, args, kwargs)
         except CaptureBreak as e:
             if self.settings["fullgraph"]:
                 raise

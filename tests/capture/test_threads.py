@@ -109,7 +109,7 @@ def test_8_threads_and_one_function(backend):
         return True
 
     assert all(together(8, work))
-    assert len(compiled.specialisations) == 3 and not compiled.refused
+    assert len(compiled.specialisations) <= 2 and not compiled.refused
 
 
 def test_large_calls_run_at_once():

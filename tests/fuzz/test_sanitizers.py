@@ -1,6 +1,6 @@
 """Random programs under `-fsanitize=address,undefined`: programs and native library are built with
-it in a process of their own, where every array has its red zones. Results are compared as elsewhere, but
-a difference is only told of here: the other tests of random programs fail on it.
+it in a process of their own, where every array has its red zones. Results are compared as
+elsewhere, but a difference is only told of here: the other tests of random programs fail on it.
 
 Half are float graphs with their backward, half programs of views and in-place ops. `pytest -m fuzz`
 draws a twentieth of --fuzz-count, `pytest -m slow` runs 500. Needs gcc and its sanitizers."""
