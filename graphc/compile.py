@@ -8,12 +8,15 @@ instead, visibly.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import functools
+import os
 import sys
+import threading
 import types
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -198,9 +201,17 @@ class CompiledFunction:
         if key in self._breaks:
             return self.fn(*args, **kwargs)
         try:
-            made = self._any_size(leaves, spec, (args, kwargs)) or self._specialise(
-                leaves, spec, self._other_pattern(), (args, kwargs)
-            )
+            with _one_capture():
+                try:
+                    for call in tuple(self._calls):  # another thread may have made it meanwhile
+                        result = call(args, kwargs)
+                        if result is not MISS:
+                            return result
+                except _program_error() as e:
+                    return self._replay(e, args, kwargs)
+                made = self._any_size(leaves, spec, (args, kwargs)) or self._specialise(
+                    leaves, spec, self._other_pattern(), (args, kwargs)
+                )
         except CaptureBreak as e:
             if self.settings["fullgraph"]:
                 raise
@@ -509,6 +520,32 @@ def _tell(text: str) -> None:
     """A warning at the user's line that called."""
     at = user_origin(2) or Origin("graphc", 0)
     warnings.warn_explicit(text, UserWarning, at.file, at.line)
+
+
+_CAPTURING: list = [threading.RLock()]
+_WAIT = 120.0  # seconds; a captured function may itself wait for a thread that wants to capture
+
+
+@contextlib.contextmanager
+def _one_capture() -> Iterator[None]:
+    """One thread captures at a time: captures touch fields of real tensors, and threads that call
+    one function for the first time shall compile it once."""
+    lock = _CAPTURING[0]
+    held = lock.acquire(timeout=_WAIT)
+    try:
+        yield
+    finally:
+        if held:
+            lock.release()
+
+
+def _after_fork() -> None:
+    """The thread that was capturing does not exist in the child."""
+    _CAPTURING[0] = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 _ERRORS: list = []

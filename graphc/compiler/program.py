@@ -63,6 +63,7 @@ class Program:
         source: str,
         constants: list,
         opaque: dict[int, Callable] | None = None,
+        data: bytes | None = None,
     ):
         self._record, self._path = record, path
         self.source = source
@@ -71,7 +72,7 @@ class Program:
         self.memory: str = record["memory"]
         self._constants = constants  # graph outputs that are no arrays: (position, value)
         self._opaque = opaque or {}
-        self._program = library.program(path)
+        self._program = library.program(path, data)
         self._run, self._api = self._program.run, self._program.api
         self._states: list[_State] = []
         self._out = [(i, _Spec(*spec)) for i, spec in record["outputs"]]
@@ -114,7 +115,10 @@ class Program:
     ) -> list:
         """The results in the order of the graph's outputs, in fresh memory; updates are written
         into `arrays`. Raises ProgramError with nothing written."""
-        state = self._states.pop() if self._states else _State(self)
+        try:
+            state = self._states.pop()
+        except IndexError:  # all are in use: the first call, a recursion, other threads
+            state = _State(self)
         self.calls += 1
         try:
             table, refs = state.table, state.refs
@@ -406,7 +410,11 @@ def build(
             record = json.loads(entry.files[RECORD]) if entry is not None else None
         if entry is not None and not record["opaque"]:
             program = Program(
-                record, entry.path(native_build.LIBRARY), entry.files[SOURCE].decode(), constants
+                record,
+                entry.path(native_build.LIBRARY),
+                entry.files[SOURCE].decode(),
+                constants,
+                data=entry.files[native_build.LIBRARY],
             )
             program.cached = True
             return program
@@ -421,7 +429,8 @@ def build(
     entry = native_build.shared_object(
         {SOURCE: source}, key=key, flags=(*flags(), *more_flags), extras=extras, store=store
     )
-    return Program(record, entry.path(native_build.LIBRARY), source, constants, opaque)
+    data = entry.files[native_build.LIBRARY]
+    return Program(record, entry.path(native_build.LIBRARY), source, constants, opaque, data)
 
 
 def _suits(record: dict, graph: Graph) -> bool:

@@ -154,6 +154,15 @@ class TapeEntry:
             return again
         return t
 
+    def held(self) -> list:
+        """What its backward reads: tensors, and whatever else was saved."""
+        return [t if packed is None else packed() for t, _, packed in (self.saved or {}).values()]
+
+    def adopt(self, old: TapeEntry, real: Any, inputs: Any) -> None:
+        """Takes over what only its class knows from an entry of a captured program that it repeats.
+        real: traced tensor -> the tensor of this call; inputs: ids of those that came from
+        outside."""
+
     def release(self) -> None:
         """Drops what was saved; a second run then raises. Entries that saved nothing stay
         usable."""

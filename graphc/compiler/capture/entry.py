@@ -402,9 +402,21 @@ class Entry:
                 self.add(f"kept = {self.const(c.joint.before)}(arrays)")
         names = self.program.symbols if self.sizes else ()
         sizes = f", ({', '.join([*names, ''])})" if names else ""
-        self.add(f"outs = run(arrays, {scalars}, {rng}{sizes})")
-        for g, (_, blocks) in zip(gs, c.generators, strict=True):
-            self.add(f"{g}.offset += {plain(blocks)}")
+        if not gs:
+            self.add(f"outs = run(arrays, {scalars}, {rng}{sizes})")
+            return
+        if rng != "rg":
+            self.add(f"rg = {rng}")
+        # taken before the run, so that another thread's numbers are others
+        blocks = [(g, plain(n)) for g, (_, n) in zip(gs, c.generators, strict=True)]
+        for g, n in blocks:
+            self.add(f"{g}.offset += {n}")
+        self.add("try:")
+        self.add(f"outs = run(arrays, {scalars}, rg{sizes})", 2)
+        self.add("except BaseException:")
+        for g, n in blocks:
+            self.add(f"{g}.offset -= {n}", 2)
+        self.add("raise", 2)
 
     # ---- after the run
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import functools
 import sys
 import types
+import weakref
 from collections.abc import Callable, Iterator
 from operator import is_
 from typing import Any
@@ -537,7 +538,21 @@ def walk_modules(root: Any) -> Iterator[Any]:
             stack.extend(reversed(list(m._modules.values())))
 
 
-@functools.lru_cache(maxsize=4096)
+def _per_code(compute: Callable[[types.CodeType], Any]) -> Callable[[types.CodeType], Any]:
+    """Remembers what is computed of a code object for as long as the code lives."""
+    known: weakref.WeakKeyDictionary[types.CodeType, Any] = weakref.WeakKeyDictionary()
+
+    @functools.wraps(compute)
+    def find(code: types.CodeType) -> Any:
+        found = known.get(code, MISSING)
+        if found is MISSING:
+            found = known[code] = compute(code)
+        return found
+
+    return find
+
+
+@_per_code
 def global_names(code: types.CodeType) -> tuple[str, ...]:
     """The names that code and the functions inside it load as globals (or as attributes: more is
     safe)."""
@@ -551,7 +566,7 @@ def global_names(code: types.CodeType) -> tuple[str, ...]:
 _DYNAMIC = frozenset(("getattr", "hasattr", "vars", "__dict__", "asdict", "dir"))
 
 
-@functools.lru_cache(maxsize=4096)
+@_per_code
 def attribute_names(code: types.CodeType) -> frozenset | None:
     """The attribute names that code uses; None when it computes names."""
     names = frozenset(global_names(code))

@@ -117,8 +117,7 @@ class Joint:
     def _keep_saved(self) -> None:
         """The nodes of everything on the tape, now: later writes do not change them."""
         for e in self.entries:
-            for t, _, packed in (e.saved or {}).values():
-                t = packed() if packed is not None else t
+            for t in e.held():
                 if isinstance(t, Tensor) and id(t) not in self.saved_nodes:
                     self.saved_nodes[id(t)] = self.tracer.node(t)
 
@@ -337,6 +336,7 @@ class Joint:
             new.edges = tuple([edge(x) for x in old.edges])
             new.seq = next(tape._COUNTER)
             new.saved = _saved_again(old, new, real, inputs)
+            new.adopt(old, real, inputs)
         roots = []
         for t, g in zip(self.roots, grads, strict=True):
             if g is not None:
