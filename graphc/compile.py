@@ -541,7 +541,7 @@ def defined_at(fn: Any) -> Origin:
 
 def _named(fn: Any) -> str:
     """A function's name and where it is defined."""
-    home = Origin(*_home(fn))
+    home = defined_at(fn)
     name = getattr(fn, "__name__", type(fn).__name__)
     return f"{name} ({home})" if home.file and not internal(home.file) else name
 
