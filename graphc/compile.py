@@ -19,20 +19,29 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import numpy as np
-
 from .base import pytree
 from .base.config import config
 from .base.errors import CaptureBreak, Origin, internal, user_origin
 from .compiler.capture.entry import MISS, Entry
 from .compiler.capture.guards import ReadSet
 from .compiler.capture.program import Captured, capture
+from .compiler.capture.reasons import brief, leaf_names, mismatch
 from .compiler.capture.sizes import merged, typed, varying
 from .core.modes import STATE
 from .core.tensor import Tensor
-from .ir.index import Index, SizesEqual
+from .ir.index import SizesEqual
 
 _MANY = 8  # specialisations before a warning
+_CAPTURING = threading.RLock()  # one capture at a time: it puts stand-ins where it reads numbers
+
+
+def _after_fork() -> None:
+    global _CAPTURING
+    _CAPTURING = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def compile(
@@ -94,8 +103,8 @@ def compile(
 class Specialisation:
     """One compiled program with its guards."""
 
-    def __init__(self, captured: Captured, program: Any):
-        self.captured, self.program = captured, program
+    def __init__(self, captured: Captured, program: Any, fn: Callable):
+        self.captured, self.program, self.fn = captured, program, fn
         self.call = Entry(captured, program).build()
         self.calls = 0
         self._looked_into = False
@@ -115,50 +124,7 @@ class Specialisation:
 
     def mismatch(self, leaves: list, spec: Any) -> str:
         """Why this specialisation did not serve a call, in words."""
-        c = self.captured
-        if spec != c.arg_spec:
-            return "the arguments are nested or named differently"
-        for i, (was, now) in enumerate(zip(c.leaves, leaves, strict=True)):
-            found = _difference(was, now, c.sizes.get(i))
-            if found:
-                return f"argument {i}: {found}"
-        if (STATE.grad, STATE.inference) != c.mode[:2]:
-            return f"grad mode was {c.mode[0]}, now {STATE.grad}"
-        changed = c.reads.changed()
-        if changed:
-            return "; ".join(c.difference() for c in changed[:3])
-        if c.size_guards:
-            text, (outcome, origin) = next(iter(c.size_guards.items()))
-            return f"a size that decided something changed ({text} was {outcome}, {origin})"
-        for text, (outcome, origin) in c.scalar_guards.items():
-            return f"a number that decided something changed ({text} was {outcome}, {origin})"
-        return "other tensors share memory, or a .grad is set differently"
-
-
-def _difference(was: Any, now: Any, sized: Any = None) -> str:
-    if isinstance(was, Tensor) and isinstance(now, Tensor):
-        if was.dtype is not now.dtype:
-            return f"dtype was {was.dtype}, now {now.dtype}"
-        if sized is not None:
-            if len(sized.shape) != now.ndim or any(
-                n < 2 if isinstance(s, Index) else s != n
-                for s, n in zip(sized.shape, now.shape, strict=True)
-            ):
-                return f"shape was {list(sized.shape)}, now {list(now.shape)}"
-        elif was.shape != now.shape:
-            return f"shape was {list(was.shape)}, now {list(now.shape)}"
-        elif was._array is not None and was.stride() != now.stride():
-            return f"strides were {list(was.stride())}, now {list(now.stride())}"
-        if was._needs is not now._needs:
-            return f"requires_grad was {was._needs}, now {now._needs}"
-        return ""
-    if type(was) is not type(now):
-        return f"was {type(was).__name__}, now {type(now).__name__}"
-    if isinstance(was, np.ndarray):
-        return "" if was is now else "is another array"
-    if type(was) is not float and was is not now and was != now:
-        return f"was {was!r}, now {now!r}"
-    return ""
+        return mismatch(self.captured, self.fn, leaves, spec)
 
 
 class CompiledFunction:
@@ -196,6 +162,11 @@ class CompiledFunction:
     # ---- misses
 
     def _miss(self, args: tuple, kwargs: dict) -> Any:
+        if not _CAPTURING.acquire(blocking=False):
+            with _CAPTURING:  # another thread captures: what it reads may be stood in for
+                pass
+            return self(*args, **kwargs)
+        _CAPTURING.release()
         leaves, spec = pytree.flatten((args, kwargs))
         key = _key(leaves, spec)
         if key in self._breaks:
@@ -279,6 +250,40 @@ class CompiledFunction:
         sizes: dict | None = None,
     ) -> Specialisation:
         reasons = [s.mismatch(leaves, spec) for s in self.specialisations[:1]]
+        with _CAPTURING:
+            captured = self._capture(leaves, spec, pattern, original, sizes)
+        program = self._build(captured.graph)
+        if captured.joint is not None:
+            captured.joint.build = self._build
+            captured.joint.fixed = self._repatterned >= 2
+            if sizes:  # now, while what it takes for granted of the sizes can be made a guard
+                captured.joint.prepare()
+        made = Specialisation(captured, program, self.fn)
+        self.specialisations.insert(0, made)
+        self._calls.insert(0, made.call)
+        self.history.append(reasons[0] if reasons else "first call")
+        if config.debug >= 1:
+            print(
+                f"graphc: compiled {getattr(self.fn, '__name__', self.fn)}: {self.history[-1]}",
+                file=sys.stderr,
+            )
+        if config.debug >= 2:
+            print("\n".join(map(str, made.program.kernels)), file=sys.stderr)
+        if len(self.specialisations) == _MANY:
+            _tell(
+                f"{_named(self.fn)} has been compiled {_MANY} times; last reason: "
+                f"{self.history[-1]}"
+            )
+        return made
+
+    def _capture(
+        self,
+        leaves: list,
+        spec: Any,
+        pattern: tuple | None,
+        original: tuple | None,
+        sizes: dict | None,
+    ) -> Captured:
         reads = ReadSet()
         reads.function(self.fn, getattr(self.fn, "__name__", "the function"))
         for x in (*leaves, *(original or ())):
@@ -310,30 +315,7 @@ class CompiledFunction:
         except BaseException:
             reads.restore()
             raise
-        program = self._build(captured.graph)
-        if captured.joint is not None:
-            captured.joint.build = self._build
-            captured.joint.fixed = self._repatterned >= 2
-            if sizes:  # now, while what it takes for granted of the sizes can be made a guard
-                captured.joint.prepare()
-        made = Specialisation(captured, program)
-        self.specialisations.insert(0, made)
-        self._calls.insert(0, made.call)
-        self.history.append(reasons[0] if reasons else "first call")
-        if config.debug >= 1:
-            print(
-                f"graphc: compiled {getattr(self.fn, '__name__', self.fn)}: {self.history[-1]}",
-                file=sys.stderr,
-            )
-        if config.debug >= 2:
-            print("\n".join(map(str, made.program.kernels)), file=sys.stderr)
-        if len(self.specialisations) == _MANY:
-            _tell(
-                f"{getattr(self.fn, '__name__', self.fn)} has been compiled {_MANY} times; "
-                "last reason: "
-                f"{self.history[-1]}"
-            )
-        return made
+        return captured
 
     def _build(self, graph: Any) -> Any:
         return build(graph, self.settings, getattr(self.fn, "__name__", "program"))
@@ -411,8 +393,7 @@ class CompiledFunction:
     def explain(self) -> str:
         """What was compiled, what it depends on, why it was compiled again, and what runs
         eagerly."""
-        name = getattr(self.fn, "__name__", repr(self.fn))
-        lines = [f"{name}: {len(self.specialisations)} program(s)"]
+        lines = [f"{_named(self.fn)}: {len(self.specialisations)} program(s)"]
         for i, reason in enumerate(self.history):
             s = self.specialisations[len(self.specialisations) - 1 - i]
             c = s.captured
@@ -420,10 +401,12 @@ class CompiledFunction:
                 f"  {i + 1}. {reason}: {len(c.graph.nodes)} nodes, {len(c.sources)} inputs, "
                 f"{len(c.graph.outputs)} outputs, {len(c.graph.updates)} updates"
             )
-            for k, x in enumerate(c.leaves):
-                type_ = c.sizes.get(k) or (x.type_ if isinstance(x, Tensor) else repr(x))
-                lines.append(f"     argument: {type_}")
-            lines += [f"     {check.what}" for check in c.reads.every_call]
+            names = leaf_names(self.fn, c.arg_spec)
+            for k, (argument, x) in enumerate(zip(names, c.leaves, strict=True)):
+                shown = c.sizes.get(k) or (x.type_ if isinstance(x, Tensor) else brief(x))
+                lines.append(f"     argument {argument}: {shown}")
+            lines += [f"     {check}" for check in c.reads.every_call]
+            lines += [f"     {number}" for number in c.reads.numbers.values()]
             if c.reads.modules:
                 lines.append(f"     the state of {len(c.reads.modules)} module(s)")
             lines += [
@@ -589,6 +572,13 @@ def _home(fn: Any) -> tuple[str, int]:
 def defined_at(fn: Any) -> Origin:
     """Where a function (or the forward of a module) is defined."""
     return Origin(*_home(fn))
+
+
+def _named(fn: Any) -> str:
+    """A function's name and where it is defined."""
+    home = defined_at(fn)
+    name = getattr(fn, "__name__", type(fn).__name__)
+    return f"{name} ({home})" if home.file and not internal(home.file) else name
 
 
 def _where(fn: Any) -> Origin:

@@ -128,7 +128,8 @@ class Program:
                     state.set_input(i, a)
                 i += 1
             if scalars:
-                state.scalars[0 : len(scalars)] = scalars
+                n = state.count  # a backward may read fewer than its forward
+                state.scalars[0:n] = scalars if len(scalars) == n else scalars[:n]
             if rng or sizes or state.dynamic:
                 state.set_sizes(self, sizes, rng)
             values = None
@@ -248,7 +249,7 @@ class _Spec:
 class _State:
     """The buffers of one call in flight: pointer table, arena, scalars, sizes."""
 
-    __slots__ = ("table", "refs", "scalars", "sizes", "arena", "keep", "dynamic", "inputs")
+    __slots__ = ("table", "refs", "scalars", "count", "sizes", "arena", "keep", "dynamic", "inputs")
 
     def __init__(self, program: Program):
         r = program._record
@@ -258,7 +259,8 @@ class _State:
         self.table = ffi.new("void *[]", n + len(r["outputs"]) + 1)
         self.refs: list = [_nothing] * n
         self.keep: list = [None] * n
-        self.scalars = ffi.new("double[]", max(r["scalars"], 1))
+        self.count = r["scalars"]
+        self.scalars = ffi.new("double[]", max(self.count, 1))
         self.sizes = ffi.new("int64_t[]", len(r["symbols"]) + 2 * r["draws"] + 1)
         self.dynamic = bool(r["symbols"])
         self.arena: np.ndarray | None = None

@@ -147,7 +147,7 @@ class TapeEntry:
         if packed is not None:
             t = packed()
         elif isinstance(t, Tensor) and t._storage.version != version:
-            raise RuntimeError(modified(t, version, self if read[0] == "out" else None))
+            raise Modified(t, version, self if read[0] == "out" else None)
         if read[0] == "out" and STATE.grad:
             again = alias(t, True)
             again._fn, again._output_nr = self, read[1]
@@ -168,6 +168,17 @@ class TapeEntry:
         usable."""
         if self.saved:
             self.saved = _FREED
+
+
+class Modified(RuntimeError):
+    """A tensor that a backward needs was written since it was saved."""
+
+    def __init__(self, t: Tensor, version: int, producer: Any = None):
+        super().__init__(modified(t, version, producer))
+        self.tensor, self.version, self.producer = t, version, producer
+
+
+Modified.__name__ = Modified.__qualname__ = "RuntimeError"  # the kind that PyTorch raises
 
 
 def modified(t: Tensor, version: int, producer: Any = None) -> str:
