@@ -32,16 +32,6 @@ from .core.tensor import Tensor
 from .ir.index import SizesEqual
 
 _MANY = 8  # specialisations before a warning
-_CAPTURING = threading.RLock()  # one capture at a time: it puts stand-ins where it reads numbers
-
-
-def _after_fork() -> None:
-    global _CAPTURING
-    _CAPTURING = threading.RLock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
 
 
 def compile(
@@ -162,11 +152,8 @@ class CompiledFunction:
     # ---- misses
 
     def _miss(self, args: tuple, kwargs: dict) -> Any:
-        if not _CAPTURING.acquire(blocking=False):
-            with _CAPTURING:  # another thread captures: what it reads may be stood in for
-                pass
-            return self(*args, **kwargs)
-        _CAPTURING.release()
+        with _one_capture():  # what another thread captures with is stood in for meanwhile
+            pass
         leaves, spec = pytree.flatten((args, kwargs))
         key = _key(leaves, spec)
         if key in self._breaks:
@@ -250,8 +237,7 @@ class CompiledFunction:
         sizes: dict | None = None,
     ) -> Specialisation:
         reasons = [s.mismatch(leaves, spec) for s in self.specialisations[:1]]
-        with _CAPTURING:
-            captured = self._capture(leaves, spec, pattern, original, sizes)
+        captured = self._capture(leaves, spec, pattern, original, sizes)
         program = self._build(captured.graph)
         if captured.joint is not None:
             captured.joint.build = self._build
@@ -511,8 +497,8 @@ _WAIT = 120.0  # seconds; a captured function may itself wait for a thread that 
 
 @contextlib.contextmanager
 def _one_capture() -> Iterator[None]:
-    """One thread captures at a time: captures touch fields of real tensors, and threads that call
-    one function for the first time shall compile it once."""
+    """One thread captures at a time: captures touch fields of real tensors and put stand-ins where
+    code reads numbers, and threads that call one function for the first time compile it once."""
     lock = _CAPTURING[0]
     held = lock.acquire(timeout=_WAIT)
     try:

@@ -623,7 +623,7 @@ def global_names(code: types.CodeType) -> tuple[str, ...]:
     return tuple(names)
 
 
-@functools.lru_cache(maxsize=4096)
+@_per_code
 def lines_of(code: types.CodeType) -> dict[str, int]:
     """The first line of code (or of a function inside it) that uses each name."""
     lines: dict[str, int] = {}
@@ -639,7 +639,7 @@ def lines_of(code: types.CodeType) -> dict[str, int]:
     return lines
 
 
-@functools.lru_cache(maxsize=4096)
+@_per_code
 def indexed_globals(code: types.CodeType) -> tuple[str, ...] | None:
     """The names in `globals()["name"]`; None when code does anything else with globals()."""
     names: list[str] = []
