@@ -8,15 +8,16 @@ instead, visibly.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import functools
+import os
 import sys
+import threading
 import types
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
-
-import numpy as np
 
 from .base import pytree
 from .base.config import config
@@ -24,12 +25,13 @@ from .base.errors import CaptureBreak, Origin, internal, user_origin
 from .compiler.capture.entry import MISS, Entry
 from .compiler.capture.guards import ReadSet
 from .compiler.capture.program import Captured, capture
+from .compiler.capture.reasons import brief, leaf_names, mismatch
 from .compiler.capture.sizes import merged, typed, varying
 from .compiler.capture.symbols import evaluator, same_number
 from .core.modes import STATE
 from .core.tensor import Tensor
 from .fallback import Parts, standing_in
-from .ir.index import Index, SizesEqual
+from .ir.index import SizesEqual
 
 _MANY = 8  # specialisations before a warning
 
@@ -93,8 +95,8 @@ def compile(
 class Specialisation:
     """One compiled program with its guards."""
 
-    def __init__(self, captured: Captured, program: Any):
-        self.captured, self.program = captured, program
+    def __init__(self, captured: Captured, program: Any, fn: Callable):
+        self.captured, self.program, self.fn = captured, program, fn
         self.call = Entry(captured, program).build()
         self.calls = 0
         self._looked_into = False
@@ -114,24 +116,7 @@ class Specialisation:
 
     def mismatch(self, leaves: list, spec: Any) -> str:
         """Why this specialisation did not serve a call, in words."""
-        c = self.captured
-        if spec != c.arg_spec:
-            return "the arguments are nested or named differently"
-        for i, (was, now) in enumerate(zip(c.leaves, leaves, strict=True)):
-            found = _difference(was, now, c.sizes.get(i))
-            if found:
-                return f"argument {i}: {found}"
-        if (STATE.grad, STATE.inference) != c.mode[:2]:
-            return f"grad mode was {c.mode[0]}, now {STATE.grad}"
-        changed = c.reads.changed()
-        if changed:
-            return "; ".join(c.difference() for c in changed[:3])
-        if c.size_guards:
-            text, (outcome, origin) = next(iter(c.size_guards.items()))
-            return f"a size that decided something changed ({text} was {outcome}, {origin})"
-        for text, (outcome, origin) in c.scalar_guards.items():
-            return f"a number that decided something changed ({text} was {outcome}, {origin})"
-        return "other tensors share memory, or a .grad is set differently"
+        return mismatch(self.captured, self.fn, leaves, spec)
 
     def own_change(self) -> bool:
         """Whether what this program wrote itself is why it does not serve the next call."""
@@ -147,32 +132,6 @@ class Specialisation:
             "s[" in text and not same_number(evaluator([text])(numbers)[0], outcome)
             for text, (outcome, _) in c.scalar_guards.items()
         )
-
-
-def _difference(was: Any, now: Any, sized: Any = None) -> str:
-    if isinstance(was, Tensor) and isinstance(now, Tensor):
-        if was.dtype is not now.dtype:
-            return f"dtype was {was.dtype}, now {now.dtype}"
-        if sized is not None:
-            if len(sized.shape) != now.ndim or any(
-                n < 2 if isinstance(s, Index) else s != n
-                for s, n in zip(sized.shape, now.shape, strict=True)
-            ):
-                return f"shape was {list(sized.shape)}, now {list(now.shape)}"
-        elif was.shape != now.shape:
-            return f"shape was {list(was.shape)}, now {list(now.shape)}"
-        elif was._array is not None and was.stride() != now.stride():
-            return f"strides were {list(was.stride())}, now {list(now.stride())}"
-        if was._needs is not now._needs:
-            return f"requires_grad was {was._needs}, now {now._needs}"
-        return ""
-    if type(was) is not type(now):
-        return f"was {type(was).__name__}, now {type(now).__name__}"
-    if isinstance(was, np.ndarray):
-        return "" if was is now else "is another array"
-    if type(was) is not float and was is not now and was != now:
-        return f"was {was!r}, now {now!r}"
-    return ""
 
 
 class CompiledFunction:
@@ -221,16 +180,27 @@ class CompiledFunction:
     # ---- misses
 
     def _miss(self, args: tuple, kwargs: dict) -> Any:
+        with _one_capture():  # what another thread captures with is stood in for meanwhile
+            pass
         leaves, spec = pytree.flatten((args, kwargs))
         key = _key(self.fn, leaves, spec)
         if key in self._breaks:
             return self._in_parts(args, kwargs)
         failed: Exception | None = None
+        stopped: Exception | None = None
         try:
-            with standing_in(None):
-                made = self._any_size(leaves, spec, (args, kwargs)) or self._specialise(
-                    leaves, spec, self._other_pattern(), (args, kwargs)
-                )
+            with _one_capture(), standing_in(None):
+                try:
+                    for call in tuple(self._calls):  # another thread may have made it meanwhile
+                        result = call(args, kwargs)
+                        if result is not MISS:
+                            return result
+                except _program_error() as e:
+                    stopped = e
+                if stopped is None:
+                    made = self._any_size(leaves, spec, (args, kwargs)) or self._specialise(
+                        leaves, spec, self._other_pattern(), (args, kwargs)
+                    )
         except CaptureBreak as e:
             if self.settings["fullgraph"] or (e.kind == "internal" and config.check):
                 raise
@@ -238,6 +208,8 @@ class CompiledFunction:
             self._warn(e)
         except Exception as e:  # noqa: BLE001  (the user's own error: eager raises it, too)
             failed = e
+        if stopped is not None:
+            return self._replay(stopped, args, kwargs)
         if isinstance(failed, CaptureBreak):
             return self._in_parts(args, kwargs)
         if failed is not None:
@@ -247,9 +219,9 @@ class CompiledFunction:
         try:
             result = made.call(args, kwargs)
         except _program_error() as e:
-            failed = e
-        if failed is not None:
-            return self._replay(failed, args, kwargs)
+            stopped = e
+        if stopped is not None:
+            return self._replay(stopped, args, kwargs)
         if result is MISS:
             raise RuntimeError(
                 "a program was just captured for this call, but its guards exclude it:\n"
@@ -303,7 +275,7 @@ class CompiledFunction:
         sizes: dict | None = None,
     ) -> Specialisation:
         reasons = [s.mismatch(leaves, spec) for s in self.specialisations[:1]]
-        if reasons and self.specialisations[0].own_change():
+        if reasons and not sizes and self.specialisations[0].own_change():
             self._own_changes += 1
             if self._own_changes >= _MANY:
                 raise CaptureBreak(
@@ -313,6 +285,44 @@ class CompiledFunction:
                     _where(self.fn),
                     kind="state",
                 )
+        captured = self._capture(leaves, spec, pattern, original, sizes)
+        try:
+            program = self._build(captured.graph)
+            if captured.joint is not None:
+                captured.joint.build = self._build
+                captured.joint.fixed = self._repatterned >= 2
+                if sizes:  # now, while what it takes for granted of the sizes can be made a guard
+                    captured.joint.prepare()
+                captured.joint.build = self._build_backward
+        except BaseException:
+            self._reachable_parts().reach(captured.reads.modules.values())
+            raise
+        made = Specialisation(captured, program, self.fn)
+        self.specialisations.insert(0, made)
+        self._calls.insert(0, made.call)
+        self.history.append(reasons[0] if reasons else "first call")
+        if config.debug >= 1:
+            print(
+                f"graphc: compiled {getattr(self.fn, '__name__', self.fn)}: {self.history[-1]}",
+                file=sys.stderr,
+            )
+        if config.debug >= 2:
+            print("\n".join(map(str, made.program.kernels)), file=sys.stderr)
+        if len(self.specialisations) == _MANY:
+            _tell(
+                f"{_named(self.fn)} has been compiled {_MANY} times; last reason: "
+                f"{self.history[-1]}"
+            )
+        return made
+
+    def _capture(
+        self,
+        leaves: list,
+        spec: Any,
+        pattern: tuple | None,
+        original: tuple | None,
+        sizes: dict | None,
+    ) -> Captured:
         reads = ReadSet()
         reads.function(self.fn, getattr(self.fn, "__name__", "the function"))
         for x in (*leaves, *(original or ())):
@@ -346,33 +356,7 @@ class CompiledFunction:
             reads.restore()
             self._reachable_parts().reach(reads.modules.values())
             raise
-        try:
-            program = self._build(captured.graph)
-            if captured.joint is not None:
-                captured.joint.build = self._build
-                captured.joint.fixed = self._repatterned >= 2
-                if sizes:  # now, while what it takes for granted of the sizes can be made a guard
-                    captured.joint.prepare()
-                captured.joint.build = self._build_backward
-        except BaseException:
-            self._reachable_parts().reach(reads.modules.values())
-            raise
-        made = Specialisation(captured, program)
-        self.specialisations.insert(0, made)
-        self._calls.insert(0, made.call)
-        self.history.append(reasons[0] if reasons else "first call")
-        if config.debug >= 1:
-            print(
-                f"graphc: compiled {self._called}: {self.history[-1]}",
-                file=sys.stderr,
-            )
-        if config.debug >= 2:
-            print("\n".join(map(str, made.program.kernels)), file=sys.stderr)
-        if len(self.specialisations) == _MANY:
-            _tell(
-                f"{self._called} has been compiled {_MANY} times; last reason: {self.history[-1]}"
-            )
-        return made
+        return captured
 
     def _build(self, graph: Any) -> Any:
         try:
@@ -489,15 +473,10 @@ class CompiledFunction:
         """Why calls run eagerly, one error for each kind of call that could not be captured."""
         return list(self._breaks.values())
 
-    @property
-    def _called(self) -> str:
-        """The name of what is compiled."""
-        return getattr(self.fn, "__name__", "") or type(self.fn).__name__
-
     def explain(self) -> str:
         """What was compiled, what it depends on, why it was compiled again, and what runs
         eagerly."""
-        lines = [f"{self._called}: {len(self.specialisations)} program(s)"]
+        lines = [f"{_named(self.fn)}: {len(self.specialisations)} program(s)"]
         for i, reason in enumerate(self.history):
             s = self.specialisations[len(self.specialisations) - 1 - i]
             c = s.captured
@@ -505,10 +484,12 @@ class CompiledFunction:
                 f"  {i + 1}. {reason}: {len(c.graph.nodes)} nodes, {len(c.sources)} inputs, "
                 f"{len(c.graph.outputs)} outputs, {len(c.graph.updates)} updates"
             )
-            for k, x in enumerate(c.leaves):
-                type_ = c.sizes.get(k) or (x.type_ if isinstance(x, Tensor) else repr(x))
-                lines.append(f"     argument: {type_}")
-            lines += [f"     {check.what}" for check in c.reads.every_call]
+            names = leaf_names(self.fn, c.arg_spec)
+            for k, (argument, x) in enumerate(zip(names, c.leaves, strict=True)):
+                shown = c.sizes.get(k) or (x.type_ if isinstance(x, Tensor) else brief(x))
+                lines.append(f"     argument {argument}: {shown}")
+            lines += [f"     {check}" for check in c.reads.every_call]
+            lines += [f"     {number}" for number in c.reads.numbers.values()]
             if c.reads.modules:
                 lines.append(f"     the state of {len(c.reads.modules)} module(s)")
             lines += [
@@ -519,7 +500,7 @@ class CompiledFunction:
         lines += ["  eager: " + text.replace("\n", "\n    ") for text in said]
         for name, part in self._parts.named() if self._breaks and self._parts else ():
             if part is not self:
-                inner = part.explain()[len(part._called) :]
+                inner = part.explain()[len(_named(part.fn)) :]
                 lines.append(f"  {name}" + inner.replace("\n", "\n  "))
         return "\n".join(lines)
 
@@ -631,6 +612,32 @@ def _users_frames(error: BaseException) -> Any:
     return kept
 
 
+_CAPTURING: list = [threading.RLock()]
+_WAIT = 120.0  # seconds; a captured function may itself wait for a thread that wants to capture
+
+
+@contextlib.contextmanager
+def _one_capture() -> Iterator[None]:
+    """One thread captures at a time: captures touch fields of real tensors and put stand-ins where
+    code reads numbers, and threads that call one function for the first time compile it once."""
+    lock = _CAPTURING[0]
+    held = lock.acquire(timeout=_WAIT)
+    try:
+        yield
+    finally:
+        if held:
+            lock.release()
+
+
+def _after_fork() -> None:
+    """The thread that was capturing does not exist in the child."""
+    _CAPTURING[0] = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
 _ERRORS: list = []
 
 
@@ -672,6 +679,13 @@ def _home(fn: Any) -> tuple[str, int]:
 def defined_at(fn: Any) -> Origin:
     """Where a function (or the forward of a module) is defined."""
     return Origin(*_home(fn))
+
+
+def _named(fn: Any) -> str:
+    """A function's name and where it is defined."""
+    home = defined_at(fn)
+    name = getattr(fn, "__name__", type(fn).__name__)
+    return f"{name} ({home})" if home.file and not internal(home.file) else name
 
 
 def _where(fn: Any) -> Origin:

@@ -179,6 +179,8 @@ def tensor(
     if isinstance(data, Tensor):
         out = data.detach().clone()  # type: ignore[attr-defined]
         return _finish(out if dtype is None else out.to(dtype), requires_grad)
+    if STATE.tracer is None and hasattr(data, "known"):  # another thread's run-time number
+        data = data.known()
     if STATE.tracer is not None and hasattr(data, "number_type"):  # a run-time number
         return _finish(
             STATE.tracer.full((), data, dtype or dtypes.of_number(data.number_type())),

@@ -4,6 +4,7 @@ https://pytorch.org/docs/stable/autograd.html#torch.autograd.Function"""
 from __future__ import annotations
 
 import functools
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -88,6 +89,24 @@ class _FunctionEntry(tape.TapeEntry):
                 f"got {len(found)})"
             )
         return found
+
+    def held(self) -> list:
+        return [*self.ctx._saved, *vars(self.ctx).values()]
+
+    def adopt(self, old: Any, real: Any, inputs: Any) -> None:
+        def now(x: Any) -> Any:
+            return real(x) if isinstance(x, Tensor) else x
+
+        was, ctx = old.ctx, FunctionCtx()
+        vars(ctx).update({k: now(v) for k, v in vars(was).items()})
+        ctx._saved, ctx._dirty = tuple([now(t) for t in was._saved]), ()
+        ctx._versions = tuple(
+            [
+                t._storage.version if id(before) in inputs else version
+                for t, before, version in zip(ctx._saved, was._saved, was._versions, strict=False)
+            ]
+        )
+        self.ctx, self.function = ctx, old.function
 
     def release(self) -> None:
         if self.ctx._saved:
@@ -194,7 +213,7 @@ def _record(cls: Any, ctx: FunctionCtx, args: tuple, outs: tuple) -> None:
             o._fn, o._output_nr, o._needs = entry, i, True
 
 
-_ENTRIES: dict[type, type] = {}
+_ENTRIES: weakref.WeakKeyDictionary[type, type] = weakref.WeakKeyDictionary()
 
 
 def once_differentiable(fn: Callable) -> Callable:

@@ -63,6 +63,7 @@ class Program:
         source: str,
         constants: list,
         opaque: dict[int, Callable] | None = None,
+        data: bytes | None = None,
     ):
         self._record, self._path = record, path
         self.source = source
@@ -71,7 +72,7 @@ class Program:
         self.memory: str = record["memory"]
         self._constants = constants  # graph outputs that are no arrays: (position, value)
         self._opaque = opaque or {}
-        self._program = library.program(path)
+        self._program = library.program(path, data)
         self._run, self._api = self._program.run, self._program.api
         self._states: list[_State] = []
         self._out = [(i, _Spec(*spec)) for i, spec in record["outputs"]]
@@ -114,7 +115,10 @@ class Program:
     ) -> list:
         """The results in the order of the graph's outputs, in fresh memory; updates are written
         into `arrays`. Raises ProgramError with nothing written."""
-        state = self._states.pop() if self._states else _State(self)
+        try:
+            state = self._states.pop()
+        except IndexError:  # all are in use: the first call, a recursion, other threads
+            state = _State(self)
         self.calls += 1
         try:
             table, refs = state.table, state.refs
@@ -124,7 +128,8 @@ class Program:
                     state.set_input(i, a)
                 i += 1
             if scalars:
-                state.scalars[0 : len(scalars)] = scalars
+                n = state.count  # a backward may read fewer than its forward
+                state.scalars[0:n] = scalars if len(scalars) == n else scalars[:n]
             if rng or sizes or state.dynamic:
                 state.set_sizes(self, sizes, rng)
             values = None
@@ -244,7 +249,7 @@ class _Spec:
 class _State:
     """The buffers of one call in flight: pointer table, arena, scalars, sizes."""
 
-    __slots__ = ("table", "refs", "scalars", "sizes", "arena", "keep", "dynamic", "inputs")
+    __slots__ = ("table", "refs", "scalars", "count", "sizes", "arena", "keep", "dynamic", "inputs")
 
     def __init__(self, program: Program):
         r = program._record
@@ -254,7 +259,8 @@ class _State:
         self.table = ffi.new("void *[]", n + len(r["outputs"]) + 1)
         self.refs: list = [_nothing] * n
         self.keep: list = [None] * n
-        self.scalars = ffi.new("double[]", max(r["scalars"], 1))
+        self.count = r["scalars"]
+        self.scalars = ffi.new("double[]", max(self.count, 1))
         self.sizes = ffi.new("int64_t[]", len(r["symbols"]) + 2 * r["draws"] + 1)
         self.dynamic = bool(r["symbols"])
         self.arena: np.ndarray | None = None
@@ -406,7 +412,11 @@ def build(
             record = json.loads(entry.files[RECORD]) if entry is not None else None
         if entry is not None and not record["opaque"]:
             program = Program(
-                record, entry.path(native_build.LIBRARY), entry.files[SOURCE].decode(), constants
+                record,
+                entry.path(native_build.LIBRARY),
+                entry.files[SOURCE].decode(),
+                constants,
+                data=entry.files[native_build.LIBRARY],
             )
             program.cached = True
             return program
@@ -421,7 +431,8 @@ def build(
     entry = native_build.shared_object(
         {SOURCE: source}, key=key, flags=(*flags(), *more_flags), extras=extras, store=store
     )
-    return Program(record, entry.path(native_build.LIBRARY), source, constants, opaque)
+    data = entry.files[native_build.LIBRARY]
+    return Program(record, entry.path(native_build.LIBRARY), source, constants, opaque, data)
 
 
 def _suits(record: dict, graph: Graph) -> bool:

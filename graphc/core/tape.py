@@ -147,18 +147,38 @@ class TapeEntry:
         if packed is not None:
             t = packed()
         elif isinstance(t, Tensor) and t._storage.version != version:
-            raise RuntimeError(modified(t, version, self if read[0] == "out" else None))
+            raise Modified(t, version, self if read[0] == "out" else None)
         if read[0] == "out" and STATE.grad:
             again = alias(t, True)
             again._fn, again._output_nr = self, read[1]
             return again
         return t
 
+    def held(self) -> list:
+        """What its backward reads: tensors, and whatever else was saved."""
+        return [t if packed is None else packed() for t, _, packed in (self.saved or {}).values()]
+
+    def adopt(self, old: TapeEntry, real: Any, inputs: Any) -> None:
+        """Takes over what only its class knows from an entry of a captured program that it repeats.
+        real: traced tensor -> the tensor of this call; inputs: ids of those that came from
+        outside."""
+
     def release(self) -> None:
         """Drops what was saved; a second run then raises. Entries that saved nothing stay
         usable."""
         if self.saved:
             self.saved = _FREED
+
+
+class Modified(RuntimeError):
+    """A tensor that a backward needs was written since it was saved."""
+
+    def __init__(self, t: Tensor, version: int, producer: Any = None):
+        super().__init__(modified(t, version, producer))
+        self.tensor, self.version, self.producer = t, version, producer
+
+
+Modified.__name__ = Modified.__qualname__ = "RuntimeError"  # the kind that PyTorch raises
 
 
 def modified(t: Tensor, version: int, producer: Any = None) -> str:

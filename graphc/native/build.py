@@ -6,6 +6,7 @@ files are compiled in parallel, one process each; an error is a `NativeBuildErro
 lines.
 """
 
+import errno
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +17,7 @@ from graphc.base.config import config
 from graphc.base.errors import NativeBuildError
 from graphc.base.resources import runtime_dir
 from graphc.native import toolchain
-from graphc.native.cache import Entry, digest, disk_cache, private_entry
+from graphc.native.cache import DiskCache, Entry, digest, disk_cache, private_entry
 from graphc.native.toolchain import Compiler
 
 LIBRARY = "library.so"  # the shared object's name in an entry
@@ -95,12 +96,27 @@ def cached(key: str, build: Callable[[Path], dict[str, bytes]]) -> Entry:
         entry = cache.get(key)  # another process may have built it while this one waited
         if entry is not None:
             return entry
-        with cache.workspace() as work:
-            files = build(work)
+        files = _built(cache, build)
         try:
             return cache.put(key, files)
         except OSError:  # the disk is full, say: what was built is used all the same
             return private_entry(files)
+
+
+def _built(cache: DiskCache, build: Callable[[Path], dict[str, bytes]]) -> dict[str, bytes]:
+    """What `build` makes, in the system's temporary folder where the cache's disk is full."""
+    try:
+        with cache.workspace() as work:
+            return build(work)
+    except NativeBuildError as error:
+        if os.strerror(errno.ENOSPC) not in error.output:
+            raise
+    except OSError:
+        pass
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix="graphc-") as elsewhere:
+        return build(Path(elsewhere))
 
 
 def compile_files(

@@ -54,8 +54,8 @@ class DiskCache:
     def __init__(self, root: Path, limit_bytes: int) -> None:
         self.root, self.limit_bytes = root, limit_bytes
         self.entries, self.tmp, self.locks = root / "entries", root / "tmp", root / "locks"
-        for folder in (root, self.entries, self.tmp, self.locks):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._unscanned = limit_bytes  # bytes stored since the folder was last looked through
+        self._make_folders()
         if hasattr(os, "getuid"):
             stat = os.stat(root)
             if stat.st_uid != os.getuid():
@@ -64,6 +64,10 @@ class DiskCache:
                 os.chmod(root, 0o700)
         if not os.access(self.tmp, os.W_OK):
             raise PermissionError(f"{root} is not writable")
+
+    def _make_folders(self) -> None:
+        for folder in (self.root, self.entries, self.tmp, self.locks):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def get(self, key: str) -> Entry | None:
         """The entry of `key` with all contents verified, or None; a bad entry is deleted."""
@@ -88,9 +92,10 @@ class DiskCache:
 
         Raises OSError if the disk refuses.
         """
-        self._make_room(sum(map(len, files.values())))
-        for _ in range(3):
+        for attempt in range(3):
             with self.workspace() as work:
+                if attempt == 0:
+                    self._make_room(sum(map(len, files.values())))
                 fresh = work / "entry"
                 fresh.mkdir(mode=0o700)
                 for name, data in files.items():
@@ -110,11 +115,13 @@ class DiskCache:
 
     def discard(self, key: str) -> None:
         """Deletes an entry, at once for everyone who looks."""
-        with self.workspace() as work:
-            try:
+        import shutil
+
+        try:
+            with self.workspace() as work:
                 os.rename(self.entries / key, work / "gone")
-            except OSError:
-                pass
+        except OSError:  # it is gone already, or there is no room for another folder
+            shutil.rmtree(self.entries / key, ignore_errors=True)
 
     @contextmanager
     def workspace(self) -> Iterator[Path]:
@@ -122,7 +129,11 @@ class DiskCache:
         import shutil
         import tempfile
 
-        work = Path(tempfile.mkdtemp(dir=self.tmp))
+        try:
+            work = Path(tempfile.mkdtemp(dir=self.tmp))
+        except FileNotFoundError:  # the whole cache was deleted since
+            self._make_folders()
+            work = Path(tempfile.mkdtemp(dir=self.tmp))
         try:
             yield work
         finally:
@@ -158,12 +169,17 @@ class DiskCache:
         keys = [key for _, _, key in self._scan()]
         for key in keys:
             self.discard(key)
+        self._sweep()
         return len(keys)
 
     def _scan(self) -> list[tuple[float, int, str]]:
         """(last use, bytes, key) of every entry; what vanishes meanwhile is left out."""
-        found = []
-        for entry in os.scandir(self.entries):
+        found: list[tuple[float, int, str]] = []
+        try:
+            entries = list(os.scandir(self.entries))
+        except FileNotFoundError:
+            return found
+        for entry in entries:
             try:
                 size = sum(file.stat().st_size for file in os.scandir(entry.path))
                 used = os.stat(os.path.join(entry.path, _MANIFEST)).st_mtime
@@ -175,20 +191,41 @@ class DiskCache:
         return sorted(found)
 
     def _make_room(self, nbytes: int) -> None:
-        """Deletes the least recently used entries beyond the limit, and dead processes' folders."""
+        """Deletes the least recently used entries beyond the limit, and what dead processes left.
+
+        Looking through thousands of entries takes longer than storing one, so it is done again only
+        after a 64th of the limit was stored."""
+        self._unscanned += nbytes + self.limit_bytes // 4096
+        if self._unscanned <= self.limit_bytes // 64:
+            return
+        self._unscanned = 0
         entries = self._scan()
-        excess = sum(size for _, size, _ in entries) + nbytes - self.limit_bytes
+        excess = sum(size for _, size, _ in entries) + nbytes
+        excess -= self.limit_bytes - self.limit_bytes // 64
         for _, size, key in entries:
             if excess <= 0:
                 break
             self.discard(key)
             excess -= size
+        self._sweep()
+
+    def _sweep(self) -> None:
+        """Deletes the temporary folders and locks of processes that must be dead by now. A lock
+        that is held all the same has at worst something built twice."""
         import shutil
 
-        for leftover in os.scandir(self.tmp):
+        try:
+            leftovers = [*os.scandir(self.tmp), *os.scandir(self.locks)]
+        except FileNotFoundError:
+            return
+        for leftover in leftovers:
             try:
-                if time.time() - leftover.stat().st_mtime > _STALE:
+                if time.time() - leftover.stat().st_mtime <= _STALE:
+                    continue
+                if leftover.is_dir(follow_symlinks=False):
                     shutil.rmtree(leftover.path, ignore_errors=True)
+                else:
+                    os.unlink(leftover.path)
             except OSError:
                 pass
 

@@ -5,6 +5,7 @@ neither pycparser nor a compiler is needed and loading takes a millisecond. Inva
 lives no longer than the `Program` or library it came from; dropping that unloads the code.
 """
 
+import itertools
 import os
 from functools import cache
 from typing import Any
@@ -20,11 +21,33 @@ def ffi() -> Any:
     return _cffi_backend.FFI()
 
 
-def load(path: str) -> Any:
-    """The shared object at `path`; raises OSError if the dynamic loader refuses it."""
+_loads = itertools.count(1)
+
+
+def load(path: str, data: bytes | None = None) -> Any:
+    """The shared object at `path`; raises OSError if the dynamic loader refuses it.
+
+    `data` is its contents where they are known: they are loaded from memory then, so that whoever
+    deletes or cuts the file meanwhile, or later while its code runs, does no harm."""
     import _cffi_backend
 
-    return _cffi_backend.load_library(path, os.RTLD_NOW | os.RTLD_LOCAL)
+    flags = os.RTLD_NOW | os.RTLD_LOCAL
+    if data is not None and hasattr(os, "memfd_create"):
+        try:
+            fd = os.memfd_create("graphc-" + os.path.basename(os.path.dirname(path))[:40])
+        except OSError:
+            return _cffi_backend.load_library(path, flags)
+        try:
+            with open(fd, "wb", closefd=False) as file:
+                file.write(data)
+            # the loader takes equal names for one library, and numbers of files come again
+            detour = f"{next(_loads):b}".replace("0", "/").replace("1", "./")
+            return _cffi_backend.load_library(f"/proc/self/fd/{detour}{fd}", flags)
+        except OSError:  # no /proc, no room, or memory that must not be executed
+            pass
+        finally:
+            os.close(fd)
+    return _cffi_backend.load_library(path, flags)
 
 
 def function(library: Any, name: str, signature: str) -> Any:
@@ -48,8 +71,8 @@ class Program:
 
     __slots__ = ("_library", "api", "run")
 
-    def __init__(self, path: str, api: Any) -> None:
-        self._library = load(path)
+    def __init__(self, path: str, api: Any, data: bytes | None = None) -> None:
+        self._library = load(path, data)
         self.api = api
         self.run = function(self._library, "run", RUN)
 

@@ -117,9 +117,10 @@ def api() -> Any:
     return found
 
 
-def program(path: str) -> cpu.Program:
-    """A generated program's shared object, loaded and bound to this library."""
-    return cpu.Program(path, api())
+def program(path: str, data: bytes | None = None) -> cpu.Program:
+    """A generated program's shared object, loaded (from its contents, if given: see `cpu.load`) and
+    bound to this library."""
+    return cpu.Program(path, api(), data)
 
 
 def get_num_threads() -> int:
@@ -185,14 +186,32 @@ def _start() -> None:
         )
 
 
-def _load() -> Any:
-    # the build side stays unimported until a kernel is wanted
+def _after_fork() -> None:
+    """The thread that was building the library does not exist in the child."""
+    global _lock
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def cache_key() -> str:
+    """The library's key in the disk cache. Raises NativeBuildError without a compiler."""
     from graphc.base.resources import runtime_dir
     from graphc.native import build
     from graphc.native.cache import digest
 
+    return digest("library", _sources_digest(runtime_dir()), build.fingerprint())
+
+
+def _load() -> Any:
+    # the build side stays unimported until a kernel is wanted
+    from graphc.base.resources import runtime_dir
+    from graphc.native import build
+
     compiler = build.require_compiler()
-    key = digest("library", _sources_digest(runtime_dir()), build.fingerprint(compiler))
+    key = cache_key()
     sources = sorted((runtime_dir() / "src").glob("*.c"))
 
     def compile_library(work: "Path") -> dict[str, bytes]:
@@ -204,10 +223,8 @@ def _load() -> Any:
         build.compile_files(sources, work / build.LIBRARY, compiler=compiler)
         return {build.LIBRARY: (work / build.LIBRARY).read_bytes()}
 
-    path = build.cached(key, compile_library).path(build.LIBRARY)
-    if not os.path.exists(path):  # deleted by another process since it was checked: once more
-        path = build.cached(key, compile_library).path(build.LIBRARY)
-    return cpu.load(path)
+    entry = build.cached(key, compile_library)
+    return cpu.load(entry.path(build.LIBRARY), entry.files[build.LIBRARY])
 
 
 def _sources_digest(root: "Path") -> str:

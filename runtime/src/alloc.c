@@ -15,6 +15,14 @@
 
 #include "gc_api.h"
 
+/* Under the address sanitizer the unasked-for end of a block and freed blocks may not be touched. */
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_POISON_MEMORY_REGION(start, size) ((void)(start), (void)(size))
+#define ASAN_UNPOISON_MEMORY_REGION(start, size) ((void)(start), (void)(size))
+#endif
+
 #define ALIGN 64
 #define HEADER 64
 #define LARGE ((size_t)1 << 20)
@@ -91,6 +99,7 @@ static header *new_block(size_t size, int class)
 
 static void give_back(header *h)
 {
+    ASAN_UNPOISON_MEMORY_REGION((char *)h + HEADER, h->size);
     if (h->class >= CLASSES / 2)
         munmap((char *)h + HEADER - GUARD_PAGE, h->size + GUARD_PAGE);
     else
@@ -145,6 +154,9 @@ void *gc_alloc(int64_t bytes)
             heap.reserved += (int64_t)size;
     }
     if (h) {
+        char *block = (char *)h + HEADER;
+        ASAN_UNPOISON_MEMORY_REGION(block, size);
+        ASAN_POISON_MEMORY_REGION(block + bytes, size - (size_t)bytes);
         heap.live += (int64_t)size;
         if (heap.live > heap.peak)
             heap.peak = heap.live;
@@ -160,6 +172,7 @@ void gc_free(void *block)
     header *h = (header *)((char *)block - HEADER);
     pthread_mutex_lock(&heap.lock);
     heap.live -= (int64_t)h->size;
+    ASAN_POISON_MEMORY_REGION(block, h->size);
     h->next = heap.free_lists[h->class];
     heap.free_lists[h->class] = h;
     trim_locked(cache_limit());

@@ -349,7 +349,7 @@ def versions_of_what_is_made_inside(compile, see):
         see(y, part, C.kept, [t._version for t in (y, part, C.kept)])
 
 
-@case(programs=1)
+@case(programs=2)
 def new_attributes(compile, see):
     class C:
         pass
@@ -365,7 +365,7 @@ def new_attributes(compile, see):
     calls(compile, see, g, lambda: vars(c))
 
 
-@case(programs=1)
+@case(programs=2)
 def new_attributes_of_classes_and_functions(compile, see):
     class C:
         pass

@@ -210,3 +210,39 @@ def test_expected_pattern_follows_use(backend):
     joint = f.specialisations[0].captured.joint
     assert joint.pattern == (False, True) and joint._program is not None
     assert len(f.specialisations) == 1
+
+
+class Sine(graphc.autograd.Function):
+    """Saves an input, keeps a tensor and a number of its own."""
+
+    @staticmethod
+    def forward(ctx, x, w):
+        ctx.save_for_backward(w)
+        ctx.cosine, ctx.scale = x.cos(), 3.0
+        return x.sin() * w * 3.0
+
+    @staticmethod
+    def backward(ctx, g):
+        (w,) = ctx.saved_tensors
+        return g * ctx.cosine * w * ctx.scale, (g * 2).sum(0)
+
+
+def test_user_function_in_second_order_and_other_patterns(backend):
+    def f(x, w):
+        y = Sine.apply(x.tanh(), w.exp()) * x
+        return y, y.mean()
+
+    compiled = graphc.compile(f, backend=backend, fullgraph=True)
+    for seed, order in ((0, 2), (1, 1), (2, 2)):
+        outcome = []
+        for fn in (f, compiled):
+            x, w = floats(3, 4, seed=seed, grad=True), floats(4, seed=9, grad=True)
+            y, mean = fn(x, w)
+            roots = y.square().sum() if order == 1 else mean
+            (g,) = graphc.autograd.grad(roots, x, create_graph=order == 2, retain_graph=True)
+            if order == 2:
+                g = (g, *graphc.autograd.grad(g.square().sum(), (x, w)))
+            else:
+                roots.backward()
+            outcome.append([g, x.grad, w.grad])
+        same(*outcome)

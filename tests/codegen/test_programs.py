@@ -284,39 +284,6 @@ def test_equal_kernels_are_one_function():
     check(b, [normal(100), normal(30, 20), normal(5)])
 
 
-def test_source_is_clean_c99(tmp_path):
-    b = _symbolic(size("s0", 64))
-    m = Maker(7, 30)
-    compiler = find_compiler()
-    if compiler.kind not in ("gcc", "clang"):
-        pytest.skip("flags of gcc and clang")
-    from graphc.base.resources import runtime_dir
-
-    for i, g in enumerate((b.graph, m.b.graph)):
-        path = tmp_path / f"p{i}.c"
-        path.write_text(compile_graph(g)[1])
-        done = subprocess.run(
-            [
-                *compiler.command,
-                "-std=c99",
-                "-pedantic",
-                "-Wall",
-                "-Wextra",
-                "-Werror",
-                "-O1",
-                "-isystem",
-                str(runtime_dir() / "include"),
-                "-c",
-                str(path),
-                "-o",
-                os.devnull,
-            ],
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, done.stderr[:2000]
-
-
 def test_a_warm_process_compiles_nothing(tmp_path):
     script = textwrap.dedent("""
         import sys, numpy as np

@@ -7,6 +7,8 @@ succeeded.
 
 from __future__ import annotations
 
+import itertools
+import operator
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,7 @@ from ...core.storage import INFERENCE, Storage
 from ...core.tensor import Tensor, address
 from ...ir.index import Index, of_symbol, plain
 from ...ir.types import TensorType
-from .guards import _FIXED, MISSING, freeze, unchanged
+from .facts import FIXED, MISSING, freeze, unchanged
 from .lift import Source
 from .program import Captured, Made
 from .symbols import evaluator, same_number
@@ -52,10 +54,14 @@ class Entry:
             "MISSING": MISSING,
             "address": address,
             "remade": remade,
+            "contains": operator.contains,
+            "repeat": itertools.repeat,
         }
         self.epoch = [observe.epoch[0]]
         self.held: dict[int, str] = {}
         self.sizes: dict[str, int] = {}  # symbolic sizes: name -> value at capture
+        # memory of held tensors: {id of its owner}, and the tensors, for when theirs is replaced
+        self.fixed: tuple[set[int], list[Tensor]] = (set(), [])
 
     def add(self, line: str, depth: int = 1) -> None:
         self.lines.append("    " * depth + line)
@@ -119,8 +125,11 @@ class Entry:
         elif type(x) in (int, bool, str, bytes, type(None)):
             self.miss_if(f"type(x{i}) is not {self.const(type(x))} or x{i} != {x!r}")
         else:
-            k = self.const(x)
-            self.miss_if(f"x{i} is not {k}")
+            frozen = freeze(x)
+            if frozen[0] == "is":
+                self.miss_if(f"x{i} is not {self.const(x)}")
+            else:
+                self.miss_if(f"not unchanged(x{i}, {self.const(frozen)})")
 
     def _like(self, name: str, array: str, t: Tensor, sized: Any = None) -> None:
         """`name` is a tensor like t (of type `sized`, if it has one); `array` becomes its
@@ -180,14 +189,20 @@ class Entry:
         self.names["revalidate"] = self._revalidate
         e = self.const(self.epoch)
         self.miss_if(f"EPOCH[0] != {e}[0] and not revalidate()")
+        absent: dict[Any, list] = {}
         for check in reads.every_call:
-            self._check(check)
+            if check.frozen[1] is MISSING and isinstance(check.holder, dict):
+                absent.setdefault(check.key, []).append(check.holder)
+            else:
+                self._check(check)
+        for key, holders in absent.items():  # one test for all that lack a name
+            self.miss_if(f"any(map(contains, {self.const(holders)}, repeat({self._key(key)})))")
 
     def _check(self, check: Any) -> None:
         kind, seen = check.frozen[0], check.frozen[1]
         holder = self.const(check.holder) if check.holder is not None else ""
         if isinstance(check.holder, dict):
-            got = f"{holder}.get({check.key!r}, MISSING)"
+            got = f"{holder}.get({self._key(check.key)}, MISSING)"
         elif check.key is None and hasattr(check.holder, "cell_contents"):
             got = f"{holder}.cell_contents"
         elif check.key == "__code__":
@@ -196,13 +211,16 @@ class Entry:
             got = f"{self.const(check.read)}()"
         if kind == "is":
             self.miss_if(f"{got} is not {self.const(seen)}")
-        elif kind in _FIXED:
+        elif kind in FIXED:
             self.add(f"v = {got}")
             self.miss_if(
                 f"v is not {self.const(seen)} and not unchanged(v, {self.const(check.frozen)})"
             )
         else:
             self.miss_if(f"not unchanged({got}, {self.const(check.frozen)})")
+
+    def _key(self, key: Any) -> str:
+        return repr(key) if type(key) in (str, int) else self.const(key)
 
     def _revalidate(self) -> bool:
         """The epoch moved: are the facts about modules still true?"""
@@ -290,6 +308,15 @@ class Entry:
         }.values():
             if id(t) not in listed:
                 held.append((-1, t))
+        listed = {id(t) for _, t in held} | {id(x) for x in c.leaves}
+        listed |= {id(p.entry) for p in c.places}
+        seen = [(t, t._array, t._needs) for t in c.reads.tensors.values() if id(t) not in listed]
+        if seen:  # their types were there to be read
+            self.names["SEEN"], self.names["look"] = seen, _looker(seen)
+            self.add("for t, a, needs in SEEN:")
+            self.add("if t._array is not a or t._needs is not needs:", 2)
+            self.add("if not look(): return MISS", 3)
+            self.add("break", 3)
         self._held(held, parts)
 
     def _mentioned(self) -> list:
@@ -310,7 +337,7 @@ class Entry:
                 if i >= 0:
                     table[i] = t._array
             self.names["CHECKS"], self.names["H"] = checks, table
-            self.names["moved"] = _mover(checks, slots, table)
+            self.names["moved"] = _mover(checks, slots, table, self.fixed)
             self.add("for t, a, needs in CHECKS:")
             self.add("if t._array is not a or t._needs is not needs:", 2)
             self.add("if not moved(): return MISS", 3)
@@ -390,20 +417,21 @@ class Entry:
         """Memory that is written lies apart from every other slot's memory."""
         c = self.c
         groups: list[list[str]] = []
-        fixed: list[int] = []
+        fixed, tensors = self.fixed
         late: list[str] = []
         for members in c.regions.values():
             names = [self.ref(s) for s, _ in members if s.kind in _LATE]
             if names:
                 late.append(names[0])
                 groups.append(names)
-            elif members:
-                fixed.append(id(members[0][1]._storage.root()))
+            else:
+                tensors.extend(t for _, t in members)
+        fixed.update(id(t._storage.root()) for t in tensors)
         if not late:
             return
         if len(late) == 1 and not fixed:
             return
-        known = self.const(frozenset(fixed))
+        known = self.const(fixed)
         roots = [f"id({x}._storage.root())" for x in late]
         if len(late) == 1:
             self.miss_if(f"{roots[0]} in {known}")
@@ -426,9 +454,21 @@ class Entry:
                 self.add(f"kept = {self.const(c.joint.before)}(arrays)")
         names = self.program.symbols if self.sizes else ()
         sizes = f", ({', '.join([*names, ''])})" if names else ""
-        self.add(f"outs = run(arrays, {scalars}, {rng}{sizes})")
-        for g, (_, blocks) in zip(gs, c.generators, strict=True):
-            self.add(f"{g}.offset += {plain(blocks)}")
+        if not gs:
+            self.add(f"outs = run(arrays, {scalars}, {rng}{sizes})")
+            return
+        if rng != "rg":
+            self.add(f"rg = {rng}")
+        # taken before the run, so that another thread's numbers are others
+        blocks = [(g, plain(n)) for g, (_, n) in zip(gs, c.generators, strict=True)]
+        for g, n in blocks:
+            self.add(f"{g}.offset += {n}")
+        self.add("try:")
+        self.add(f"outs = run(arrays, {scalars}, rg{sizes})", 2)
+        self.add("except BaseException:")
+        for g, n in blocks:
+            self.add(f"{g}.offset -= {n}", 2)
+        self.add("raise", 2)
 
     # ---- after the run
 
@@ -527,7 +567,7 @@ class Entry:
                 stores[key] = f"{t}._storage"
                 storage = f"Storage({self.ref(self._slot_tensor(k))}._storage.value)"
         self.add(f"{t}._storage = {storage}")
-        if storage.startswith("Storage(") and m.storage.version and base == "out":
+        if base == "out" and m.storage.version and key in stores and stores[key] != storage:
             self.add(f"{t}._storage.version = {m.storage.version}")
         self.add(f"{t}._needs = False; {t}._fn = None")
         if m.parent is not None:
@@ -631,7 +671,21 @@ def region(t: Tensor, before: int, n: int) -> np.ndarray | None:
     return root.reshape(-1).view(np.uint8)[start:end].view(t.dtype.np)
 
 
-def _mover(checks: list, slots: list, table: list) -> Any:
+def _looker(seen: list) -> Any:
+    """Called when a tensor that is no input changed: accepts other memory of the same type."""
+    types = [t.type_ for t, _, _ in seen]
+
+    def look() -> bool:
+        for at, ((t, _, needs), type) in enumerate(zip(seen, types, strict=True)):
+            if t._needs is not needs or t._array is None or t.type_ != type:
+                return False
+            seen[at] = (t, t._array, needs)
+        return True
+
+    return look
+
+
+def _mover(checks: list, slots: list, table: list, fixed: tuple) -> Any:
     """Called when a held tensor changed: accepts other memory of the same type."""
     types = [t.type_ for _, t in slots]
 
@@ -644,6 +698,8 @@ def _mover(checks: list, slots: list, table: list) -> Any:
             checks[at] = (t, t._array, needs)
             if slot >= 0:
                 table[slot] = t._array
+        fixed[0].clear()
+        fixed[0].update(id(t._storage.root()) for t in fixed[1])
         return len({id(t._storage.root()) for _, t in slots}) == roots
 
     roots = len({id(t._storage.root()) for _, t in slots})

@@ -10,188 +10,24 @@ changes nothing.
 
 from __future__ import annotations
 
-import collections
+import contextvars
 import dis
 import functools
+import gc
+import operator
 import sys
+import threading
 import types
+import weakref
 from collections.abc import Callable, Iterator
-from operator import is_
 from typing import Any
 
 from ...base.dtypes import DType
-from ...base.errors import CaptureBreak, internal
+from ...base.errors import Origin, internal
 from ...core import observe
 from ...core.tensor import Tensor
-from .symbols import Sym, same_number
-
-MISSING: Any = type("Missing", (), {"__repr__": lambda self: "nothing"})()
-_NUMBERS = (int, float, bool, complex)
-_ATOMS = (
-    str,
-    bytes,
-    type(None),
-    DType,
-    type,
-    types.ModuleType,
-    types.BuiltinFunctionType,
-    type(Ellipsis),
-)
-_MAX_LEAVES = 1000
-_MAX_FLAT = 100_000
-_FIXED = frozenset(("is", "number", "equal", "fixed"))  # kinds where the same object says it all
-
-
-# ---------------------------------------------------------------- values
-
-
-def freeze(x: Any, budget: list[int] | None = None) -> tuple:
-    """What has to stay the same of a Python value: numbers and strings by value, containers by
-    content, the rest by identity. Raises CaptureBreak for containers that are too large to check
-    on every call."""
-    t = type(x)
-    if t in _NUMBERS:
-        return ("number", x)
-    if isinstance(x, _ATOMS):
-        return ("equal" if isinstance(x, (str, bytes)) else "is", x)
-    if t in (list, tuple, set, frozenset, collections.deque) or isinstance(x, dict):
-        budget = [_MAX_LEAVES] if budget is None else budget
-        budget[0] -= len(x)
-        if budget[0] < 0:
-            if t in (list, tuple) and len(x) <= _MAX_FLAT:
-                return ("flat", x, tuple(x))
-            if len(x) > _MAX_FLAT:
-                raise CaptureBreak(
-                    f"a {t.__name__} of {len(x)} entries is read by compiled code",
-                    "pass what is needed of it as an argument",
-                    kind="size",
-                )
-            return ("is", x)
-        if isinstance(x, dict):
-            return ("dict", x, tuple([(k, freeze(v, budget)) for k, v in x.items()]))
-        parts = tuple([freeze(v, budget) for v in x])
-        if t in (tuple, frozenset) and all(p[0] in _FIXED for p in parts):
-            return ("fixed", x, parts)
-        return (t.__name__, x, parts)
-    return ("is", x)
-
-
-def unchanged(x: Any, frozen: tuple) -> bool:
-    """Whether x still is what `freeze` saw."""
-    kind, seen = frozen[0], frozen[1]
-    if x is seen and kind in _FIXED:
-        return True
-    if kind == "is":
-        return x is seen
-    if kind == "number":
-        return same_number(x, seen)
-    if type(x) is not type(seen):
-        return False
-    if kind == "equal":
-        return x == seen
-    parts = frozen[2]
-    if len(x) != len(parts):
-        return False
-    if kind == "flat":
-        return all(map(is_, x, parts)) or all(
-            unchanged(a, freeze(p)) for a, p in zip(x, parts, strict=True)
-        )
-    if kind == "dict":
-        return all(
-            (a is k or a == k) and unchanged(b, v)
-            for (a, b), (k, v) in zip(x.items(), parts, strict=True)
-        )
-    if isinstance(x, (set, frozenset)):
-        return x == {p[1] for p in parts}
-    return all(unchanged(a, p) for a, p in zip(x, parts, strict=True))
-
-
-def thaw(frozen: tuple) -> Any:
-    """The value that `freeze` saw, with the content of its containers put back."""
-    kind, seen = frozen[0], frozen[1]
-    if kind == "dict":
-        values = [(k, thaw(v)) for k, v in frozen[2]]
-        if not unchanged(seen, frozen):
-            dict.clear(seen)
-            dict.update(seen, values)
-    elif kind in ("list", "set"):
-        values = [thaw(p) for p in frozen[2]]
-        if kind == "list":
-            seen[:] = values
-        elif not unchanged(seen, frozen):
-            seen.clear()
-            seen.update(values)
-    elif kind == "deque":
-        if not unchanged(seen, frozen):
-            seen.clear()
-            seen.extend(thaw(p) for p in frozen[2])
-    elif kind == "flat" and isinstance(seen, list):
-        seen[:] = frozen[2]
-    return seen
-
-
-class Check:
-    """One fact: `read()` must give what `frozen` saw. `what` says it in the user's words; `holder`
-    and `key` tell the entry code a shorter way to read it, and how it is put back."""
-
-    __slots__ = ("what", "read", "frozen", "holder", "key", "owner")
-
-    def __init__(
-        self,
-        what: str,
-        read: Callable[[], Any],
-        holder: Any = None,
-        key: Any = None,
-        frozen: tuple | None = None,
-        owner: Any = None,
-    ):
-        self.owner = owner  # of a check of a dictionary's keys: the dictionary
-        self.what, self.read, self.holder, self.key = what, read, holder, key
-        self.frozen = freeze(read()) if frozen is None else frozen
-
-    def holds(self) -> bool:
-        return unchanged(self.read(), self.frozen)
-
-    def difference(self) -> str:
-        """`what` was this, now is that."""
-        now = self.read()
-        if now is self.frozen[1]:
-            return f"the content of {self.what} changed"
-        return f"{self.what} was {_brief(self.frozen[1])}, now {_brief(now)}"
-
-    def restore(self) -> None:
-        """Puts the state back; only for what capturing changed."""
-        value = thaw(self.frozen)
-        holder, key = self.holder, self.key
-        if holder is None and isinstance(self.owner, dict):  # of its keys
-            for k in [k for k in self.owner if k not in value]:
-                dict.pop(self.owner, k)
-        elif isinstance(holder, dict) and key is not None:
-            if value is MISSING:
-                holder.pop(key, None)
-            elif holder.get(key, MISSING) is not value:
-                dict.__setitem__(holder, key, value)
-        elif isinstance(holder, types.CellType) and value is not MISSING:
-            holder.cell_contents = value
-        elif (
-            isinstance(key, str)
-            and holder is not None
-            and getattr(holder, key, MISSING) is not value
-        ):
-            if value is MISSING:
-                delattr(holder, key)
-            else:
-                setattr(holder, key, value)
-
-
-def _brief(x: Any) -> str:
-    if isinstance(x, Tensor):
-        return f"a tensor {list(x.shape)}"
-    if isinstance(x, Sym):
-        return "a run-time number"
-    text = repr(x)
-    return text if len(text) <= 60 else text[:57] + "..."
-
+from .facts import FIXED, MAX_LEAVES, MISSING, NUMBERS, SEQUENCES, WRAPPERS, Check, Fields
+from .symbols import Sym
 
 # ---------------------------------------------------------------- what was read
 
@@ -211,10 +47,18 @@ class ReadSet:
         self.foreign = ""  # random numbers that are not ours, or an iterator, were reached
         self.iterators = False
         self.codes: set[Any] = set()
-        self.stored: frozenset = frozenset()  # names of attributes and globals that code assigns
+        self.stored: frozenset = frozenset()  # names of attributes that code assigns
         self._done: set[tuple] = set()
         self._alive: list = []
         self._young: dict[int, Any] = {}  # objects that were made while capturing
+        self._code: types.CodeType | None = None  # whose reads are being noted
+        self._getters: frozenset = frozenset()  # attributes that operator.attrgetters read
+        self._inner: set[Any] = set()  # functions that known code makes
+        # floats that stand for themselves as run-time numbers, by (id of holder, key)
+        self.numbers: dict[tuple, Number] = {}
+        self.exact = False  # the code looks at types: no stand-ins
+        self._tracer: Any = None
+        self.closed = False  # the function has run: what is met now was read by value
 
     # ---- frames and functions
 
@@ -225,46 +69,87 @@ class ReadSet:
     def enter(self, code: types.CodeType, globals_: dict, locals_: dict) -> None:
         """A user's frame starts: its facts as of now."""
         names = attribute_names(code)
-        fresh = code not in self.codes
-        self.codes.add(code)
-        self.stored |= stored_names(code)
-        if fresh:
+        self._code = code
+        if code not in self.codes:
+            if code.co_freevars and code not in self._inner:
+                self._closures(code, locals_)
+            self._code = code
+            self._learn(code)
             self._globals(code, globals_, names)
         if code.co_name == "__init__" and code.co_argcount:
             made = locals_.get(code.co_varnames[0])
             self._young[id(made)] = made
         for name, value in list(locals_.items()):
+            if name == ".0":  # the iterator of a comprehension
+                continue
             if isinstance(value, (list, tuple, set, dict)) and id(value) not in self.containers:
                 # made by the code itself, or reached from outside by a name already
                 values = value.values() if isinstance(value, dict) else value
-                for v, _ in zip(list(values), range(_MAX_LEAVES)):
-                    if not isinstance(v, (Tensor, Sym, list, tuple, set, dict, *_NUMBERS)):
+                for v, _ in zip(list(values), range(MAX_LEAVES)):
+                    if not isinstance(v, (Tensor, Sym, list, tuple, set, dict, *NUMBERS)):
                         self.examine(v, names, name)
-            elif not isinstance(value, (Tensor, Sym, *_NUMBERS)):
+            elif not isinstance(value, (Tensor, Sym, *NUMBERS)):
                 self.examine(value, names, name)
+
+    def returned(self, value: Any, code: types.CodeType) -> None:
+        """A user's function hands `value` to code: what that reads of it, as of now."""
+        if not isinstance(value, (Tensor, Sym, *NUMBERS, str)):
+            self._code = code
+            self.examine(value, attribute_names(code), f"a result in {code.co_name}")
+
+    def _closures(self, code: types.CodeType, locals_: dict) -> None:
+        """A function that no name led to (a callback, say) runs: its closure, from outside."""
+        for f in gc.get_referrers(code):
+            if isinstance(f, types.FunctionType) and f.__code__ is code:
+                cells = zip(code.co_freevars, f.__closure__ or (), strict=True)
+                if all(locals_.get(n, MISSING) is _cell_reader(c)() for n, c in cells):
+                    self.examine(f, frozenset(), code.co_name)
+
+    def _learn(self, code: types.CodeType) -> None:
+        self.codes.add(code)
+        self.stored |= stored_names(code)[0]
+        self._inner.update(c for c in code.co_consts if isinstance(c, types.CodeType))
+        if "type" in global_names(code):  # it would tell a stand-in from a float
+            self.exact = True
 
     def _globals(self, code: types.CodeType, globals_: dict, names: Any) -> None:
         loaded = global_names(code)
         for name in loaded:
-            if name in globals_ or name in self.stored:
+            if name in globals_ or name in stored_names(code)[1]:
                 self.binding(f"global {name}", _item_reader(globals_, name), names, globals_, name)
-        if "globals" in loaded:  # computed names: every plain value
-            for name, value in list(globals_.items()):
-                if type(value) in _NUMBERS or isinstance(value, str):
+        if "globals" in loaded:
+            computed = indexed_globals(code)
+            for name in list(globals_) if computed is None else computed:
+                value = globals_.get(name, MISSING)
+                if not isinstance(value, (types.ModuleType, type)) and name[:2] != "__":
                     self.binding(
                         f"global {name}", _item_reader(globals_, name), names, globals_, name
                     )
 
     def binding(
-        self, what: str, read: Callable[[], Any], names: Any, holder: Any, key: Any
+        self,
+        what: str,
+        read: Callable[[], Any],
+        names: Any,
+        holder: Any,
+        key: Any,
+        late: bool = True,
     ) -> None:
-        """A name that code reads: what it is bound to, and what that depends on."""
+        """A name that code reads: what it is bound to, and what that depends on. late: a float
+        may be read anew on every call."""
         mark = (id(holder), key)
         value = read()
+        if type(value) is Sym:
+            return
         if mark not in self._done:
             self._done.add(mark)
             self._alive.append(holder)
-            if not isinstance(value, (types.ModuleType, type)) and not _library_function(value):
+            late = late and not self.closed and isinstance(holder, (dict, types.CellType))
+            if type(value) is float and late:
+                self.numbers[mark] = Number(what, read, holder, key, self._origin(key, what))
+                if self._tracer is not None and not self.exact:
+                    self.numbers[mark].stand_in(self._tracer)
+            else:
                 self._add(what, read, holder, key)
         self.examine(value, names, what)
 
@@ -277,13 +162,22 @@ class ReadSet:
             for name in names or ():
                 if name in x.__dict__ and name not in _TENSOR_FIELDS:
                     self.binding(
-                        f"{what}.{name}", _item_reader(x.__dict__, name), names, x.__dict__, name
+                        f"{what}.{name}",
+                        _item_reader(x.__dict__, name),
+                        names,
+                        x.__dict__,
+                        name,
+                        False,
                     )
+            if names is None and x._array is not None:
+                self._add(f"the attributes of {what}", lambda: len(_own_fields(x)))
             return
-        if isinstance(
-            x, (Sym, *_NUMBERS, str, bytes, type(None), DType, types.BuiltinFunctionType)
+        if x is MISSING or isinstance(
+            x, (Sym, *NUMBERS, str, bytes, type(None), DType, types.BuiltinFunctionType)
         ):
             return
+        if self._getters and names is not None:
+            names = names | self._getters
         mark = (id(x), names)
         if mark in self._done or id(x) in self._young:
             return
@@ -295,7 +189,7 @@ class ReadSet:
             self.iterators = True
         if isinstance(x, types.FunctionType):
             self._function(x)
-            self._attributes(x.__dict__, names, x.__qualname__)
+            self._attributes(x, names)
         elif isinstance(x, types.MethodType):
             self.examine(x.__func__, names, what)
             self.examine(x.__self__, names, what)
@@ -303,42 +197,50 @@ class ReadSet:
             self._module(x, names, what)
         elif is_optimizer(x):
             self._optimizer(x, what)
-        elif isinstance(x, (list, tuple, set, frozenset, collections.deque)):
+        elif isinstance(x, (operator.attrgetter, operator.methodcaller)):
+            self._getter(x)
+        elif isinstance(x, contextvars.ContextVar):
+            self._add(f"the context variable {x.name}", lambda: x.get(MISSING))
+            self.examine(x.get(MISSING), names, x.name)
+        elif isinstance(x, weakref.ref):
+            self.examine(x(), names, what)
+        elif isinstance(x, WRAPPERS):
+            self._object(x, None, what)
+        elif isinstance(x, (bytearray, memoryview)):
             self.containers[id(x)] = x
-            for i, v in zip(range(_MAX_LEAVES), x, strict=False):
+        elif isinstance(x, SEQUENCES):
+            self.containers[id(x)] = x
+            for i, v in zip(range(MAX_LEAVES), x, strict=False):
                 self.examine(v, names, f"{what}[{i}]")
-        elif isinstance(x, dict):
+        elif isinstance(x, (dict, types.MappingProxyType)):
             self.containers[id(x)] = x
-            for (k, v), _ in zip(list(x.items()), range(_MAX_LEAVES), strict=False):
+            for (k, v), _ in zip(list(x.items()), range(MAX_LEAVES), strict=False):
                 self.examine(v, names, f"{what}[{k!r}]")
-            if type(x) is not dict:
+            if isinstance(x, dict) and type(x) is not dict:
                 self._object(x, names, what)
         elif isinstance(x, types.ModuleType):
+            used = names
+            if names is None and not _fixed(x.__name__):
+                names = [n for n in x.__dict__ if n[:2] != "__"]
             for name in names or () if not _python_module(x) else ():
                 known = name in x.__dict__ or name in self.stored
                 if known and x.__name__ != "builtins":
-                    if (
-                        _library_function(x.__dict__.get(name))
-                        and (id(x.__dict__), name) not in self._done
-                    ):
-                        self._add(
-                            f"{x.__name__}.{name}", _item_reader(x.__dict__, name), x.__dict__, name
-                        )
-                    self.binding(
-                        f"{x.__name__}.{name}",
-                        _item_reader(x.__dict__, name),
-                        names,
-                        x.__dict__,
-                        name,
-                    )
+                    value, of = x.__dict__.get(name, MISSING), f"{x.__name__}.{name}"
+                    if _fixed(x.__name__) and isinstance(value, (types.ModuleType, type)):
+                        self.examine(value, used, of)
+                    else:
+                        read = _item_reader(x.__dict__, name)
+                        self.binding(of, read, used, x.__dict__, name)
         elif isinstance(x, functools.partial):
             self._add(f"{what} (a partial)", lambda: (x.func, x.args, x.keywords))
             for part in (x.func, x.args, x.keywords):
                 self.examine(part, names, what)
         elif isinstance(x, type):
-            self._class(x, names or ())
+            self._implicit(x)
+            self._class(x, _all_names(x, {}) if names is None else names, names)
             if not internal_class(x) and any(map(internal_class, x.__mro__[1:-1])):
-                self._class(x, _methods(x))  # the library calls them (an autograd Function's, say)
+                # the library calls them (an autograd Function's, say)
+                self._class(x, _methods(x), frozenset())
             for name in self.stored.intersection(names or ()):
                 if _in_classes(x, name) is MISSING and not internal_class(x):
                     what = f"{x.__name__}.{name}"
@@ -346,19 +248,22 @@ class ReadSet:
         else:
             self._object(x, names, what)
 
-    def _attributes(self, fields: dict, names: Any, what: str) -> None:
-        """The named attributes of a function or Python module, and those that code may make."""
-        for name in fields if names is None else names:
-            if name in fields or name in self.stored:
-                self.binding(f"{what}.{name}", _item_reader(fields, name), names, fields, name)
+    def _getter(self, x: Any) -> None:
+        """It reads attributes that no code names, of objects that are known already or not."""
+        words = [w for w in x.__reduce__()[1] if isinstance(w, str)]
+        names = frozenset(n for w in words for n in w.split("."))
+        self._getters |= names
+        for known in list(self._alive):
+            if not isinstance(known, (dict, types.CellType, types.FunctionType, type)):
+                self.examine(known, names, type(known).__name__)
 
     def _function(self, f: types.FunctionType) -> None:
-        if internal(f.__code__.co_filename):
+        if internal(f.__code__.co_filename) or foreign(f.__globals__):
             return
         where = f.__qualname__
         names = attribute_names(f.__code__)
-        self.codes.add(f.__code__)
-        self.stored |= stored_names(f.__code__)
+        outer, self._code = self._code, f.__code__
+        self._learn(f.__code__)
         self._add(f"the code of {where}", lambda: f.__code__, f, "__code__")
         if f.__defaults__ or f.__kwdefaults__:
             self._add(f"the defaults of {where}", lambda: (f.__defaults__, f.__kwdefaults__))
@@ -371,6 +276,17 @@ class ReadSet:
             self._object(f, names, where)
             if "__wrapped__" in f.__dict__:
                 self.examine(f.__dict__["__wrapped__"], names, where)
+        self._code = outer
+
+    def _attributes(self, f: types.FunctionType, names: Any) -> None:
+        """The named attributes of a function, and those that code may make."""
+        fields = f.__dict__
+        if internal(f.__code__.co_filename) or foreign(f.__globals__):
+            return
+        for name in list(fields) if names is None else names:
+            if name in fields or name in self.stored:
+                what = f"{f.__qualname__}.{name}"
+                self.binding(what, _item_reader(fields, name), names, fields, name)
 
     def _object(self, x: Any, names: Any, what: str) -> None:
         """A plain object: of its fields those that are named, of its class what the fields do not
@@ -385,9 +301,29 @@ class ReadSet:
         if "__wrapped__" in fields and not isinstance(x, types.FunctionType):
             self.examine(fields["__wrapped__"], frozenset(), what)  # a compiled function, say
             return
+        local = isinstance(x, threading.local)
+        if (
+            not local
+            and _in_classes(cls, "__dict__") is not MISSING
+            and cls.__module__.partition(".")[0] != __name__.partition(".")[0]
+            and (id(fields), None) not in self._done
+        ):
+            self._done.add((id(fields), None))
+            self.every_call.append(Fields(f"a {cls.__name__}", fields, self._origin(None, "")))
+        self._implicit(cls)
+        if local:  # other fields in every thread
+            for name in sorted(x.__dict__) if names is None else names:
+                if name in x.__dict__:
+                    self.binding(
+                        f"{cls.__name__}.{name}", _attribute_reader(x, name), names, x, name
+                    )
+            return
         if internal_class(cls) and not fields:
             return
-        for name in list(fields) if names is None else names:
+        if not internal_class(cls) and (id(x), "__class__") not in self._done:
+            self._done.add((id(x), "__class__"))
+            self._add(f"the class of a {cls.__name__}", lambda: type(x))
+        for name in _all_names(cls, fields) if names is None else names:
             if name in fields:
                 self.binding(
                     f"{cls.__name__}.{name}", _item_reader(fields, name), names, fields, name
@@ -401,7 +337,7 @@ class ReadSet:
                     self.binding(
                         f"{cls.__name__}.{name}", _item_reader(fields, name), names, fields, name
                     )
-                self._class(cls, (name,))
+                self._class(cls, (name,), names)
             elif (
                 name in self.stored
                 and _in_classes(cls, "__dict__") is not MISSING
@@ -412,12 +348,35 @@ class ReadSet:
                 )
         call = _in_classes(cls, "__call__")
         if isinstance(call, types.FunctionType) and not internal(call.__code__.co_filename):
-            self._class(cls, ("__call__",))
+            self._class(cls, ("__call__",), frozenset())
             if names is not None:
                 self.examine(x, attribute_names(call.__code__), what)
 
-    def _class(self, cls: type, names: Any) -> None:
-        """Attributes of a user's class, where they are defined."""
+    def _implicit(self, cls: type) -> None:
+        """The methods of a user's class that code calls without naming them (`__len__`, ...)."""
+        if (id(cls), None) in self._done:
+            return
+        self._done.add((id(cls), None))
+        self._alive.append(cls)
+        for owner in cls.__mro__:
+            if not internal_class(owner):
+                own = owner.__dict__
+                self.every_call.append(
+                    Fields(owner.__name__, own, self._origin(None, ""), owner)  # type: ignore[arg-type]
+                )
+                self._class(
+                    owner,
+                    [
+                        n
+                        for n, f in list(own.items())
+                        if n[:2] == "__" and isinstance(getattr(f, "__func__", f), _FUNCTIONS)
+                    ],
+                    frozenset(),
+                )
+
+    def _class(self, cls: type, names: Any, used: Any) -> None:
+        """Attributes of a user's class, where they are defined; used: the attribute names that
+        the code uses of their values."""
         for owner in cls.__mro__:
             if owner is object or internal_class(owner):
                 continue
@@ -430,7 +389,7 @@ class ReadSet:
                     value = getattr(value, "__func__", value)
                     if isinstance(value, property):
                         value = value.fget
-                    self.examine(value, frozenset(names), f"{owner.__name__}.{name}")
+                    self.examine(value, used, f"{owner.__name__}.{name}")
 
     # ---- modules and optimizers, by protocol
 
@@ -450,14 +409,19 @@ class ReadSet:
         self.names.update(names or ())
         for name in list(fields) if names is None else names or ():
             if name in fields:
-                plain = isinstance(fields[name], (*_NUMBERS, str, type(None)))
+                plain = isinstance(fields[name], (*NUMBERS, str, type(None)))
                 if plain and not name.startswith("_"):  # may be written past __setattr__
-                    self._add(
-                        f"{type(root).__name__}.{name}", _item_reader(fields, name), fields, name
+                    self.binding(
+                        f"{type(root).__name__}.{name}",
+                        _item_reader(fields, name),
+                        names,
+                        fields,
+                        name,
+                        not internal_class(type(root)),
                     )
                 self.examine(fields[name], names, f"{type(root).__name__}.{name}")
             elif not internal_class(type(root)):
-                self._class(type(root), (name,))
+                self._class(type(root), (name,), names)
 
     def _module_fields(self, m: Any) -> None:
         name, fields = type(m).__name__, m.__dict__
@@ -470,17 +434,16 @@ class ReadSet:
                 for t in value.values():
                     if isinstance(t, Tensor):
                         self.tensors[id(t)] = t
-            check = Check(f"{name}.{key}", _item_reader(fields, key), fields, key)
-            own = isinstance(value, (list, dict, set)) and not key.startswith("_")
+            what, read = f"{name}.{key}", _item_reader(fields, key)
+            check = Check(what, read, fields, key, None, self._origin(key, "", False))
+            own = check.frozen[0] not in FIXED and not key.startswith("_")
             (self.every_call if own else self.module_state).append(check)
             if key.endswith("_hooks") and value:
                 for hook in value.values():
                     self.examine(hook, frozenset(), key)
             elif isinstance(value, (types.FunctionType, types.MethodType)):
                 self.examine(value, frozenset(), key)
-        self.module_state.append(
-            Check(f"the attributes of {name}", lambda: frozenset(fields), owner=fields)
-        )
+        self.module_state.append(Fields(name, fields))
         self.every_call.append(Check(f"the class of a {name}", lambda: type(m), m, "__class__"))
 
     def _optimizer(self, o: Any, what: str) -> None:
@@ -505,7 +468,10 @@ class ReadSet:
         the other settings of the optimizers are facts, and their state tensors are known now."""
         for o in self.optimizers.values():
             name = type(o).__name__
-            self._add(f"the state of {name}", functools.partial(_state_size, o))
+            entries = ("items", o.state, tuple(o.state), tuple(o.state.values()))
+            self.every_call.append(
+                Check(f"the state of {name}", _attribute_reader(o, "state"), None, None, entries)
+            )
             for state in o.state.values():
                 for key, value in state.items() if isinstance(state, dict) else ():
                     if isinstance(value, Tensor):
@@ -525,10 +491,44 @@ class ReadSet:
                 for key in group:
                     if key != "params" and (id(group), key) not in read_late:
                         self._add(f"{name} {key!r}", _item_reader(group, key), group, key)
+        self.module_state = [
+            c for c in self.module_state if (id(c.holder), c.key) not in self.numbers
+        ]
+        if self.exact:
+            for n in self.numbers.values():
+                self.every_call.append(n.check())
         observe.watch(self.names)
 
     def _add(self, what: str, read: Callable[[], Any], holder: Any = None, key: Any = None) -> None:
-        self.every_call.append(Check(what, read, holder, key))
+        self.every_call.append(Check(what, read, holder, key, None, self._origin(key, what)))
+
+    def _origin(self, key: Any, what: str, sure: bool = True) -> Origin | None:
+        """The line that reads `key` (or the last name in `what`) in the code that is looked at;
+        sure: it does, if only by way of some other name."""
+        code = self._code
+        if code is None or internal(code.co_filename):
+            return None
+        lines = lines_of(code)
+        name = key if isinstance(key, str) else what.partition(" ")[0].rpartition(".")[2]
+        if name not in lines and not sure:
+            return None
+        return Origin(code.co_filename, lines.get(name, code.co_firstlineno))
+
+    # ---- run-time numbers
+
+    def stand_in(self, tracer: Any) -> None:
+        """A capture starts: floats that code reads by a name become run-time numbers."""
+        self._tracer, self.closed = tracer, False
+        if not self.exact:
+            for n in self.numbers.values():
+                n.stand_in(tracer)
+
+    def put_back(self) -> None:
+        """The capture has ended. A number that was replaced stays a fact that does not hold."""
+        self._tracer = None
+        for n in self.numbers.values():
+            if not n.put_back():
+                self.every_call.append(n.check())
 
     # ---- afterwards
 
@@ -543,14 +543,17 @@ class ReadSet:
         todo = [c.frozen for c in (*self.every_call, *self.module_state)]
         while todo:
             frozen = todo.pop()
-            if frozen[0] == "is" and isinstance(frozen[1], Tensor):
+            kind = frozen[0]
+            if kind == "is" and isinstance(frozen[1], Tensor):
                 found.add(id(frozen[1]))
-            elif frozen[0] == "flat":
-                found.update(id(x) for x in frozen[2] if isinstance(x, Tensor))
-            elif frozen[0] == "dict":
+            elif kind in ("flat", "items"):
+                found.update(id(x) for part in frozen[2:] for x in part if isinstance(x, Tensor))
+            elif kind == "dict":
                 todo.extend(part for _, part in frozen[2])
-            elif len(frozen) == 3:
+            elif kind in ("sequence", "fixed"):
                 todo.extend(frozen[2])
+            elif kind in ("fields", "reference"):
+                todo.append(frozen[2])
         return found
 
     def bound(self, x: Any) -> bool:
@@ -564,6 +567,62 @@ class ReadSet:
         """Undoes what the captured run did to the state it read."""
         for c in self.changed():
             c.restore()
+
+
+class Number:
+    """A float that a name is bound to in a dictionary or a closure cell."""
+
+    __slots__ = ("what", "read", "holder", "key", "value", "sym", "origin")
+
+    def __init__(self, what: str, read: Callable[[], Any], holder: Any, key: Any, origin: Any):
+        self.what, self.read, self.holder, self.key = what, read, holder, key
+        self.value, self.sym, self.origin = read(), None, origin
+
+    def __str__(self) -> str:
+        at = f" ({self.origin})" if self.origin else ""
+        return f"{self.what}: read on every call{at}"
+
+    def check(self) -> Check:
+        return Check(
+            self.what, self.read, self.holder, self.key, ("number", self.value), self.origin
+        )
+
+    def write(self, value: Any) -> None:
+        if isinstance(self.holder, dict):
+            dict.__setitem__(self.holder, self.key, value)
+        else:
+            self.holder.cell_contents = value
+
+    def stand_in(self, tracer: Any) -> None:
+        place = (self.holder, self.key)
+        if not isinstance(self.holder, dict):
+            place = (CellItem(self.holder), 0)
+        self.sym = tracer.leaf("item", ("item", id(self.holder), self.key), place, self.value)
+        self.write(self.sym)
+
+    def put_back(self) -> bool:
+        """False when the captured code bound the name to something else."""
+        sym, self.sym = self.sym, None
+        if sym is None or self.read() is sym:
+            if sym is not None:
+                self.write(self.value)
+            return True
+        return False
+
+
+class CellItem:
+    """A closure cell as a mapping of one item, None when it is empty."""
+
+    __slots__ = ("cell",)
+
+    def __init__(self, cell: types.CellType):
+        self.cell = cell
+
+    def __getitem__(self, key: int) -> Any:
+        try:
+            return self.cell.cell_contents
+        except ValueError:
+            return None
 
 
 # ---------------------------------------------------------------- protocols and names
@@ -600,7 +659,21 @@ def walk_modules(root: Any) -> Iterator[Any]:
             stack.extend(reversed(list(m._modules.values())))
 
 
-@functools.lru_cache(maxsize=4096)
+def _per_code(compute: Callable[[types.CodeType], Any]) -> Callable[[types.CodeType], Any]:
+    """Remembers what is computed of a code object for as long as the code lives."""
+    known: weakref.WeakKeyDictionary[types.CodeType, Any] = weakref.WeakKeyDictionary()
+
+    @functools.wraps(compute)
+    def find(code: types.CodeType) -> Any:
+        found = known.get(code, MISSING)
+        if found is MISSING:
+            found = known[code] = compute(code)
+        return found
+
+    return find
+
+
+@_per_code
 def global_names(code: types.CodeType) -> tuple[str, ...]:
     """The names that code and the functions inside it load as globals (or as attributes: more is
     safe)."""
@@ -611,26 +684,83 @@ def global_names(code: types.CodeType) -> tuple[str, ...]:
     return tuple(names)
 
 
-@functools.lru_cache(maxsize=4096)
-def stored_names(code: types.CodeType) -> frozenset:
-    """The names that code and the functions inside it assign as attributes or globals."""
-    found = {
-        i.argval for i in dis.get_instructions(code) if i.opname in ("STORE_ATTR", "STORE_GLOBAL")
-    }
+@_per_code
+def stored_names(code: types.CodeType) -> tuple[frozenset, frozenset]:
+    """The names that code and the functions inside it assign, as attributes and as globals."""
+    steps = list(dis.get_instructions(code))
+    attributes = {i.argval for i in steps if i.opname == "STORE_ATTR"}
+    globals_ = {i.argval for i in steps if i.opname == "STORE_GLOBAL"}
     for c in code.co_consts:
         if isinstance(c, types.CodeType):
-            found |= stored_names(c)
-    return frozenset(found)
+            inner = stored_names(c)
+            attributes |= inner[0]
+            globals_ |= inner[1]
+    return frozenset(attributes), frozenset(globals_)
 
 
-_DYNAMIC = frozenset(("getattr", "hasattr", "vars", "__dict__", "asdict", "dir"))
+@_per_code
+def lines_of(code: types.CodeType) -> dict[str, int]:
+    """The first line of code (or of a function inside it) that uses each name."""
+    lines: dict[str, int] = {}
+    line = code.co_firstlineno
+    for i in dis.get_instructions(code):
+        if i.positions is not None and i.positions.lineno is not None:
+            line = i.positions.lineno
+        if isinstance(i.argval, str) and i.opname != "LOAD_CONST":
+            lines.setdefault(i.argval, line)
+    for c in code.co_consts:
+        if isinstance(c, types.CodeType):
+            lines = {**lines_of(c), **lines}
+    return lines
 
 
-@functools.lru_cache(maxsize=4096)
+@_per_code
+def indexed_globals(code: types.CodeType) -> tuple[str, ...] | None:
+    """The names in `globals()["name"]`; None when code does anything else with globals()."""
+    names: list[str] = []
+    for c in code.co_consts:
+        if isinstance(c, types.CodeType):
+            inner = indexed_globals(c)
+            if inner is None:
+                return None
+            names.extend(inner)
+    skipped = ("CACHE", "PRECALL", "RESUME", "PUSH_NULL", "EXTENDED_ARG")
+    steps = [i for i in dis.get_instructions(code) if i.opname not in skipped]
+    for at, i in enumerate(steps):
+        if i.argval == "globals" and i.opname.startswith("LOAD_"):
+            rest = steps[at + 1 : at + 4]
+            if len(rest) < 3 or rest[1].opname != "LOAD_CONST" or "[" not in _shown(rest[2]):
+                return None
+            names.append(rest[1].argval)
+    return tuple(names)
+
+
+def _shown(i: dis.Instruction) -> str:
+    return "[]" if i.opname == "BINARY_SUBSCR" else i.argrepr
+
+
+_DYNAMIC = frozenset(
+    ("getattr", "hasattr", "vars", "__dict__", "asdict", "astuple", "replace", "dir", "attrgetter")
+)
+
+
+@_per_code
 def attribute_names(code: types.CodeType) -> frozenset | None:
     """The attribute names that code uses; None when it computes names."""
     names = frozenset(global_names(code))
     return None if names & _DYNAMIC else names
+
+
+_FUNCTIONS = (types.FunctionType, property)
+
+
+def _all_names(cls: type, fields: dict) -> list[str]:
+    """Every attribute that an object of a class has without the library's help."""
+    names = dict.fromkeys(fields)
+    for owner in cls.__mro__:
+        if owner is not object and not internal_class(owner):
+            names.update((n, None) for n in owner.__dict__ if n[:2] != "__")
+    return list(names)
 
 
 def _methods(cls: type) -> tuple:
@@ -640,10 +770,22 @@ def _methods(cls: type) -> tuple:
     return tuple({k: 0 for c in own for k, v in vars(c).items() if isinstance(v, kinds)})
 
 
+def _own_fields(t: Tensor) -> list[str]:
+    return [k for k in t.__dict__ if k not in _TENSOR_FIELDS]
+
+
+def foreign(globals_: dict) -> bool:
+    """Whether code with these globals is numpy's: taken as fixed."""
+    return str(globals_.get("__name__", "")).partition(".")[0] == "numpy"
+
+
 def internal_class(cls: type) -> bool:
     """Classes of the library, of Python and of numpy: taken as fixed."""
-    root = (getattr(cls, "__module__", "") or "").partition(".")[0]
-    return root in _FIXED_ROOTS
+    return _fixed(getattr(cls, "__module__", "") or "")
+
+
+def _fixed(module: str) -> bool:
+    return module.partition(".")[0] in _FIXED_ROOTS
 
 
 _FIXED_ROOTS = frozenset(
@@ -663,12 +805,6 @@ _FIXED_ROOTS = frozenset(
         "logging",
     )
 )
-
-
-def _library_function(x: Any) -> bool:
-    return isinstance(x, types.BuiltinFunctionType) or (
-        isinstance(x, types.FunctionType) and internal(x.__code__.co_filename)
-    )
 
 
 def _python_module(m: types.ModuleType) -> bool:
@@ -703,10 +839,6 @@ def _attribute_reader(x: Any, name: str) -> Callable[[], Any]:
 
 def _class_reader(owner: type, name: str) -> Callable[[], Any]:
     return lambda: owner.__dict__.get(name, MISSING)
-
-
-def _state_size(optimizer: Any) -> int:
-    return len(optimizer.state)
 
 
 def _parameter_count(group: dict) -> int:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from ...base.errors import CaptureBreak
 from ...core import tape
 from ...core.modes import STATE
 from ...core.tensor import Tensor, wrap
@@ -43,13 +44,14 @@ class CompiledFunctionBackward(tape.TapeEntry):
 class Call:
     """What one forward call leaves for its backward."""
 
-    __slots__ = ("outs", "arrays", "scalars", "rng", "sizes", "versions")
+    __slots__ = ("outs", "arrays", "scalars", "rng", "sizes", "versions", "ended")
 
     def __init__(
         self, outs: list, arrays: list, scalars: Any, rng: Any, sizes: dict, versions: list
     ):
         self.outs, self.arrays, self.scalars, self.rng = outs, arrays, scalars, rng
         self.sizes, self.versions = sizes, versions  # {name of a symbolic size: its value}
+        self.ended = 0  # the version of the tensor that the joint's error speaks of
 
 
 class Joint:
@@ -74,9 +76,12 @@ class Joint:
         self.names = [type(t._fn).__name__ for t in roots]
         self.checked_inputs: list[int] = []  # targets and results whose memory the backward reads
         self.checked_results: list[int] = []
+        self.others: list[Source] = []  # ... of inputs that are no targets
         self.saved_nodes: dict[int, Node] = {}
         self.old_inputs: list[Node] = []
         self.numbers: dict[int, int] = {}
+        self.error: RuntimeError | None = None  # what every backward of this pattern raises
+        self.behind = 0  # ... because of a tensor that was written so many times since
         self.copied: set[int] = set()  # slots that the forward overwrites
 
     # ---- at capture
@@ -104,6 +109,13 @@ class Joint:
                 inputs=self.targets,
                 accumulate=False,
             )
+        except CaptureBreak:
+            raise
+        except RuntimeError as e:  # eager mode raises it when the backward is run
+            self.error = e
+            if isinstance(e, tape.Modified):
+                self.behind = e.tensor._storage.version - e.version
+            grads = [None] * len(self.targets)
         finally:
             for t, h in hooks:
                 if h is not None:
@@ -117,8 +129,7 @@ class Joint:
     def _keep_saved(self) -> None:
         """The nodes of everything on the tape, now: later writes do not change them."""
         for e in self.entries:
-            for t, _, packed in (e.saved or {}).values():
-                t = packed() if packed is not None else t
+            for t in e.held():
                 if isinstance(t, Tensor) and id(t) not in self.saved_nodes:
                     self.saved_nodes[id(t)] = self.tracer.node(t)
 
@@ -169,6 +180,7 @@ class Joint:
             if kind == "slot" and i in graph.updates:
                 self.inputs[k] = ("out", _saved(graph.inputs[i], delivery))
         self.copied = set(graph.updates)
+        self._source, self._named = delivery.source, delivery.out.reads.tensors
 
     def slots(self) -> set[int]:
         """Old numbers of the slots that a backward reads (all that the forward reads, for
@@ -184,6 +196,13 @@ class Joint:
             for k, t in enumerate(self.targets)
             if self.tracer.lifter.views[id(t)][1].cell.slot in read
         ]
+        own = {id(t._storage) for t in self.targets}
+        lifter = self.tracer.lifter
+        for t, view in lifter.views.values():  # inputs without a gradient are saved, too
+            named = id(t) in lifter.known or id(t) in self._named
+            if named and view.cell.slot in read and id(t._storage) not in own:
+                own.add(id(t._storage))
+                self.others.append(self._source(t))
         saved = {i for kind, i in self.inputs if kind == "out"}
         self.checked_results = [
             k for k, m in enumerate(self.made) if m.base[0] == "out" and m.base[1] in saved
@@ -198,10 +217,13 @@ class Joint:
         """Adds the lines of a call that put its results on the tape."""
         tensors = ", ".join(f"t{m.index}" for m in self.made)
         inputs = ", ".join(entry.ref(s) for s in self.sources)
+        others = "".join(f"{entry.ref(s)}, " for s in self.others)
         attach = entry.const(self.attach)
         arrays = "kept" if self.copied else "arrays"
         sizes = "{" + ", ".join(f"{s!r}: {s}" for s in entry.sizes) + "}"
-        entry.add(f"{attach}(({tensors},), ({inputs},), outs, {arrays}, sc, rg, {sizes})")
+        entry.add(
+            f"{attach}(({tensors},), ({inputs},), ({others}), outs, {arrays}, sc, rg, {sizes})"
+        )
 
     def before(self, arrays: list) -> list:
         """Copies of what the forward is going to overwrite."""
@@ -211,6 +233,7 @@ class Joint:
         self,
         tensors: tuple,
         inputs: tuple,
+        others: tuple,
         outs: list,
         arrays: list,
         scalars: Any,
@@ -227,6 +250,7 @@ class Joint:
         e.pre_hooks = e.post_hooks = e.metadata = e.origin = None
         e.joint, e.inputs = self, inputs
         versions = [(inputs[i], inputs[i]._storage.version, "") for i in self.checked_inputs]
+        versions += [(t, t._storage.version, "") for t in others]
         versions += [
             (
                 tensors[i],
@@ -235,7 +259,10 @@ class Joint:
             )
             for i in self.checked_results
         ]
-        e.saved = (Call(outs, list(arrays), scalars, rng, sizes, versions),)
+        call = Call(outs, list(arrays), scalars, rng, sizes, versions)
+        if isinstance(self.error, tape.Modified):
+            call.ended = self.error.tensor._storage.version
+        e.saved = (call,)
         for nr, t in enumerate(tensors):
             t._fn, t._needs = e, True
             if nr:
@@ -248,6 +275,8 @@ class Joint:
         if not any(pattern):
             return [None] * len(e.edges)
         self._check_versions(call)
+        if self.error is not None and pattern == self.pattern:
+            self._raise(self.error, call)
         if pattern != self.pattern:
             self.wanted = None if self.fixed else pattern
             return self.replay(e, grads)
@@ -281,6 +310,11 @@ class Joint:
     def assumes(self) -> list:
         """What the backward program takes for granted of symbolic sizes."""
         return [] if self._program is None else self._program.assumes
+
+    def _raise(self, error: RuntimeError, call: Call) -> None:
+        if isinstance(error, tape.Modified):
+            raise tape.Modified(error.tensor, call.ended - self.behind, error.producer)
+        raise type(error)(*error.args)
 
     def _check_versions(self, call: Call) -> None:
         for t, version, what in call.versions:
@@ -335,6 +369,7 @@ class Joint:
             new.edges = tuple([edge(x) for x in old.edges])
             new.seq = next(tape._COUNTER)
             new.saved = _saved_again(old, new, real, inputs)
+            new.adopt(old, real, inputs)
         roots = []
         for t, g in zip(self.roots, grads, strict=True):
             if g is not None:

@@ -146,15 +146,17 @@ def _attempt(
     mode = (STATE.grad, STATE.inference, dtypes._default)
     passed: list = []
     top = _top_level(spec)
+    exact = reads.exact
     for i, x in enumerate(leaves):
         if isinstance(x, Tensor):
             lifter.known.setdefault(id(x), Source("arg", i))
             passed.append(x)
-        elif type(x) is float and i in top:
+        elif type(x) is float and i in top and not exact:
             passed.append(tracer.leaf("arg", ("arg", i), i, x))
         else:
             passed.append(x)
     STATE.tracer = tracer
+    reads.stand_in(tracer)
     try:
         writes.install(tracer)
         for x in [*leaves, *reads.tensors.values()]:
@@ -181,10 +183,15 @@ def _attempt(
                 for (k, v), s in zip(kwargs.items(), spec.children[1].children, strict=True)
             }
         try:
-            with Recorder(reads, arguments=writes.arguments) as recorder:
-                result = fn(*args, **kwargs)
+            try:
+                with Recorder(reads, arguments=writes.arguments) as recorder:
+                    result = fn(*args, **kwargs)
+            finally:
+                if reads.exact and not exact and tracer.scalar_leaves:
+                    raise Restart
             if recorder.error is not None:
                 raise recorder.error
+            reads.closed = True
             out = _finish(tracer, result, leaves, spec, reads, pattern, original, writes)
         finally:
             after = (STATE.grad, STATE.inference, dtypes._default)
@@ -201,6 +208,7 @@ def _attempt(
     finally:
         STATE.tracer = None
         writes.restore()
+        reads.put_back()
         lifter.restore()
 
 

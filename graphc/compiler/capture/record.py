@@ -2,9 +2,8 @@
 starts, and refuses what no program can do again (printing, files, clocks, foreign randomness,
 changes of outer lists).
 
-Built on `sys.setprofile`, which sees a C function before it runs, so a refused call has no effect
-yet.
-Invariant: a profile function that was installed is put back.
+A C function is seen before it runs, so a refused call has no effect yet. Invariant: watching
+changes nothing.
 """
 
 from __future__ import annotations
@@ -14,7 +13,8 @@ import types
 from typing import Any
 
 from ...base.errors import CaptureBreak, Origin, internal
-from .guards import ReadSet, attribute_names
+from .guards import ReadSet, attribute_names, foreign
+from .watch import fresh_count, watch
 
 _MUTATORS = frozenset(
     (
@@ -96,22 +96,18 @@ class Recorder:
         self.writes_back = writes_back  # changes of outer containers are found and done again
         self.users: dict[Any, bool] = {}
         self.error: CaptureBreak | None = None
-        self.previous: Any = None
+        self.fresh = fresh_count()
+        self.watch = watch(self.event)
 
     def __enter__(self) -> Recorder:
-        self.previous = sys.getprofile()
-        sys.setprofile(self.event)
+        self.watch.__enter__()
         return self
 
     def __exit__(self, *exc: Any) -> None:
-        if self.previous is None or callable(self.previous):
-            sys.setprofile(self.previous)
-        else:  # cProfile's object is no function: it installs itself
-            sys.setprofile(None)
-            self.previous.enable()
+        self.watch.__exit__(*exc)
 
     def event(self, frame: types.FrameType, kind: str, arg: Any) -> None:
-        """The profile function."""
+        """What `watch` tells."""
         if kind == "call":
             code = frame.f_code
             mine = self.users.get(code)
@@ -121,6 +117,13 @@ class Recorder:
                 self.reads.enter(code, frame.f_globals, frame.f_locals)
                 if self.reads.foreign or self._numpy_random(code, frame.f_globals):
                     self.refuse(frame, "random", "draws foreign random numbers")
+        elif kind == "return":
+            if self.users.get(frame.f_code, False):
+                caller = frame.f_back
+                while caller is not None and not self.users.get(caller.f_code, False):
+                    caller = caller.f_back
+                if caller is not None and sys.getrefcount(arg) > self.fresh:
+                    self.reads.returned(arg, caller.f_code)
         elif kind == "c_call":
             if self.users.get(frame.f_code, False):
                 effect = self._effect(arg)
@@ -138,7 +141,7 @@ class Recorder:
 
     def _is_user(self, frame: types.FrameType) -> bool:
         name = frame.f_code.co_filename
-        if internal(name):
+        if internal(name) or foreign(frame.f_globals):
             return False
         module = frame.f_globals.get("__name__", "")
         if module in _MODULES and frame.f_back is not None and self.users.get(frame.f_back.f_code):

@@ -57,6 +57,23 @@ class Sym:
         self.text, self.value, self.tracer = text, value, tracer
         self.number_type = type(value)
 
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:  # isinstance(x, float) holds; `type(x)` is another matter
+        return self.number_type
+
+    def __getattr__(self, name: str) -> Any:
+        if hasattr(self.number_type, name):
+            return getattr(self.known(), name)
+        raise AttributeError(f"'float' object has no attribute {name!r}")
+
+    def __array__(self, *args: Any, **kwargs: Any) -> Any:
+        import numpy as np
+
+        return np.array(self.known(), *args)
+
+    def __reduce_ex__(self, protocol: Any) -> tuple:
+        return self.number_type, (self.known(),)
+
     # ---- what the traced code learns
 
     def known(self) -> Any:

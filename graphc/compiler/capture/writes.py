@@ -10,6 +10,7 @@ capture.
 
 from __future__ import annotations
 
+import array
 import collections
 import contextlib
 import dis
@@ -18,25 +19,24 @@ import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
+
 from ...base.dtypes import DType
 from ...base.errors import CaptureBreak, Origin
 from ...core import observe
 from ...core.tensor import Tensor
 from ...ir.index import Index, plain
+from .facts import MISSING, Check, Fields, freeze, thaw, unchanged
 from .guards import (
-    MISSING,
-    Check,
     ReadSet,
     _item_reader,
     attribute_names,
-    freeze,
     global_names,
     internal_class,
     is_module,
-    thaw,
 )
 from .lift import Restart, Source
-from .symbols import Sym
+from .symbols import Sym, same_number
 
 _PLAIN = (
     int,
@@ -64,7 +64,7 @@ class Place:
     def __init__(self, check: Check, owner: Any):
         self.what, self.holder, self.key = check.what, check.holder, check.key
         self.owner, self.entry = owner, check.frozen[1]
-        self.name: str = check.owner if isinstance(check.owner, str) else name_of(check)
+        self.name: str = check.name if isinstance(check, _Entry) else name_of(check)
 
     def read(self) -> Any:
         holder = self.holder
@@ -135,6 +135,13 @@ class Writes:
 
     def install(self, tracer: Any) -> None:
         """Puts run-time numbers in, and makes the tensors inputs."""
+        if self.reads.exact:  # the code looks at types: every number is a fact again
+            for p in self.numbers:
+                del self.places[p.mark]
+                self.reads.every_call.append(
+                    Check(p.what, p.read, p.holder, p.key, ("number", p.entry))
+                )
+            self.numbers = []
         for p in self.numbers:
             where = (p.holder, p.key) if isinstance(p.holder, dict) else (p, None)
             sym = tracer.leaf("item", ("place", *p.mark), where, p.entry)
@@ -142,7 +149,6 @@ class Writes:
             self._installed[p.mark] = sym
         for i, p in enumerate(self.tensors):
             tracer.lifter.known[id(p.entry)] = Source("place", i)
-            self.reads.tensors[id(p.entry)] = p.entry
 
     def restore(self) -> None:
         """Puts back what the traced code changed."""
@@ -159,7 +165,18 @@ class Writes:
             elif not _alike(list(x.items()), list(was.items())):
                 dict.clear(x)
                 dict.update(x, was)
-        self.reads.restore()
+        for n in self.reads.numbers.values():
+            if n.sym is not None and n.read() is not n.sym:
+                n.write(n.sym)
+            elif n.sym is None and not same_number(n.read(), n.value):
+                n.write(n.value)
+        for c in self._broken():
+            c.restore()
+
+    def _broken(self) -> list[Check]:
+        """The facts that no longer hold; run-time numbers are none."""
+        numbers = self.reads.numbers
+        return [c for c in self.reads.changed() if (id(c.holder), c.key) not in numbers]
 
     # ---- after the code has run
 
@@ -191,6 +208,16 @@ class Writes:
         for content in {id(c.frozen[1]): c for c in (*contents, *unguarded)}.values():
             with self._line_of(content):
                 out += content.writes(forms)
+        for n in self.reads.numbers.values():
+            value = n.read()
+            if value is n.sym:
+                continue
+            if type(value) is not Sym and n.sym is not None:
+                # perhaps computed from the number itself: a frame that starts restores its cells
+                self.reads.every_call.append(n.check())
+            if not same_number(value, n.value):
+                place = self._place(n.check())
+                out.append(Write(place.write, forms.of(value, n.what), place.mark, [place.name]))
         for mark, place in self.places.items():
             if mark not in new_marks:
                 value = place.read()
@@ -215,7 +242,7 @@ class Writes:
     def after_backward(self, writes: list[Write], codes: list) -> None:
         """The backward has been traced, user's code (codes) included, on the state before the
         call: it runs later, so it may neither write nor see what the call writes."""
-        changed = [c.what for c in self.reads.changed()]
+        changed = [c.what for c in self._broken()]
         changed += [p.what for p in self.places.values() if p.read() is not p.entry]
         if changed:
             raise CaptureBreak(
@@ -232,26 +259,25 @@ class Writes:
     def _changed(self) -> Iterator[Check]:
         """The facts that no longer hold; new attributes and the entries of a module's dictionaries
         one by one."""
-        for check in self.reads.changed():
+        for check in self._broken():
+            if check.frozen[0] in ("fields", "reference"):
+                continue  # what lies in them is compared itself
             if check.read() is check.frozen[1] and self._by_entries(check):
                 now, was = check.read(), {k: part[1] for k, part in check.frozen[2]}
                 for key in (*was, *(k for k in now if k not in was)):
                     if now.get(key, MISSING) is not was.get(key, MISSING):
                         what = f"the entry {key!r} of {check.what}"
                         before = ("is", was.get(key, MISSING))
-                        yield Check(what, _item_reader(now, key), now, key, before, name_of(check))
+                        yield _Entry(what, _item_reader(now, key), now, key, before, check)
             elif check.key is not None or isinstance(check.holder, types.CellType):
                 yield check
-            elif check.holder is None and check.what.startswith(_ATTRIBUTES):
-                fields = check.owner
-                for key in [k for k in fields if k not in check.frozen[1]]:
-                    yield Check(
-                        f"{check.what.removeprefix(_ATTRIBUTES)}.{key}",
-                        _item_reader(fields, key),
-                        fields,
-                        key,
-                        ("is", MISSING),
-                    )
+            elif isinstance(check, Fields):
+                where = check.what.removeprefix(_ATTRIBUTES)
+                for key in [k for k in check.fields if k not in check.keys]:
+                    holder: Any = check.fields if check.cls is None else check.cls
+                    if (id(holder), key) not in self.places:
+                        read = _item_reader(check.fields, key)
+                        yield Check(f"{where}.{key}", read, holder, key, ("is", MISSING))
             else:
                 raise CaptureBreak(
                     "Python state changes while the function runs: " + check.difference(),
@@ -262,9 +288,11 @@ class Writes:
     def _by_entries(self, check: Check) -> bool:
         """Whether the entries of a changed dictionary are variables of their own."""
         now = check.frozen[1]
+        if check.frozen[0] != "dict":
+            return False
         if check.key in _DICTIONARIES:
             return True
-        if type(now) is not dict or check.frozen[0] != "dict" or check.owner is not None:
+        if type(now) is not dict:
             return False
         was = check.frozen[2]
         return (
@@ -291,7 +319,13 @@ class Writes:
         if self._only_written(place):
             self._forget(place)
             return
-        if type(entry) in (int, float) and isinstance(value, (int, float, Sym, Index)):
+        plain = place.owner is None or not internal_class(type(place.owner))
+        if (
+            type(entry) in (int, float)
+            and plain
+            and not self.reads.exact
+            and isinstance(value, (int, float, Sym, Index))
+        ):
             self.numbers.append(place)
             self._forget(place)
         elif (
@@ -357,7 +391,6 @@ class Writes:
                         f"the names in {c.what}",
                         functools.partial(tuple, entries),
                         frozen=freeze(seen),
-                        owner=entries,
                     )
                 )
                 for k, part in c.frozen[2]:
@@ -384,10 +417,13 @@ class Writes:
             for c in same:
                 c.frozen = ("is", x)
             if isinstance(x, dict):  # entries that are not written now may be some day
-                for key, part in content.frozen[2]:
-                    if x.get(key, MISSING) is part[1]:
+                for key, value, part in content._was():
+                    if x.get(key, MISSING) is value:
                         what = f"the entry {key!r} of {check.what}"
-                        self.reads.every_call.append(Check(what, _item_reader(x, key), x, key))
+                        part = freeze(value) if part is None else part
+                        self.reads.every_call.append(
+                            Check(what, _item_reader(x, key), x, key, part)
+                        )
         return content
 
     def _pin(self, x: Any) -> None:
@@ -407,6 +443,18 @@ class Writes:
         return all(_uses(code, name) <= set(methods) for code in self.reads.codes)
 
 
+class _Entry(Check):
+    """The fact about one entry of a dictionary; `name` is what code calls the dictionary."""
+
+    __slots__ = ("name",)
+
+    def __init__(
+        self, what: str, read: Callable[[], Any], holder: Any, key: Any, frozen: tuple, of: Check
+    ):
+        super().__init__(what, read, holder, key, frozen)
+        self.name = name_of(of)
+
+
 class _Content:
     """A container that a variable holds, and what it held on entry."""
 
@@ -416,26 +464,48 @@ class _Content:
         self.what, self.frozen, self.names = what, frozen, names
         self.guarded = True
 
+    def _was(self) -> list[tuple]:
+        """(key, value, what `freeze` saw of the value or None) on entry."""
+        kind, x, parts = self.frozen[:3]
+        if kind == "flat":
+            keys = self.frozen[3] or range(len(parts))
+            return [(k, v, None) for k, v in zip(keys, parts, strict=True)]
+        if kind == "dict":
+            return [(k, part[1], part) for k, part in parts]
+        return [(i, part[1], part) for i, part in enumerate(parts)]
+
     def added(self) -> Any:
         """The elements that were added at the end, or the entries that were set; None when more
         than that happened."""
-        x, parts = self.frozen[1], self.frozen[2]
+        x = self.frozen[1]
+        was = [(k, v) for k, v, _ in self._was()] if self.frozen[0] in _ELEMENTS else []
         if isinstance(x, dict):
-            was = {k: part[1] for k, part in parts}
-            if list(x)[: len(was)] != list(was):
+            if list(x)[: len(was)] != [k for k, _ in was]:
                 return None
-            return {k: v for k, v in x.items() if was.get(k, MISSING) is not v}
-        if isinstance(x, set):
-            return None
-        before = [part if self.frozen[0] == "flat" else part[1] for part in parts]
+            before = dict(was)
+            return {k: v for k, v in x.items() if before.get(k, MISSING) is not v}
         if isinstance(x, list):
-            return x[len(before) :] if _alike(x[: len(before)], before) else None
-        new = [t for t in x if isinstance(t, Tensor) and t._array is None]  # of a deque
-        return new if new and _alike(list(x)[-len(new) :], new) else None
+            return x[len(was) :] if _alike(x[: len(was)], [v for _, v in was]) else None
+        if isinstance(x, collections.deque):
+            new = [t for t in x if isinstance(t, Tensor) and t._array is None]
+            return new if new and _alike(list(x)[-len(new) :], new) else None
+        return None
 
     def writes(self, forms: _Forms) -> Iterator[Write]:
         """The writes that give it its new content."""
         x, mark = self.frozen[1], (id(self.frozen[1]), "content")
+        if self.frozen[0] not in _ELEMENTS:  # numbers of Python's or numpy's arrays
+            yield Write(functools.partial(_fill, x), ("constant", _filling(x)), mark, self.names)
+            return
+        now = list(x.values()) if isinstance(x, dict) else list(x)
+        for _, value, part in self._was():
+            inner = part is not None and any(value is v for v in now)
+            if inner and not unchanged(value, part):
+                raise CaptureBreak(
+                    f"compiled code changes a {type(value).__name__} that lies inside {self.what}",
+                    _FIX,
+                    kind="state",
+                )
         added = self.added()
         if isinstance(x, dict):
             if added is None:
@@ -447,7 +517,7 @@ class _Content:
         elif not self.guarded:
             do, form = x.extend, forms.of_list(added, self.what)
         else:
-            before = [part if self.frozen[0] == "flat" else part[1] for part in self.frozen[2]]
+            before = [v for _, v, _ in self._was()]
             do, form = functools.partial(_refill, x), forms.of_list(list(x), self.what, before)
         if self.guarded or added:
             yield Write(do, form, mark, self.names)
@@ -459,8 +529,9 @@ _ADDING: dict[type, tuple] = {
     dict: ("__setitem__", "[]"),
     collections.deque: ("append",),
 }
-_ATTRIBUTES = "the attributes of "
-_CONTAINERS = ("list", "dict", "set", "flat", "deque")
+_ATTRIBUTES = "the number of attributes of "
+_ELEMENTS = ("dict", "sequence", "flat")  # kinds of frozen containers
+_CONTAINERS = ("dict", "sequence", "flat", "bytes", "array")
 _DICTIONARIES = ("_parameters", "_buffers", "_modules")
 
 
@@ -498,6 +569,21 @@ def _position(w: Write) -> int:
 def _update(x: dict, new: dict) -> None:
     for k, v in new.items():
         x[k] = v
+
+
+def _filling(x: Any) -> Any:
+    """A copy of the numbers in an array."""
+    return x.copy() if isinstance(x, np.ndarray) else bytes(x)
+
+
+def _fill(x: Any, content: Any) -> None:
+    if isinstance(x, np.ndarray):
+        x[...] = content
+    elif isinstance(x, array.array):
+        del x[:]
+        x.frombytes(content)
+    else:
+        x[:] = content
 
 
 def _refill(x: Any, content: list) -> None:

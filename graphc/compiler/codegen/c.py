@@ -127,9 +127,11 @@ class Printer:
         if len(args) == 2:
             if e.fn in _FLOAT and e.code in ("f32", "f64"):
                 return f"({args[0]} {_FLOAT[e.fn]} {args[1]})"
-            if e.fn in _COMPARE:
+            if e.fn in _COMPARE and not _foregone(e, args):
                 return f"({args[0]} {_COMPARE[e.fn]} {args[1]})"
             if e.fn in _BOOL and e.code == "b8":
+                if "gc" in args[1]:  # clang asks whether && is meant where the right side calls
+                    args[0] = f"(int){_atomic(args[0])}"
                 return f"({args[0]} {_BOOL[e.fn]} {args[1]})"
         if e.fn == "neg" and e.code in ("f32", "f64"):
             return f"(-{args[0]})"
@@ -243,7 +245,7 @@ class Printer:
             self.put(depth, f"{b.dtype.ctype} {b.name}[{as_index(b.count)}];")
 
     def _stmt_let(self, s: Let, depth: int) -> None:
-        note = f"    /* {s.comment} */" if s.comment else ""
+        note = f"    /* {comment_text(s.comment)} */" if s.comment else ""
         self.put(depth, f"const {s.expr.dtype.ctype} {s.name} = {self.bare(s.expr)};{note}")
 
     def _stmt_set(self, s: Set, depth: int) -> None:
@@ -268,7 +270,7 @@ class Printer:
         self.put(depth, f"{s.fn}({', '.join(args)});")
 
     def _stmt_comment(self, s: Comment, depth: int) -> None:
-        self.put(depth, f"/* {s.text} */")
+        self.put(depth, f"/* {comment_text(s.text)} */")
 
     def _stmt_barrier(self, s: Barrier, depth: int) -> None:
         pass  # one thread runs a row
@@ -281,6 +283,30 @@ def c_casts(a: DType, b: DType) -> bool:
     if a.is_floating_point:
         return b.is_floating_point
     return b.is_floating_point or b.itemsize > a.itemsize or a is dtypes.bool_
+
+
+def _foregone(e: Apply, texts: list[str]) -> bool:
+    """Whether compilers would warn that the outcome of a comparison is known beforehand: of an
+    integer with itself, or with the end of its range."""
+    if e.args[0].dtype.is_floating_point:
+        return False
+    if texts[0] == texts[1]:
+        return True
+    for x, c in (e.args, e.args[::-1]):
+        if isinstance(c, Const):
+            while isinstance(x, Cast) and not x.args[0].dtype.is_floating_point:
+                x = x.args[0]  # a wider type has no more values
+            info = None if x.dtype is dtypes.bool_ else np.iinfo(x.dtype.np)
+            low, high = (0, 1) if info is None else (info.min, info.max)
+            return not low < c.value < high
+    return False
+
+
+def comment_text(text: str) -> str:
+    """Any text (a user's line, a function's name) as part of a C comment that no compiler warns
+    of."""
+    text = "".join(c if c.isprintable() else " " for c in text)
+    return text.replace("*/", "* /").replace("/*", "/ *").rstrip("\\")
 
 
 def constant(v: Any, d: DType) -> str:

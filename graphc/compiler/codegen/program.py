@@ -15,7 +15,7 @@ from ...base.resources import templates_dir
 from ...ir.index import Index, as_index
 from ...ir.loop import Buffer
 from ..lower.kernel import Kernel
-from .c import Printer
+from .c import Printer, comment_text
 
 GRAIN = 1 << 14  # elements of work in the smallest piece of a parallel region
 HEADERS = (
@@ -99,10 +99,10 @@ class Writer:
         _, program = _templates()
         body = "\n".join(texts)
         text = program.render(
-            name=self.name,
+            name=comment_text(self.name),
             summary=self.summary,
             headers=HEADERS,
-            messages=self.messages,
+            messages=[comment_text(m) for m in self.messages],
             kernels=texts,
             segments=lines,
             segment_slot=len(self.slots),
@@ -172,8 +172,8 @@ class Writer:
                 *comment,
                 f"  one function for {len(f.uses)} such kernels, each with its own buffers",
             ]
-        safe = "\n * ".join(c.replace("*/", "* /") for c in comment)
-        return f.text.replace("COMMENT", safe, 1).replace("NAME", f.name)
+        safe = "\n * ".join(comment_text(c) for c in comment)
+        return f.text.replace("NAME", f.name).replace("COMMENT", safe, 1)
 
     # ---------------------------------------------------------------- the body of run
 
