@@ -281,6 +281,7 @@ class ReadSet:
         local = isinstance(x, threading.local)
         if (
             not local
+            and cls.__module__.partition(".")[0] != _LIBRARY  # its objects grow as they like
             and _in_classes(cls, "__dict__") is not MISSING
             and (id(fields), None) not in self._done
         ):
@@ -567,6 +568,7 @@ class CellItem:
 # ---------------------------------------------------------------- protocols and names
 
 _TENSOR_FIELDS = frozenset(vars(Tensor))
+_LIBRARY = __name__.partition(".")[0]
 
 
 def is_module(x: Any) -> bool:
