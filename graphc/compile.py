@@ -198,9 +198,11 @@ class CompiledFunction:
                 except _program_error() as e:
                     stopped = e
                 if stopped is None:
-                    made = self._any_size(leaves, spec, (args, kwargs)) or self._specialise(
-                        leaves, spec, self._other_pattern(), (args, kwargs)
-                    )
+                    original = args, kwargs
+                    pattern, gone = self._other_pattern(spec)
+                    made = self._any_size(
+                        leaves, spec, original, pattern, gone
+                    ) or self._specialise(leaves, spec, pattern, original)
         except CaptureBreak as e:
             if self.settings["fullgraph"] or (e.kind == "internal" and config.check):
                 raise
@@ -229,12 +231,21 @@ class CompiledFunction:
             )
         return result
 
-    def _any_size(self, leaves: list, spec: Any, original: tuple) -> Specialisation | None:
+    def _any_size(
+        self,
+        leaves: list,
+        spec: Any,
+        original: tuple,
+        pattern: tuple | None,
+        gone: Captured | None,
+    ) -> Specialisation | None:
         """A program over symbolic sizes, if sizes are what no earlier one serves and the function
-        can be captured so."""
+        can be captured so; gone: what this one is to replace."""
         dynamic = self.settings.get("dynamic")
         sizes: dict = {}
-        if dynamic is None:
+        if gone is not None:
+            sizes = varying(gone, leaves, spec, bool(gone.sizes))
+        elif dynamic is None:
             for s in self.specialisations:
                 sizes = varying(s.captured, leaves, spec)
                 if sizes:
@@ -246,7 +257,7 @@ class CompiledFunction:
             sizes = typed(leaves, every)
         while sizes:
             try:
-                return self._specialise(leaves, spec, None, original, sizes)
+                return self._specialise(leaves, spec, pattern, original, sizes)
             except SizesEqual as e:
                 sizes = merged(sizes, e.difference)
             except Exception as e:  # noqa: BLE001  (what is wrong with the call shows again below)
@@ -255,16 +266,17 @@ class CompiledFunction:
                 break
         return None
 
-    def _other_pattern(self) -> tuple | None:
-        """The cotangents that backwards had instead of the expected ones: their program replaces
-        the one that did not serve. Twice at most, so that alternating patterns do not recompile."""
+    def _other_pattern(self, spec: Any) -> tuple[tuple | None, Captured | None]:
+        """The cotangents that backwards had instead of those expected, and the capture for those:
+        another program replaces it. Twice at most, so that alternating patterns do not
+        recompile."""
         for at, s in enumerate(self.specialisations):
             joint = s.captured.joint
-            if joint is not None and joint.wanted is not None:
+            if joint is not None and joint.wanted is not None and s.captured.arg_spec == spec:
                 del self.specialisations[at], self._calls[at], self.history[-1 - at]
                 self._repatterned += 1
-                return joint.wanted
-        return None
+                return joint.wanted, s.captured
+        return None, None
 
     def _specialise(
         self,

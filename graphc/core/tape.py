@@ -50,6 +50,8 @@ class TapeEntry:
         "__weakref__",
     )
 
+    whole = False  # whether it stands for several entries, and its backward for all of theirs
+    parts: Sequence = ()  # those entries, once they have taken its place
     op: Op
     edges: tuple
     saved: Any
@@ -162,6 +164,13 @@ class TapeEntry:
         """Takes over what only its class knows from an entry of a captured program that it repeats.
         real: traced tensor -> the tensor of this call; inputs: ids of those that came from
         outside."""
+
+    def totals(self, grads: list, running: list) -> list | None:
+        """For entries that stand for several (`whole`): `running` is what each edge has got by now;
+        gives what it has after the backward, in the order of the entries that this one stands for.
+        None: `edges` lead to those entries now (`parts`, oldest first), which take the cotangents
+        one by one."""
+        raise NotImplementedError
 
     def release(self) -> None:
         """Drops what was saved; a second run then raises. Entries that saved nothing stay
@@ -457,13 +466,14 @@ class _Sink:
         self.captured: dict[int, Any] = {}  # leaf id -> gradient, for autograd.grad
         self.at: dict[int, Any] = {}  # position in inputs -> gradient of a non-leaf
 
-    def to_leaf(self, leaf: Tensor, g: Any, fresh: bool = False) -> None:
-        """One contribution to a leaf; the last one delivers the sum."""
+    def to_leaf(self, leaf: Tensor, g: Any, fresh: bool = False, replace: bool = False) -> None:
+        """One contribution to a leaf (or, with `replace`, the sum so far); the last one delivers
+        the sum."""
         key = id(leaf)
         if self.needed is not None and key not in self.leaves:
             return
         if g is not None:
-            old = self.sums.get(key)
+            old = None if replace else self.sums.get(key)
             self.sums[key] = g if old is None else old + g
             self.fresh[key] = fresh if old is None else True
         self.pending[key] -= 1
@@ -471,6 +481,21 @@ class _Sink:
             total = self.sums.pop(key, None)
             if total is not None:
                 self.deliver(leaf, total, self.fresh[key])
+
+    def opened(self, entry: TapeEntry, before: tuple) -> None:
+        """`entry` has been replaced, while the tape runs, by the entries that it stood for."""
+        for part in entry.parts:
+            for edge in part.edges:
+                if edge is not None and isinstance(edge[0], Tensor):
+                    self.pending[id(edge[0])] = self.pending.get(id(edge[0]), 0) + 1
+        for edge in before:
+            if edge is not None and isinstance(edge[0], Tensor):
+                self.pending[id(edge[0])] -= 1
+        if self.needed is not None:
+            self.needed = set(self.needed)
+            for part in entry.parts:
+                if _leads_on(part, self):
+                    self.needed.add(part)
 
     def deliver(self, leaf: Tensor, g: Any, fresh: bool) -> None:
         if leaf._hooks:
@@ -528,8 +553,11 @@ def _run(start: dict, sink: _Sink, retain_graph: bool) -> None:
         if sink.needed is not None and not _leads_on(entry, sink):
             continue
         tracer = STATE.tracer
+        replace = False
         try:
-            if tracer is None:
+            if entry.whole:
+                results, replace = _run_whole(entry, grads, sink, buffers)
+            elif tracer is None:
                 results = entry.run(grads) if STATE.watch is None else _watched(entry, grads)
             else:
                 tracer.entering(entry)  # the backward's nodes carry the forward's line
@@ -548,7 +576,28 @@ def _run(start: dict, sink: _Sink, retain_graph: bool) -> None:
                     results = replaced
         if not retain_graph:
             entry.release()
-        _send(entry, results, grads, sink, buffers, heap)
+        _send(entry, results, grads, sink, buffers, heap, replace)
+
+
+def _run_whole(
+    entry: TapeEntry, grads: list, sink: _Sink, buffers: dict
+) -> tuple[Sequence, bool]:
+    """(gradients to send, whether they are totals) of an entry that stands for several."""
+    before = entry.edges
+    running = []
+    for edge in before:
+        to, nr = edge if edge is not None else (None, 0)
+        if isinstance(to, Tensor):
+            running.append(sink.sums.get(id(to)))
+        else:
+            slots = buffers.get(to)
+            running.append(None if slots is None else slots[nr])
+    totals = entry.totals(grads, running)
+    if totals is not None:
+        return totals, True
+    if entry.edges is not before:
+        sink.opened(entry, before)
+    return grads, False
 
 
 def _watched(entry: TapeEntry, grads: list) -> Sequence:
@@ -573,9 +622,16 @@ def _leads_on(entry: TapeEntry, sink: _Sink) -> bool:
 
 
 def _send(
-    entry: TapeEntry, results: Sequence, grads: list, sink: _Sink, buffers: dict, heap: list
+    entry: TapeEntry,
+    results: Sequence,
+    grads: list,
+    sink: _Sink,
+    buffers: dict,
+    heap: list,
+    replace: bool = False,
 ) -> None:
-    """Hands each gradient on to the producer of its input, in input order."""
+    """Hands each gradient on to the producer of its input, in input order. replace: it is all that
+    the producer has got by now, not one more contribution."""
     if len(results) != len(entry.edges):
         raise RuntimeError(
             f"function {entry.name()} returned an incorrect number of gradients (expected "
@@ -588,7 +644,7 @@ def _send(
             g = _fit(g, meta, entry)
         to, nr = edge
         if isinstance(to, Tensor):
-            sink.to_leaf(to, g, g is not None and _is_fresh(g, results, grads))
+            sink.to_leaf(to, g, g is not None and _is_fresh(g, results, grads), replace)
             continue
         if sink.needed is not None and to not in sink.needed:
             continue
@@ -597,7 +653,7 @@ def _send(
             slots = buffers[to] = [None] * len(to.out_types)
             heapq.heappush(heap, (-to.seq, to))
         if g is not None:
-            slots[nr] = g if slots[nr] is None else slots[nr] + g
+            slots[nr] = g if replace or slots[nr] is None else slots[nr] + g
 
 
 def _fit(g: Tensor, meta: tuple, entry: TapeEntry) -> Tensor:

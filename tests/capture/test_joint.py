@@ -208,7 +208,7 @@ def test_expected_pattern_follows_use(backend):
         f(x)[1].sum().backward()
         assert graphc.equal(x.grad, x.detach().cos())
     joint = f.specialisations[0].captured.joint
-    assert joint.pattern == (False, True) and joint._program is not None
+    assert joint.pattern == ((False, True), (False,)) and joint._program is not None
     assert len(f.specialisations) == 1
 
 
@@ -246,3 +246,81 @@ def test_user_function_in_second_order_and_other_patterns(backend):
                 roots.backward()
             outcome.append([g, x.grad, w.grad])
         same(*outcome)
+
+
+# ---- contributions from elsewhere: their order is eager mode's
+
+
+def _mixed(fn, x, w, how):
+    h = (x * w).tanh()
+    if how == "leaf":
+        loss = fn(x, w) + (x * x).sum()
+    elif how == "non-leaf":
+        loss = fn(h, w) + h.exp().sum()
+    elif how == "before and after":
+        loss = h.exp().sum()
+        loss = loss + fn(h, w) * fn(x, h)
+    elif how == "retained":
+        loss = fn(x, w)
+        loss.backward(retain_graph=True)
+        loss = loss * 2
+    else:
+        m = fn(x, w)
+        square = m * m if how == "second order" else m.exp() * m
+        (g,) = graphc.autograd.grad(square, x, create_graph=True)
+        loss = (g * g).sum() + m if how == "second order" else g.sin().sum() * m
+    loss.backward()
+    return loss, x.grad, w.grad
+
+
+@pytest.mark.parametrize(
+    "how", ["leaf", "non-leaf", "before and after", "retained", "second order", "second, both"]
+)
+def test_running_cotangents(how, backend):
+    """A compiled backward adds its contributions to what has come from outside one by one, as the
+    operations that it stands for would: sums round in eager mode's order."""
+
+    def fn(a, b):
+        return (a.sin() * a.cos() * b + (a * b).exp()).sum()
+
+    compiled = graphc.compile(fn, backend=backend, fullgraph=True)
+    for seed in range(6):
+        outcome = [
+            _mixed(f, floats(50, seed=seed, grad=True), floats(50, seed=seed + 50, grad=True), how)
+            for f in (fn, compiled)
+        ]
+        same(*outcome)
+    assert len(compiled.specialisations) <= 3
+
+
+def test_running_cotangents_are_learned(backend):
+    """From the second call on, what comes from outside is an operand of the compiled backward."""
+    f = graphc.compile(lambda x: (x.sin() * x).sum(), backend=backend, fullgraph=True)
+    for seed in range(4):
+        x = floats(20, seed=seed, grad=True)
+        (f(x) + (x * x).sum()).backward()
+    (only,) = f.specialisations
+    assert only.captured.joint.pattern == ((True,), (True,))
+    assert only.captured.joint._program is not None
+
+
+def test_gradients_of_some_inputs_and_hooks(backend):
+    def fn(a, b):
+        return (a * b).sin().sum(), a.exp()
+
+    def run(f):
+        seen = []
+        x, w = floats(20, seed=1, grad=True), floats(20, seed=2, grad=True)
+        h = x * 2
+        h.register_hook(lambda g: seen.append(g.clone()))
+        loss, e = f(h, w)
+        loss = loss + (h * e).sum()
+        (gw,) = graphc.autograd.grad(loss, w, retain_graph=True)
+        (gh,) = graphc.autograd.grad(loss, h, retain_graph=True, create_graph=True)
+        loss.backward(retain_graph=True)
+        gh.sum().backward()
+        return [loss, gw, gh.detach(), x.grad, w.grad, *seen]
+
+    compiled = graphc.compile(fn, backend=backend, fullgraph=True)
+    for _ in range(3):
+        same(run(fn), run(compiled))

@@ -304,6 +304,7 @@ class ReadSet:
         local = isinstance(x, threading.local)
         if (
             not local
+            and cls.__module__.partition(".")[0] != _LIBRARY  # its objects grow as they like
             and _in_classes(cls, "__dict__") is not MISSING
             and cls.__module__.partition(".")[0] != __name__.partition(".")[0]
             and (id(fields), None) not in self._done
@@ -628,6 +629,7 @@ class CellItem:
 # ---------------------------------------------------------------- protocols and names
 
 _TENSOR_FIELDS = frozenset(vars(Tensor))
+_LIBRARY = __name__.partition(".")[0]
 
 
 def is_module(x: Any) -> bool:
@@ -775,8 +777,10 @@ def _own_fields(t: Tensor) -> list[str]:
 
 
 def foreign(globals_: dict) -> bool:
-    """Whether code with these globals is numpy's: taken as fixed."""
-    return str(globals_.get("__name__", "")).partition(".")[0] == "numpy"
+    """Whether code with these globals is numpy's, or Python's that makes named tuples: taken as
+    fixed."""
+    name = str(globals_.get("__name__", ""))
+    return name.partition(".")[0] == "numpy" or name.startswith("namedtuple_")
 
 
 def internal_class(cls: type) -> bool:

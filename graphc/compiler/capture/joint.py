@@ -28,17 +28,19 @@ from .tracer import Boundary, Tracer
 class CompiledFunctionBackward(tape.TapeEntry):
     """The history of a compiled call."""
 
-    __slots__ = ("joint", "call", "inputs")
+    __slots__ = ("joint", "call", "inputs", "parts")
 
+    whole = True
     joint: Joint
     call: Call
     inputs: tuple
     versions: Any
+    parts: Sequence
 
-    def run(self, grads: list) -> Sequence:
+    def totals(self, grads: list, running: list) -> list | None:
         if self.saved is tape._FREED:
-            return super().run(grads)
-        return self.joint.backward(self, grads)
+            self.run(grads)  # raises
+        return None if self.parts else self.joint.backward(self, grads, running)
 
 
 class Call:
@@ -59,18 +61,25 @@ class Joint:
 
     build: Callable[[Graph], Any]
 
-    def __init__(self, tracer: Tracer, roots: list[Tensor], made: list, pattern: tuple[bool, ...]):
-        self.tracer, self.roots, self.made, self.pattern = tracer, roots, made, pattern
+    def __init__(self, tracer: Tracer, roots: list[Tensor], made: list, pattern: tuple | None):
+        self.tracer, self.roots, self.made = tracer, roots, made
         self.metas = [(m.type.shape, m.dtype) for m in made]
         self.entries = _entries(roots)
         self.targets = _targets(self.entries, tracer.lifter.real)
-        self.graph = Graph()  # of the backward
-        self.inputs: list[tuple] = []  # per graph input: ("out", k), ("slot", i) or ("g", root)
-        self.results: list[tuple] = []  # per target: ("none",), ("g", root) or ("out", k)
-        self.sources: list[Source] = []  # of the targets
-        self.wanted: tuple[bool, ...] | None = (
-            None  # a pattern that calls asked for and this one is not
+        # which results have cotangents, and which targets have some from elsewhere already
+        self.pattern: tuple[tuple[bool, ...], tuple[bool, ...]] = (
+            usual_pattern([m.type.numel for m in made]),
+            (False,) * len(self.targets),
         )
+        if pattern is not None and tuple(map(len, pattern)) == tuple(map(len, self.pattern)):
+            self.pattern = pattern
+        self.graph = Graph()  # of the backward
+        # per graph input: ("out", k), ("slot", i), ("g", root) or ("r", target)
+        self.inputs: list[tuple] = []
+        # per target: ("none",), ("g", root), ("r", target) or ("out", k)
+        self.results: list[tuple] = []
+        self.sources: list[Source] = []  # of the targets
+        self.wanted: tuple | None = None  # a pattern that calls asked for and this one is not
         self._program: Any = None
         self.fixed = False  # other patterns are replayed, never compiled
         self.names = [type(t._fn).__name__ for t in roots]
@@ -90,15 +99,17 @@ class Joint:
         tracer, graph = self.tracer, self.tracer.graph
         self._keep_saved()
         mark = graph._next
-        cotangents, nodes = [], {}
-        for i, (root, present) in enumerate(zip(self.roots, self.pattern, strict=True)):
-            if present:
-                meta = root.type_
-                if not is_dense(meta.shape, meta.strides):
-                    meta = meta.with_shape(meta.shape)
-                node = Node(None, (), (), meta, None, graph._new_id(), f"g{i}")
-                nodes[node.id] = i
-                cotangents.append((root, tracer.fresh(node, meta)))
+        cotangents: list[tuple] = []
+        nodes: dict[int, tuple] = {}
+        wanted = [("g", i, t) for i, t in enumerate(self.roots) if self.pattern[0][i]]
+        wanted += [("r", i, t) for i, t in enumerate(self.targets) if self.pattern[1][i]]
+        for kind, i, t in wanted:
+            meta = t.type_
+            if not is_dense(meta.shape, meta.strides):
+                meta = meta.with_shape(meta.shape)
+            node = Node(None, (), (), meta, None, graph._new_id(), f"{kind}{i}")
+            nodes[node.id] = (kind, i)
+            cotangents.append((t, tracer.fresh(node, meta)))
         hooks = [(t, t.__dict__.pop("_hooks", None)) for t in self.targets]
         try:
             grads = tape.run_backward(
@@ -133,7 +144,7 @@ class Joint:
                 if isinstance(t, Tensor) and id(t) not in self.saved_nodes:
                     self.saved_nodes[id(t)] = self.tracer.node(t)
 
-    def _split(self, mark: int, cotangents: dict[int, int], outputs: list, delivery: Any) -> None:
+    def _split(self, mark: int, cotangents: dict[int, tuple], outputs: list, delivery: Any) -> None:
         """The backward graph: every node made for it, over saved values. Cheap index maps of saved
         values and constants are repeated instead of saved."""
         old = self.tracer.graph
@@ -151,7 +162,7 @@ class Joint:
             todo.extend(n.node_args)
         for n in sorted(live.values(), key=lambda n: n.id):
             if n.id in cotangents:
-                self.inputs.append(("g", cotangents[n.id]))
+                self.inputs.append(cotangents[n.id])
             elif n.id in slots:
                 self.inputs.append(("slot", slots[n.id]))
             elif n.id >= mark or _repeatable(n):
@@ -166,7 +177,7 @@ class Joint:
             if n is None:
                 self.results.append(("none",))
             elif n.id in cotangents:
-                self.results.append(("g", cotangents[n.id]))
+                self.results.append(cotangents[n.id])
             else:
                 if n.id not in numbers:
                     numbers[n.id] = len(self.graph.outputs)
@@ -248,7 +259,7 @@ class Joint:
         e.out_types = tuple([(t.shape, t.dtype) for t in tensors]) if sizes else tuple(self.metas)
         e.seq = next(tape._COUNTER)
         e.pre_hooks = e.post_hooks = e.metadata = e.origin = None
-        e.joint, e.inputs = self, inputs
+        e.joint, e.inputs, e.parts = self, inputs, ()
         versions = [(inputs[i], inputs[i]._storage.version, "") for i in self.checked_inputs]
         versions += [(t, t._storage.version, "") for t in others]
         versions += [
@@ -268,27 +279,30 @@ class Joint:
             if nr:
                 t._output_nr = nr
 
-    def backward(self, e: CompiledFunctionBackward, grads: list) -> list:
-        """Gradients of the differentiable inputs."""
+    def backward(self, e: CompiledFunctionBackward, grads: list, running: list) -> list | None:
+        """The running cotangents of the differentiable inputs, its own contributions added in eager
+        order; None where the entry has been opened instead (see `open`)."""
         call = e.saved[0]
-        pattern = tuple(g is not None for g in grads)
-        if not any(pattern):
-            return [None] * len(e.edges)
+        present = tuple([g is not None for g in grads])
+        if not any(present):
+            return running
         self._check_versions(call)
-        if self.error is not None and pattern == self.pattern:
+        pattern = present, tuple([g is not None for g in running])
+        if self.error is not None and present == self.pattern[0]:
             self._raise(self.error, call)
         if pattern != self.pattern:
             self.wanted = None if self.fixed else pattern
-            return self.replay(e, grads)
-        if STATE.grad or STATE.tracer is not None:
-            return self.replay(e, grads)
+        if pattern != self.pattern or STATE.grad or STATE.tracer is not None:
+            self.open(e)
+            return None
         if self._program is None:
             self.prepare()
         arrays = []
+        given = {"g": grads, "r": running}
         for (kind, i), n in zip(self.inputs, self.graph.inputs, strict=True):
-            if kind == "g":
+            if kind in given:
                 type = at(n.type, call.sizes) if call.sizes else n.type
-                arrays.append(_laid_out(grads[i]._array, type))
+                arrays.append(_laid_out(given[kind][i]._array, type))
             else:
                 arrays.append((call.outs if kind == "out" else call.arrays)[i])
         program = self._program
@@ -297,10 +311,7 @@ class Joint:
         sizes = [call.sizes[s] for s in program.symbols] if call.sizes else ()
         outs = program.call(arrays, call.scalars, (), sizes) if self.graph.outputs else []
         made = [wrap(a, n.dtype) for a, n in zip(outs, self.graph.outputs, strict=True)]
-        return [
-            None if r[0] == "none" else grads[r[1]] if r[0] == "g" else made[r[1]]
-            for r in self.results
-        ]
+        return [None if r[0] == "none" else given.get(r[0], made)[r[1]] for r in self.results]
 
     def prepare(self) -> None:
         """Builds the backward program."""
@@ -333,12 +344,13 @@ class Joint:
 
     # ---- the eager tape again
 
-    def replay(self, e: CompiledFunctionBackward, grads: list) -> list:
-        """The gradients by the eager tape, rebuilt over recomputed values: any cotangents, any
-        order."""
+    def open(self, e: CompiledFunctionBackward) -> None:
+        """Puts the eager tape, rebuilt over recomputed values, in the place of e: for any
+        cotangents, in any order of contributions, of any order of differentiation."""
         call = e.saved[0]
         values = self._recompute(call)
         inputs = {id(t): real for t, real in zip(self.targets, e.inputs, strict=True)}
+        outside = {id(t): edge for t, edge in zip(self.targets, e.edges, strict=True)}
         entries: dict[Any, Any] = {}
 
         def real(t: Tensor) -> Tensor:
@@ -356,34 +368,24 @@ class Joint:
                 return None
             to, nr = x
             if isinstance(to, Tensor):
-                return tape.edge_of(inputs[id(to)])
+                return outside[id(to)]
             if isinstance(to, Boundary):
-                return tape.edge_of(inputs[id(to.tensor)])
+                return outside[id(to.tensor)]
             return entries[to], nr
 
-        for old in sorted(self.entries, key=lambda x: x.seq):
+        past = sorted(self.entries, key=lambda x: x.seq)
+        for k, old in enumerate(past):
             new = entries[old] = type(old)()
             for field in ("op", "attrs", "metas", "out_types", "types", "origin", "metadata"):
                 setattr(new, field, at(getattr(old, field), call.sizes))
             new.pre_hooks, new.post_hooks = old.pre_hooks, old.post_hooks
             new.edges = tuple([edge(x) for x in old.edges])
-            new.seq = next(tape._COUNTER)
+            new.seq = e.seq - 1 + (k + 1) / (len(past) + 1)  # type: ignore[assignment]
             new.saved = _saved_again(old, new, real, inputs)
             new.adopt(old, real, inputs)
-        roots = []
-        for t, g in zip(self.roots, grads, strict=True):
-            if g is not None:
-                root = wrap(np.empty(0, t.dtype.np), t.dtype)
-                root._needs, root._fn, root._output_nr = True, entries[t._fn], t._output_nr
-                roots.append((root, g))
-        return tape.run_backward(
-            [r for r, _ in roots],
-            [g for _, g in roots],
-            retain_graph=True,
-            create_graph=STATE.grad,
-            inputs=e.inputs,
-            accumulate=False,
-        )
+        e.parts = list(entries.values())
+        e.edges = tuple([(entries[t._fn], t._output_nr) for t in self.roots])
+        e.metas = e.out_types
 
     def _recompute(self, call: Call) -> dict[int, np.ndarray]:
         """Node id -> value of everything that the tape saved."""
@@ -427,8 +429,6 @@ def join(
 ) -> Joint | None:
     """The Joint of the results in `alive` [(traced tensor, Made)]; pattern None: the usual one."""
     roots, made = [t for t, _ in alive], [m for _, m in alive]
-    if pattern is None or len(pattern) != len(roots):
-        pattern = usual_pattern([m.type.numel for m in made])
     joint = Joint(tracer, roots, made, pattern)
     joint.trace(delivery)
     return joint

@@ -92,6 +92,8 @@ def _numbers(c: Captured, names: list[str], leaves: list) -> str:
     for kind, what, type_ in c.scalar_leaves:
         if kind == "arg":
             text, value, at = names[what], leaves[what], ""
+        elif kind == "size":
+            text, value, at = str(what), what.evaluate(_sizes(c, leaves)), ""
         else:
             mapping, key = what
             number = of.get((id(getattr(mapping, "cell", mapping)), getattr(mapping, "key", key)))
@@ -112,6 +114,16 @@ def _numbers(c: Captured, names: list[str], leaves: list) -> str:
             at = f" ({origin})" if origin else ""
             return f"`{said}` was {outcome!r}, now {now!r}{at}"
     return ""
+
+
+def _sizes(c: Captured, leaves: list) -> dict[str, int]:
+    """The symbolic sizes of a program by name, as these arguments have them."""
+    found: dict[str, int] = {}
+    for i, type_ in c.sizes.items():
+        for s, n in zip(type_.shape, leaves[i].shape, strict=True):
+            if isinstance(s, Index):
+                found.setdefault(str(s), n)
+    return found
 
 
 def _gradients(c: Captured, names: list[str]) -> str:

@@ -15,9 +15,10 @@ from ...ir.types import TensorType, contiguous_strides
 from .program import Captured
 
 
-def varying(captured: Captured, leaves: list, spec: Any) -> dict[int, TensorType]:
+def varying(captured: Captured, leaves: list, spec: Any, again: bool = False) -> dict:
     """Leaf number -> type with symbols, for the arguments whose sizes differ from those that
-    `captured` serves, or that it serves at any size; empty when something else differs as well."""
+    `captured` serves, or that it serves at any size; empty when something else differs as well, or
+    (unless it has to be captured `again`) when no size does."""
     if spec != captured.arg_spec:
         return {}
     axes: list[tuple[int, int]] = []
@@ -32,7 +33,7 @@ def varying(captured: Captured, leaves: list, spec: Any) -> dict[int, TensorType
             if isinstance(a, Index) or a != b:
                 axes.append((i, d))
                 changed = changed or not isinstance(a, Index)
-    return typed(leaves, axes, captured) if changed else {}
+    return typed(leaves, axes, captured) if changed or again else {}
 
 
 def typed(
