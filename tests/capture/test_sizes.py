@@ -261,4 +261,4 @@ def test_explain_names_the_sizes():
     for n in (4, 5, 6):
         compiled(graphc.rand(n, 3))
     text = compiled.explain()
-    assert "argument: f32[s0, 3]" in text and "shape was [4, 3], now [5, 3]" in text
+    assert "argument x: f32[s0, 3]" in text and "shape was [4, 3], now [5, 3]" in text
