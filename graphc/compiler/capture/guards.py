@@ -777,8 +777,7 @@ def _own_fields(t: Tensor) -> list[str]:
 
 
 def foreign(globals_: dict) -> bool:
-    """Whether code with these globals is numpy's, or Python's that makes named tuples: taken as
-    fixed."""
+    """Whether code with these globals is numpy's, or what makes a named tuple: taken as fixed."""
     name = str(globals_.get("__name__", ""))
     return name.partition(".")[0] == "numpy" or name.startswith("namedtuple_")
 

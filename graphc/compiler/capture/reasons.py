@@ -14,7 +14,7 @@ from typing import Any
 from ...base import dtypes, pytree
 from ...core.modes import STATE
 from ...core.tensor import Tensor
-from ...ir.index import Index
+from ...ir.index import Index, lower_int, of_symbol
 from .facts import brief, freeze, unchanged
 from .program import Captured
 from .symbols import evaluator, same_number
@@ -88,12 +88,13 @@ def _numbers(c: Captured, names: list[str], leaves: list) -> str:
     """Run-time numbers: another type, or a decision that falls otherwise."""
     values: list[Any] = []
     texts: list[str] = []
+    sizes = _sizes(c, leaves)
     of = {(id(n.holder), n.key): n for n in c.reads.numbers.values()}
     for kind, what, type_ in c.scalar_leaves:
         if kind == "arg":
             text, value, at = names[what], leaves[what], ""
         elif kind == "size":
-            text, value, at = str(what), what.evaluate(_sizes(c, leaves)), ""
+            text, value, at = f"the size {what}", lower_int(what.substitute(sizes)), ""
         else:
             mapping, key = what
             number = of.get((id(getattr(mapping, "cell", mapping)), getattr(mapping, "key", key)))
@@ -116,14 +117,16 @@ def _numbers(c: Captured, names: list[str], leaves: list) -> str:
     return ""
 
 
-def _sizes(c: Captured, leaves: list) -> dict[str, int]:
-    """The symbolic sizes of a program by name, as these arguments have them."""
-    found: dict[str, int] = {}
-    for i, type_ in c.sizes.items():
-        for s, n in zip(type_.shape, leaves[i].shape, strict=True):
-            if isinstance(s, Index):
-                found.setdefault(str(s), n)
-    return found
+def _sizes(c: Captured, leaves: list) -> dict:
+    """Symbol -> its value in this call."""
+    return {
+        s: m
+        for i, meta in c.sizes.items()
+        for n, m in zip(meta.shape, leaves[i].shape, strict=True)
+        if isinstance(n, Index)
+        for s in n.symbols()
+        if n.same(of_symbol(s))
+    }
 
 
 def _gradients(c: Captured, names: list[str]) -> str:
