@@ -6,6 +6,7 @@ import sys
 import types
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import graphc
@@ -531,6 +532,50 @@ def lists_rearranged(compile, see):
         return x * history[0]
 
     calls(compile, see, g, lambda: history, 3)
+
+
+@case(refused="lies inside")
+def dictionary_in_a_dictionary(compile, see):
+    table = {"a": {"b": 0}}
+
+    def g(x):
+        table["a"]["b"] = x * 2
+        return x
+
+    calls(compile, see, g, lambda: table, 3)
+
+
+@case
+def numpy_array_written(compile, see):
+    counts = np.zeros(3)
+
+    def g(x):
+        counts[x.shape[0]] += 1
+        return x + 1
+
+    f = compile(g)
+    for n in (1, 2, 1, 2, 2):
+        see(f(ramp(n)), counts.tolist())
+
+
+@case
+def cell_that_is_empty_at_first(compile, see):
+    def make():
+        def g(x):
+            nonlocal kept
+            kept = x * 2
+            return x
+
+        f = compile(g)
+        for i in range(3):
+            y = f(ramp(3) + i)
+            see(y, kept)  # noqa: F821  (bound by g)
+        del kept  # noqa: F821
+        see(f(ramp(3)), kept)  # noqa: F821
+        if f is None:
+            kept = 0
+
+    make()
 
 
 # ---- objects

@@ -21,10 +21,10 @@ from ...core.tensor import Tensor, address
 from ...ir.index import Index, of_symbol, plain
 from ...ir.types import TensorType
 from .facts import FIXED, MISSING, freeze, unchanged
+from .forms import remade
 from .lift import Source
 from .program import Captured, Made
 from .symbols import evaluator, same_number
-from .writes import remade
 
 _LATE = ("arg", "grad", "place")  # sources that may be other memory on every call
 MISS: Any = type("Miss", (), {"__repr__": lambda self: "MISS"})()

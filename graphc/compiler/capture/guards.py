@@ -661,7 +661,7 @@ def walk_modules(root: Any) -> Iterator[Any]:
             stack.extend(reversed(list(m._modules.values())))
 
 
-def _per_code(compute: Callable[[types.CodeType], Any]) -> Callable[[types.CodeType], Any]:
+def per_code(compute: Callable[[types.CodeType], Any]) -> Callable[[types.CodeType], Any]:
     """Remembers what is computed of a code object for as long as the code lives."""
     known: weakref.WeakKeyDictionary[types.CodeType, Any] = weakref.WeakKeyDictionary()
 
@@ -675,7 +675,7 @@ def _per_code(compute: Callable[[types.CodeType], Any]) -> Callable[[types.CodeT
     return find
 
 
-@_per_code
+@per_code
 def global_names(code: types.CodeType) -> tuple[str, ...]:
     """The names that code and the functions inside it load as globals (or as attributes: more is
     safe)."""
@@ -686,7 +686,7 @@ def global_names(code: types.CodeType) -> tuple[str, ...]:
     return tuple(names)
 
 
-@_per_code
+@per_code
 def stored_names(code: types.CodeType) -> tuple[frozenset, frozenset]:
     """The names that code and the functions inside it assign, as attributes and as globals."""
     steps = list(dis.get_instructions(code))
@@ -700,7 +700,7 @@ def stored_names(code: types.CodeType) -> tuple[frozenset, frozenset]:
     return frozenset(attributes), frozenset(globals_)
 
 
-@_per_code
+@per_code
 def lines_of(code: types.CodeType) -> dict[str, int]:
     """The first line of code (or of a function inside it) that uses each name."""
     lines: dict[str, int] = {}
@@ -716,7 +716,7 @@ def lines_of(code: types.CodeType) -> dict[str, int]:
     return lines
 
 
-@_per_code
+@per_code
 def indexed_globals(code: types.CodeType) -> tuple[str, ...] | None:
     """The names in `globals()["name"]`; None when code does anything else with globals()."""
     names: list[str] = []
@@ -746,7 +746,7 @@ _DYNAMIC = frozenset(
 )
 
 
-@_per_code
+@per_code
 def attribute_names(code: types.CodeType) -> frozenset | None:
     """The attribute names that code uses; None when it computes names."""
     names = frozenset(global_names(code))

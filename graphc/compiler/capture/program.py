@@ -15,13 +15,14 @@ from ...core.tensor import Tensor
 from ...ir.graph import Graph, Node, rebuild
 from ...ir.index import Index, observing, plain
 from ...ir.types import TensorType
+from .contents import Write
 from .guards import ReadSet, _item_reader
 from .joint import join
 from .lift import Cell, Restart, Source
 from .record import Recorder
 from .symbols import Sym
 from .tracer import Boundary, Tracer
-from .writes import Place, Write, Writes
+from .writes import Place, Writes
 
 
 class Made:

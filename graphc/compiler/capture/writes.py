@@ -10,49 +10,23 @@ capture.
 
 from __future__ import annotations
 
-import array
-import collections
 import contextlib
-import dis
 import functools
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-
-from ...base.dtypes import DType
-from ...base.errors import CaptureBreak, Origin
+from ...base.errors import CaptureBreak
 from ...core import observe
 from ...core.tensor import Tensor
-from ...ir.index import Index, plain
-from .facts import MISSING, Check, Fields, freeze, thaw, unchanged
-from .guards import (
-    ReadSet,
-    _item_reader,
-    attribute_names,
-    global_names,
-    internal_class,
-    is_module,
-)
+from ...ir.index import Index
+from .contents import ADDING, CONTAINERS, Content, ItemCheck, Write, alike
+from .facts import MISSING, Check, Fields, freeze, thaw
+from .forms import FIX, Forms
+from .guards import ReadSet, _item_reader, internal_class
 from .lift import Restart, Source
 from .symbols import Sym, same_number
-
-_PLAIN = (
-    int,
-    float,
-    bool,
-    complex,
-    str,
-    bytes,
-    type(None),
-    DType,
-    type,
-    types.ModuleType,
-    types.BuiltinFunctionType,
-    type(Ellipsis),
-)
-_FIX = "return the value instead, and store it outside of the compiled function"
+from .uses import assigned, fields_of, library_names, name_of, uses
 
 
 class Place:
@@ -64,14 +38,17 @@ class Place:
     def __init__(self, check: Check, owner: Any):
         self.what, self.holder, self.key = check.what, check.holder, check.key
         self.owner, self.entry = owner, check.frozen[1]
-        self.name: str = check.name if isinstance(check, _Entry) else name_of(check)
+        self.name: str = check.name if isinstance(check, ItemCheck) else name_of(check)
 
     def read(self) -> Any:
         holder = self.holder
         if isinstance(holder, dict):
             return dict.get(holder, self.key, MISSING)
         if isinstance(holder, types.CellType):
-            return holder.cell_contents
+            try:
+                return holder.cell_contents
+            except ValueError:
+                return MISSING
         return getattr(holder, self.key, MISSING)
 
     def __getitem__(self, key: None) -> Any:
@@ -87,7 +64,10 @@ class Place:
             else:
                 dict.__setitem__(holder, self.key, value)
         elif isinstance(holder, types.CellType):
-            holder.cell_contents = value
+            if value is MISSING:
+                del holder.cell_contents
+            else:
+                holder.cell_contents = value
         elif value is MISSING:
             delattr(holder, self.key)
         else:
@@ -105,16 +85,6 @@ class Place:
         return id(self.holder), self.key
 
 
-class Write:
-    """One write of a call: `do(value)`, or a statement with {} for the value. `form` says how the
-    value is made (see `_Forms`); names: what code calls the variable."""
-
-    __slots__ = ("do", "form", "mark", "names")
-
-    def __init__(self, do: Callable[[Any], None] | str, form: Any, mark: tuple, names: list[str]):
-        self.do, self.form, self.mark, self.names = do, form, mark, names
-
-
 class Writes:
     """The written variables of one function, over the attempts to capture it."""
 
@@ -129,7 +99,7 @@ class Writes:
         self.places: dict[tuple, Place] = {}  # no longer facts
         self.numbers: list[Place] = []
         self.tensors: list[Place] = []
-        self._contents: dict[int, _Content] = {}  # by id: containers that are only written
+        self._contents: dict[int, Content] = {}  # by id: containers that are only written
         self._split: list[tuple] = []  # frozen dictionaries whose entries are facts of their own
         self._installed: dict[tuple, Any] = {}
 
@@ -162,7 +132,7 @@ class Writes:
         for x, was in self._were:
             if isinstance(x, list):
                 x[:] = was
-            elif not _alike(list(x.items()), list(was.items())):
+            elif not alike(list(x.items()), list(was.items())):
                 dict.clear(x)
                 dict.update(x, was)
         for n in self.reads.numbers.values():
@@ -184,13 +154,13 @@ class Writes:
         """The writes of this run. Raises Restart when a variable has to be read anew on each
         call."""
         before = len(self.numbers) + len(self.tensors)
-        forms = _Forms(self.reads, delivery, result, self.arguments)
+        forms = Forms(self.reads, delivery, result, self.arguments)
         new_marks: set[tuple] = set()
-        contents: list[_Content] = []
+        contents: list[Content] = []
         out: list[Write] = []
         for check in self._changed():
             value = check.read()
-            if value is check.frozen[1] and check.frozen[0] in _CONTAINERS:
+            if value is check.frozen[1] and check.frozen[0] in CONTAINERS:
                 if id(value) not in self._contents:
                     contents.append(self._content(check))
                 continue
@@ -236,7 +206,7 @@ class Writes:
             key = getattr(x, "key", None)
             name = key if isinstance(key, str) else x.what.partition(" (outside")[0]
             name = name.removeprefix("global ").rpartition(".")[2]
-            origin = next(filter(None, (_assigned(c, name) for c in self.reads.codes)), None)
+            origin = next(filter(None, (assigned(c, name) for c in self.reads.codes)), None)
             raise CaptureBreak(e.what, e.fix, origin or e.origin, kind=e.kind) from None
 
     def after_backward(self, writes: list[Write], codes: list) -> None:
@@ -246,10 +216,10 @@ class Writes:
         changed += [p.what for p in self.places.values() if p.read() is not p.entry]
         if changed:
             raise CaptureBreak(
-                f"code that runs in the backward changes {changed[0]}", _FIX, kind="state"
+                f"code that runs in the backward changes {changed[0]}", FIX, kind="state"
             )
         for w in writes:
-            if any(_uses(code, name) for code in codes for name in w.names):
+            if any(uses(code, name) for code in codes for name in w.names):
                 raise CaptureBreak(
                     f"code that runs in the backward reads {w.names[0]}, which the forward changes",
                     "pass it through the forward (ctx.save_for_backward)",
@@ -263,12 +233,13 @@ class Writes:
             if check.frozen[0] in ("fields", "reference"):
                 continue  # what lies in them is compared itself
             if check.read() is check.frozen[1] and self._by_entries(check):
+                Content(check.what, check.frozen, []).check_inner()
                 now, was = check.read(), {k: part[1] for k, part in check.frozen[2]}
                 for key in (*was, *(k for k in now if k not in was)):
                     if now.get(key, MISSING) is not was.get(key, MISSING):
                         what = f"the entry {key!r} of {check.what}"
                         before = ("is", was.get(key, MISSING))
-                        yield _Entry(what, _item_reader(now, key), now, key, before, check)
+                        yield ItemCheck(what, _item_reader(now, key), now, key, before, check)
             elif check.key is not None or isinstance(check.holder, types.CellType):
                 yield check
             elif isinstance(check, Fields):
@@ -310,7 +281,7 @@ class Writes:
         if any(check.holder is m.__dict__.get(d) for m in modules for d in _DICTIONARIES):
             owner = check.holder
         if check.key in ("__code__", "__class__"):
-            raise CaptureBreak(f"compiled code changes {check.what}", _FIX, kind="state")
+            raise CaptureBreak(f"compiled code changes {check.what}", FIX, kind="state")
         return Place(check, owner)
 
     def _lift(self, place: Place, check: Check, value: Any, delivery: Any) -> None:
@@ -340,18 +311,18 @@ class Writes:
             self.tensors.append(place)
             self._forget(place)
 
-    def _arguments(self, forms: _Forms) -> Iterator[Write]:
+    def _arguments(self, forms: Forms) -> Iterator[Write]:
         """What was done to lists and dicts among the arguments; their entries are guarded."""
         for x, was in self._were:
             path = self.arguments[id(x)]
             if isinstance(x, list):
-                if not _alike(x, was):
+                if not alike(x, was):
                     form = forms.of_list(x, path)
                     yield Write(f"{path}[:] = {{}}", form, (id(x), "content"), [])
-            elif not _alike(list(x.items()), list(was.items())):
+            elif not alike(list(x.items()), list(was.items())):
                 if list(x)[: len(was)] != list(was):
                     raise CaptureBreak(
-                        f"compiled code takes entries out of {path}", _FIX, kind="state"
+                        f"compiled code takes entries out of {path}", FIX, kind="state"
                     )
                 new = {k: v for k, v in x.items() if was.get(k, MISSING) is not v}
                 form = forms.of_dict(new, path)
@@ -367,7 +338,7 @@ class Writes:
         if isinstance(place.holder, type):
             return place.key not in library_names(place.holder)  # type: ignore[arg-type]
         if owner is None:
-            owner = next((x for x in self.reads._alive if _fields(x) is place.holder), None)
+            owner = next((x for x in self.reads._alive if fields_of(x) is place.holder), None)
         return owner is None or place.key not in library_names(type(owner))  # type: ignore[arg-type]
 
     def _elsewhere(self, t: Tensor, place: Place) -> bool:
@@ -403,21 +374,21 @@ class Writes:
 
     # ---- containers
 
-    def _content(self, check: Check) -> _Content:
+    def _content(self, check: Check) -> Content:
         """What happened to the container of a variable. Where all code only adds to it, in ways
         that do not depend on what is in it, its content is no fact any more."""
         x = check.frozen[1]
         same = [c for c in (*self.reads.every_call, *self.reads.module_state) if c.frozen[1] is x]
-        content = _Content(check.what, check.frozen, [name_of(c) for c in same])
+        content = Content(check.what, check.frozen, [name_of(c) for c in same])
         self._pin(x)
-        methods = _ADDING.get(type(x), ())
+        methods = ADDING.get(type(x), ())
         if content.added() is not None and all(self._only(c.key, c, methods) for c in same):
             content.guarded = False
             self._contents[id(x)] = content
             for c in same:
                 c.frozen = ("is", x)
             if isinstance(x, dict):  # entries that are not written now may be some day
-                for key, value, part in content._was():
+                for key, value, part in content.was():
                     if x.get(key, MISSING) is value:
                         what = f"the entry {key!r} of {check.what}"
                         part = freeze(value) if part is None else part
@@ -440,334 +411,14 @@ class Writes:
         if not isinstance(name, (str, type(None))):
             return False
         name = name_of(check)
-        return all(_uses(code, name) <= set(methods) for code in self.reads.codes)
+        return all(uses(code, name) <= set(methods) for code in self.reads.codes)
 
 
-class _Entry(Check):
-    """The fact about one entry of a dictionary; `name` is what code calls the dictionary."""
-
-    __slots__ = ("name",)
-
-    def __init__(
-        self, what: str, read: Callable[[], Any], holder: Any, key: Any, frozen: tuple, of: Check
-    ):
-        super().__init__(what, read, holder, key, frozen)
-        self.name = name_of(of)
-
-
-class _Content:
-    """A container that a variable holds, and what it held on entry."""
-
-    __slots__ = ("what", "frozen", "names", "guarded")
-
-    def __init__(self, what: str, frozen: tuple, names: list[str]):
-        self.what, self.frozen, self.names = what, frozen, names
-        self.guarded = True
-
-    def _was(self) -> list[tuple]:
-        """(key, value, what `freeze` saw of the value or None) on entry."""
-        kind, x, parts = self.frozen[:3]
-        if kind == "flat":
-            keys = self.frozen[3] or range(len(parts))
-            return [(k, v, None) for k, v in zip(keys, parts, strict=True)]
-        if kind == "dict":
-            return [(k, part[1], part) for k, part in parts]
-        return [(i, part[1], part) for i, part in enumerate(parts)]
-
-    def added(self) -> Any:
-        """The elements that were added at the end, or the entries that were set; None when more
-        than that happened."""
-        x = self.frozen[1]
-        was = [(k, v) for k, v, _ in self._was()] if self.frozen[0] in _ELEMENTS else []
-        if isinstance(x, dict):
-            if list(x)[: len(was)] != [k for k, _ in was]:
-                return None
-            before = dict(was)
-            return {k: v for k, v in x.items() if before.get(k, MISSING) is not v}
-        if isinstance(x, list):
-            return x[len(was) :] if _alike(x[: len(was)], [v for _, v in was]) else None
-        if isinstance(x, collections.deque):
-            new = [t for t in x if isinstance(t, Tensor) and t._array is None]
-            return new if new and _alike(list(x)[-len(new) :], new) else None
-        return None
-
-    def writes(self, forms: _Forms) -> Iterator[Write]:
-        """The writes that give it its new content."""
-        x, mark = self.frozen[1], (id(self.frozen[1]), "content")
-        if self.frozen[0] not in _ELEMENTS:  # numbers of Python's or numpy's arrays
-            yield Write(functools.partial(_fill, x), ("constant", _filling(x)), mark, self.names)
-            return
-        now = list(x.values()) if isinstance(x, dict) else list(x)
-        for _, value, part in self._was():
-            inner = part is not None and any(value is v for v in now)
-            if inner and not unchanged(value, part):
-                raise CaptureBreak(
-                    f"compiled code changes a {type(value).__name__} that lies inside {self.what}",
-                    _FIX,
-                    kind="state",
-                )
-        added = self.added()
-        if isinstance(x, dict):
-            if added is None:
-                raise CaptureBreak(
-                    f"compiled code takes entries out of {self.what}", _FIX, kind="state"
-                )
-            do: Any = functools.partial(_update, x)
-            form = forms.of_dict(added, self.what)
-        elif not self.guarded:
-            do, form = x.extend, forms.of_list(added, self.what)
-        else:
-            before = [v for _, v, _ in self._was()]
-            do, form = functools.partial(_refill, x), forms.of_list(list(x), self.what, before)
-        if self.guarded or added:
-            yield Write(do, form, mark, self.names)
-
-
-# per container: how code may use one whose content is no fact
-_ADDING: dict[type, tuple] = {
-    list: ("append", "extend"),
-    dict: ("__setitem__", "[]"),
-    collections.deque: ("append",),
-}
 _ATTRIBUTES = "the number of attributes of "
-_ELEMENTS = ("dict", "sequence", "flat")  # kinds of frozen containers
-_CONTAINERS = ("dict", "sequence", "flat", "bytes", "array")
 _DICTIONARIES = ("_parameters", "_buffers", "_modules")
-
-
-@functools.lru_cache(maxsize=1024)
-def library_names(cls: type) -> frozenset:
-    """The names that the library's own methods of a user's class use."""
-    found: set[str] = set()
-    for owner in cls.__mro__:
-        if internal_class(owner):
-            for f in vars(owner).values():
-                f = getattr(f, "__func__", getattr(f, "fget", f))
-                if isinstance(f, types.FunctionType):
-                    found.update(global_names(f.__code__))
-    return frozenset(found)
-
-
-def _fields(x: Any) -> Any:
-    try:
-        return object.__getattribute__(x, "__dict__")
-    except AttributeError:
-        return None
-
-
-def name_of(x: Any) -> str:
-    """What code calls the variable of a Check or Place."""
-    return x.what.partition(" (outside")[0] if x.key is None else x.key
 
 
 def _position(w: Write) -> int:
     """New entries of a dictionary are made in the order in which the code made them."""
     holder, key = getattr(getattr(w.do, "__self__", None), "holder", None), w.mark[1]
     return list(holder).index(key) if isinstance(holder, dict) and key in holder else -1
-
-
-def _update(x: dict, new: dict) -> None:
-    for k, v in new.items():
-        x[k] = v
-
-
-def _filling(x: Any) -> Any:
-    """A copy of the numbers in an array."""
-    return x.copy() if isinstance(x, np.ndarray) else bytes(x)
-
-
-def _fill(x: Any, content: Any) -> None:
-    if isinstance(x, np.ndarray):
-        x[...] = content
-    elif isinstance(x, array.array):
-        del x[:]
-        x.frombytes(content)
-    else:
-        x[:] = content
-
-
-def _refill(x: Any, content: list) -> None:
-    if isinstance(x, list):
-        x[:] = content
-        return
-    x.clear()
-    (x.update if isinstance(x, set) else x.extend)(content)
-
-
-def _assigned(code: types.CodeType, name: str) -> Origin | None:
-    """The line where code assigns `name`, or else uses it."""
-    used: Origin | None = None
-    for i in dis.get_instructions(code):
-        line = i.positions.lineno if i.positions is not None else None
-        if i.argval == name and line is not None:
-            if i.opname in ("STORE_ATTR", "STORE_GLOBAL", "STORE_DEREF"):
-                return Origin(code.co_filename, line)
-            if i.opname in ("LOAD_ATTR", "LOAD_GLOBAL", "LOAD_DEREF", "LOAD_METHOD"):
-                used = used or Origin(code.co_filename, line)
-    return used
-
-
-@functools.lru_cache(maxsize=4096)
-def _uses(code: types.CodeType, name: str) -> frozenset:
-    """How code (and the functions inside it) reads what `name` is bound to: the methods that it
-    calls at once, "[]" for an assigned item, "read" for anything else."""
-    found = set()
-    if attribute_names(code) is None:
-        found.add("read")
-    steps = [i for i in dis.get_instructions(code) if i.opname not in ("CACHE", "EXTENDED_ARG")]
-    for at, step in enumerate(steps):
-        if step.argval != name or not step.opname.startswith("LOAD_"):
-            continue
-        if step.opname.startswith(("LOAD_FAST", "LOAD_CLOSURE", "LOAD_CONST")):
-            continue
-        then = [s.opname for s in steps[at + 1 : at + 3]]
-        if then and then[0] in ("LOAD_METHOD", "LOAD_ATTR"):
-            found.add(steps[at + 1].argval)
-        elif len(then) == 2 and then[0] in ("LOAD_CONST", "LOAD_FAST") and then[1] == _STORE_ITEM:
-            found.add("[]")
-        else:
-            found.add("read")
-    for c in code.co_consts:
-        if isinstance(c, types.CodeType):
-            found |= _uses(c, name)
-    return frozenset(found)
-
-
-_STORE_ITEM = "STORE_SUBSCR"
-
-
-class _Forms:
-    """How the value of a write is made on each call: ("scalar", text), ("constant", x), a Made or
-    ("real", Source) for a tensor, ("build", type, [forms]) for a container made inside."""
-
-    def __init__(self, reads: ReadSet, delivery: Any, result: Any, arguments: dict[int, str]):
-        self.reads, self.delivery, self.arguments = reads, delivery, arguments
-        self._seen: set[int] = set()
-        self._outside = {id(x) for x in reads._alive} | set(reads.modules) | set(reads.containers)
-        self._outside -= set(reads._young)
-        self._delivered = set(_containers_in(result))
-        self._keep: list = []
-
-    def of(self, x: Any, what: str) -> Any:
-        if isinstance(x, Sym):
-            return ("scalar", x.text)
-        if isinstance(x, Index):
-            return ("size", plain(x))
-        if isinstance(x, Tensor):
-            return self.delivery.tensor(x)
-        if id(x) in self.arguments:
-            return ("container", self.arguments[id(x)])
-        if isinstance(x, _PLAIN) or id(x) in self._outside or x is MISSING:
-            return ("constant", x)
-        if isinstance(x, types.MethodType) and id(x.__self__) in self._outside:
-            return ("constant", x)
-        if type(x) in (list, tuple, set):
-            self._once(x, what)
-            return ("build", type(x), [self.of(v, what) for v in x])
-        if type(x) is dict:
-            return self.of_dict(x, what)
-        if _plain_object(x):
-            self._once(x, what)
-            return ("build", type(x), [(k, self.of(v, what)) for k, v in vars(x).items()])
-        if isinstance(x, (types.FunctionType, types.MethodType)) or is_module(x):
-            kind = "a module" if is_module(x) else "a function"
-        else:
-            kind = f"an object ({type(x).__name__})"
-        raise CaptureBreak(
-            f"compiled code stores {kind} that it made itself in {what}", _FIX, kind="state"
-        )
-
-    def of_result(self, x: Any) -> Any:
-        """A leaf of the result that is neither a tensor nor a number."""
-        made = id(x) in self.reads._young or (
-            id(x) not in self._outside and _plain_object(x) and _holds_traced(x)
-        )
-        if not made:
-            return ("constant", x)
-        return self.of(x, "the result")
-
-    def of_list(self, values: list, what: str, entry: Any = ()) -> Any:
-        known = {id(x) for x in entry}
-        return (
-            "build",
-            list,
-            [("constant", v) if id(v) in known else self.of(v, what) for v in values],
-        )
-
-    def of_dict(self, x: dict, what: str) -> Any:
-        self._once(x, what)
-        for k in x:
-            if not isinstance(k, (*_PLAIN, tuple)):
-                raise CaptureBreak(
-                    f"compiled code makes a dictionary key for {what}", _FIX, kind="state"
-                )
-        return ("build", dict, [(k, self.of(v, what)) for k, v in x.items()])
-
-    def _once(self, x: Any, what: str) -> None:
-        """A container that is delivered twice would have to be one object."""
-        if type(x) is tuple:
-            return
-        if id(x) in self._seen or id(x) in self._delivered:
-            raise CaptureBreak(
-                f"compiled code stores one {type(x).__name__} in {what} and elsewhere",
-                "store copies of it",
-                kind="state",
-            )
-        self._seen.add(id(x))
-        self._keep.append(x)
-
-
-def _plain_object(x: Any) -> bool:
-    """An object that is its class and its fields, and can be made again from them."""
-    cls = type(x)
-    return (
-        type(_fields(x)) is dict
-        and cls.__new__ in (object.__new__, types.SimpleNamespace.__new__)
-        and not any("__slots__" in vars(c) for c in cls.__mro__)
-        and not is_module(x)
-        and not isinstance(x, types.FunctionType)
-    )
-
-
-def remade(cls: type, fields: dict) -> Any:
-    """An object of cls with these fields; no code of the class runs."""
-    x: Any = cls.__new__(cls)  # type: ignore[call-overload]
-    vars(x).update(fields)
-    return x
-
-
-def _holds_traced(x: Any, depth: int = 0) -> bool:
-    """Whether a value made of containers and plain objects has a traced tensor or number in it."""
-    if isinstance(x, Tensor):
-        return x._array is None
-    if isinstance(x, (Sym, Index)):
-        return True
-    if depth > 8:
-        return False
-    parts: Any = ()
-    if isinstance(x, (list, tuple, set)):
-        parts = x
-    elif isinstance(x, dict):
-        parts = x.values()
-    elif _plain_object(x):
-        parts = vars(x).values()
-    return any(_holds_traced(v, depth + 1) for v in parts)
-
-
-def _alike(a: list, b: list) -> bool:
-    """Whether two lists hold the same objects (or pairs of them)."""
-    return len(a) == len(b) and all(
-        x is y or (type(x) is type(y) is tuple and x[0] == y[0] and x[1] is y[1])
-        for x, y in zip(a, b, strict=True)
-    )
-
-
-def _containers_in(x: Any) -> Iterator[int]:
-    if isinstance(x, (list, tuple, set)):
-        yield id(x)
-        for v in x:
-            yield from _containers_in(v)
-    elif isinstance(x, dict):
-        yield id(x)
-        for v in x.values():
-            yield from _containers_in(v)
