@@ -92,7 +92,7 @@ def test_inspect_shows_all(graphc):
     assert status == 0
     for text in (
         "=== explain ===",
-        "scaled: 1 program(s)",
+        "scaled (prog.py:4): 1 program(s)",
         "=== graph ===",
         "relu(in0)",
         "=== fused ===",
@@ -114,7 +114,7 @@ def test_inspect_shows_one_view(graphc):
 
 def test_inspect_calls_a_function_without_arguments(graphc):
     status, out, _ = graphc("inspect", "prog.py:constant", "--show", "explain")
-    assert status == 0 and out.startswith("constant: 1 program(s)")
+    assert status == 0 and out.startswith("constant (prog.py:12): 1 program(s)")
 
 
 @pytest.mark.parametrize(

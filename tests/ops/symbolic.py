@@ -103,7 +103,7 @@ def strict():
 
     def refuse(self: Index) -> int:
         if self.constant is None:
-            raise AssertionError(f"the size {self} was turned into an int")
+            raise AssertionError(f"the size {self.key} was turned into an int")
         return self.constant
 
     saved = Index.__index__, Index.__int__
@@ -179,7 +179,7 @@ def graph_of(cases: list[Case], sizes: Sizes) -> Graph:
             outs = c.op(tuple(xs), *c.attrs) if c.op.variadic else c.op(*xs, *c.attrs)
             outs = [t for t in (outs if isinstance(outs, tuple) else (outs,)) if t is not None]
             if c.backward:
-                c.cotangents = [t.type_.with_shape(t.shape) for t in outs if t.requires_grad]
+                c.cotangents = [t.type_.with_shape(t.type_.shape) for t in outs if t.requires_grad]
                 outs = gradients(outs, xs, [_slot(tracer, t, False) for t in c.cotangents])
             tracer.graph.outputs += [tracer.node(t) for t in outs]
     finally:

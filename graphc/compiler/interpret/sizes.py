@@ -18,7 +18,7 @@ def at(x: Any, values: Mapping[str, int]) -> Any:
         return x.evaluate(values)
     if isinstance(x, TensorType):
         return TensorType(at(x.shape, values), x.dtype, at(x.strides, values), x.device)
-    if isinstance(x, tuple):
+    if isinstance(x, tuple) and not hasattr(x, "_fields"):  # an Origin is a record
         return tuple([at(v, values) for v in x])
     return Draw(x.slot, at(x.offset, values)) if isinstance(x, Draw) else x
 
