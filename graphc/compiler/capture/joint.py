@@ -87,6 +87,8 @@ class Joint:
         self.checked_results: list[int] = []
         self.others: list[Source] = []  # ... of inputs that are no targets
         self.saved_nodes: dict[int, Node] = {}
+        self.saved_versions: dict[int, int] = {}  # of what is saved, when the forward ended
+        self.saved_slots: set[int] = set()  # inputs whose memory is saved, be it written since
         self.old_inputs: list[Node] = []
         self.numbers: dict[int, int] = {}
         self.error: RuntimeError | None = None  # what every backward of this pattern raises
@@ -143,6 +145,10 @@ class Joint:
             for t in e.held():
                 if isinstance(t, Tensor) and id(t) not in self.saved_nodes:
                     self.saved_nodes[id(t)] = self.tracer.node(t)
+                    self.saved_versions[id(t)] = t._storage.version
+                    slot = self.tracer.view(t).cell.slot
+                    if slot is not None:
+                        self.saved_slots.add(slot)
 
     def _split(self, mark: int, cotangents: dict[int, tuple], outputs: list, delivery: Any) -> None:
         """The backward graph: every node made for it, over saved values. Cheap index maps of saved
@@ -201,7 +207,7 @@ class Joint:
     def renumber(self, numbers: dict[int, int]) -> None:
         self.numbers = numbers
         self.copied = {numbers[i] for i in self.copied}
-        read = {i for kind, i in self.inputs if kind == "slot"}
+        read = {i for kind, i in self.inputs if kind == "slot"} | self.saved_slots
         self.checked_inputs = [
             k
             for k, t in enumerate(self.targets)
@@ -357,7 +363,7 @@ class Joint:
             if id(t) in inputs:
                 return inputs[id(t)]
             out = wrap(values[self.saved_nodes[id(t)].id], t.dtype)
-            out._storage.version = t._storage.version
+            out._storage.version = self.saved_versions[id(t)]
             fn = t._fn
             if t._needs and fn in entries:
                 out._needs, out._fn, out._output_nr = True, entries[fn], t._output_nr
