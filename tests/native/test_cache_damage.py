@@ -123,7 +123,11 @@ for i in range(6):
         for entry in list(entries.iterdir()):
             if entry.name == library.cache_key():  # takes too long to build
                 continue
-            for path in list(entry.iterdir()) if entry.is_dir() else ():
+            try:
+                paths = list(entry.iterdir())
+            except OSError:  # a process has just deleted it
+                continue
+            for path in paths:
                 try:
                     what = rng.random()
                     if what < 0.2:
