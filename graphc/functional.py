@@ -797,6 +797,8 @@ def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
     n = input.ndim
     s = [dim_index(d, n) for d in ((source,) if isinstance(source, int) else source)]
     t = [dim_index(d, n) for d in ((destination,) if isinstance(destination, int) else destination)]
+    if n == 0:
+        return movement.permute(input, ())
     order = [d for d in range(n) if d not in s]
     for to, d in sorted(zip(t, s, strict=True)):
         order.insert(to, d)
@@ -903,8 +905,19 @@ def select(input: Tensor, dim: int, index: Any) -> Tensor:
     return movement.select(input, d, _in_range(index, n, d))
 
 
+def _check_has_axes(t: Tensor, what: str) -> None:
+    if t.ndim == 0:
+        raise RuntimeError(f"{what} expects at least a 1-dimensional tensor")
+
+
+def _no_axis_of_none(t: Tensor) -> None:
+    if t.ndim == 0:
+        raise IndexError("Dimension specified as 0 but tensor has no dimensions")
+
+
 def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple:
     """Views of pieces along dim: of one size (the last may be smaller) or of the given sizes."""
+    _check_has_axes(tensor, "split")
     d = dim_index(dim, tensor.ndim)
     n = tensor.type_.shape[d]
     if isinstance(split_size_or_sections, int):
@@ -945,6 +958,7 @@ def _pieces(x: Tensor, dim: int, sizes: list, what: str) -> tuple:
 
 def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple:
     """At most `chunks` pieces of equal size along dim."""
+    _check_has_axes(input, "chunk")
     d = dim_index(dim, input.ndim)
     n = input.type_.shape[d]
     if chunks <= 0:
@@ -969,6 +983,7 @@ def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple
 
 def unbind(input: Tensor, dim: int = 0) -> tuple:
     """The slices along dim, as views."""
+    _no_axis_of_none(input)
     d = dim_index(dim, input.ndim)
     out = tuple(movement.select(input, d, i) for i in range(int(input.type_.shape[d])))
     for i, x in enumerate(out):
@@ -1027,6 +1042,7 @@ def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
         return movement.roll(ravel(input), (int(shifts),), (0,)).reshape(tuple(input.shape))  # type: ignore
     s = (shifts,) if isinstance(shifts, int) else tuple(shifts)
     d = (dims,) if isinstance(dims, int) else tuple(dims)
+    _no_axis_of_none(input)
     return movement.roll(input, s, tuple(dim_index(k, input.ndim) for k in d))
 
 
@@ -1116,7 +1132,10 @@ def gather(
 
 
 def index_select(input: Tensor, dim: int, index: Tensor, *, out: Any = None) -> Tensor:
-    """The rows of `input` along dim that index names."""
+    """The rows of `input` along dim that index names; a 0-d input is its one row."""
+    if input.ndim == 0:
+        row = index_select(input.reshape(1), dim, index.reshape(-1))
+        return into(out, row.reshape(()))
     return into(out, called(gather_ops.index_select(input, dim, index), "IndexSelectBackward0"))
 
 

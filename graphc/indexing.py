@@ -149,6 +149,9 @@ def _expand_key(x: Tensor, key: Any) -> list:
     if used > x.ndim == 0 and isinstance(items[0], slice):
         raise IndexError("slice() cannot be applied to a 0-dim tensor.")
     if used > x.ndim == 0:
+        first = items[0]
+        if isinstance(first, int) and first != 0:
+            raise IndexError(f"index {first} is out of bounds for dimension 0 with size 0")
         raise IndexError(
             "invalid index of a 0-dim tensor. Use `tensor.item()` in Python or `tensor.item<T>()` "
             "in "

@@ -236,8 +236,8 @@ def run_pointwise(op: Op, inputs: tuple, attrs: tuple, out: np.ndarray | None = 
 
 
 def _exact_strides(result: np.ndarray, arrays: list) -> np.ndarray:
-    """The result with the strides that infer gives to axes of size 1, where operands are
-    broadcast."""
+    """The result with the strides that infer gives, where operands are broadcast and have axes of
+    size 1: numpy passes over the strides of those."""
     if all(
         a.ndim != result.ndim or a.shape == result.shape
         for a in arrays
@@ -248,10 +248,14 @@ def _exact_strides(result: np.ndarray, arrays: list) -> np.ndarray:
         result.shape, [(a.shape, tuple([s // a.itemsize for s in a.strides])) for a in arrays]
     )
     want = tuple([s * result.itemsize for s in want])
-    pairs = zip(result.shape, want, result.strides, strict=True)
-    if want == result.strides or any(a != b for n, a, b in pairs if n != 1):
+    if want == result.strides:
         return result
-    return np.lib.stride_tricks.as_strided(result, result.shape, want)
+    pairs = zip(result.shape, want, result.strides, strict=True)
+    if not result.size or all(a == b for n, a, b in pairs if n != 1):
+        return np.lib.stride_tricks.as_strided(result, result.shape, want)
+    out = np.ndarray(result.shape, result.dtype, np.empty(result.nbytes, np.uint8), 0, want)
+    out[...] = result
+    return out
 
 
 def _result_array(arrays: list, d: DType) -> np.ndarray:
