@@ -146,10 +146,10 @@ def _expand_key(x: Tensor, key: Any) -> list:
     dots = [i for i, k in enumerate(items) if k is Ellipsis]
     for i in dots[:0:-1]:  # further ones stand for nothing
         del items[i]
-    if used > x.ndim == 0 and isinstance(items[0], slice):
-        raise IndexError("slice() cannot be applied to a 0-dim tensor.")
-    if used > x.ndim == 0:
+    if used > x.ndim == 0 and not isinstance(key, tuple):
         first = items[0]
+        if isinstance(first, slice):
+            raise IndexError("slice() cannot be applied to a 0-dim tensor.")
         if isinstance(first, int) and first != 0:
             raise IndexError(f"index {first} is out of bounds for dimension 0 with size 0")
         raise IndexError(
