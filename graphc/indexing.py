@@ -51,8 +51,6 @@ def setitem(x: Tensor, key: Any, value: Any) -> None:
         mask = key.reshape((*key.shape, *(1,) * (x.ndim - key.ndim)))  # type: ignore[attr-defined]
         _store(x, pointwise.copy(x, pointwise.where(mask, value, x)))
         return
-    if x.ndim == 0 and isinstance(key, (int, np.integer)) and not isinstance(key, bool):
-        raise IndexError(f"index {key} is out of bounds for dimension 0 with size 0")
     view, places = _basic(x, key)
     src = value if isinstance(value, Tensor) else _value(value, view)
     if not places:
@@ -150,7 +148,7 @@ def _expand_key(x: Tensor, key: Any) -> list:
         first = items[0]
         if isinstance(first, slice):
             raise IndexError("slice() cannot be applied to a 0-dim tensor.")
-        if isinstance(first, int) and first != 0:
+        if isinstance(first, (int, np.integer)) and first != 0:
             raise IndexError(f"index {first} is out of bounds for dimension 0 with size 0")
         raise IndexError(
             "invalid index of a 0-dim tensor. Use `tensor.item()` in Python or `tensor.item<T>()` "
