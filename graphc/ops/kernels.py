@@ -150,7 +150,14 @@ def cast(a: np.ndarray, from_: DType, to: DType) -> np.ndarray:
     )
     if simple or not library.available():
         with np.errstate(all="ignore"):
-            return a.astype(to.np) if simple else fallback.cast(a, from_, to)
+            if not simple:
+                return fallback.cast(a, from_, to)
+            if a.flags.c_contiguous or a.flags.f_contiguous:
+                return a.astype(to.np)
+            # numpy would put an expanded axis innermost
+            out = empty_strided(a.shape, pointwise_strides(a.shape, [_layout(a)]), to.np)
+            np.copyto(out, a, casting="unsafe")
+            return out
     if not (a.flags.c_contiguous or a.flags.f_contiguous):
         dense = empty_strided(a.shape, pointwise_strides(a.shape, [_layout(a)]), a.dtype)
         np.copyto(dense, a)
