@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 import graphc
-from graphc.compiler import program
 from graphc.base.errors import CaptureBreak
+from graphc.compiler import program
 from graphc.native import build, cache, library, toolchain
 from graphc.native.build import LIBRARY
 from graphc.native.cache import DiskCache
