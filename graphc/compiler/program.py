@@ -32,15 +32,6 @@ SOURCE = "program.c"
 # gcc 12's straight-line vectoriser drops the rounding of a float that was stored and read again as
 # a double
 FLAGS = ("-fno-tree-slp-vectorize",)
-# gcc 12 vectorises around inner loops that it has unrolled: loads that a choice guards then share
-# the mask of the first copy
-GCC_FLAGS = ("--param=max-completely-peeled-insns=0",)
-
-
-def flags() -> tuple[str, ...]:
-    """What programs are built with besides the flags of every build."""
-    gcc = native_build.require_compiler().kind == "gcc"
-    return (*FLAGS, *GCC_FLAGS) if gcc else FLAGS
 
 
 class ProgramError(GraphcError):
@@ -378,7 +369,7 @@ def key_of(graph: Graph, fast_math: bool = False, skip: Collection[str] = ()) ->
         str(FORMAT),
         _stamp(),
         native_build.fingerprint(),
-        *flags(),
+        *FLAGS,
         str(fast_math),
         draws,
         "timed" if config.debug >= 2 else "",
@@ -429,7 +420,7 @@ def build(
         print(source, file=sys.stderr)
     extras = {RECORD: json.dumps(record).encode()}
     entry = native_build.shared_object(
-        {SOURCE: source}, key=key, flags=(*flags(), *more_flags), extras=extras, store=store
+        {SOURCE: source}, key=key, flags=(*FLAGS, *more_flags), extras=extras, store=store
     )
     data = entry.files[native_build.LIBRARY]
     return Program(record, entry.path(native_build.LIBRARY), source, constants, opaque, data)
