@@ -348,8 +348,8 @@ def _fuzz(seed, nodes=14):
 
 @pytest.mark.parametrize("shape", [(6, 7), (6, 5), (9, 7), (4, 3)])
 def test_choices_in_short_rows(shape):
-    """gcc 12 took one mask for the guarded loads of all columns, once it had unrolled the rows: both
-    arms are computed before the choice. (Forbidding it to unroll made it write programs that
+    """gcc 12 took one mask for the guarded loads of all columns, once it had unrolled the rows:
+    both arms are computed before the choice. (Forbidding it to unroll made it write programs that
     crash.)"""
     b = Builder()
     a, m, x, g, y = (b.input(s) for s in (shape, shape, shape, shape, (shape[0], 5)))
