@@ -96,6 +96,7 @@ def test_pointwise_and_reduction(backend):
         lambda x: x.clamp(-0.5, 0.5),
         lambda x: F.gelu(x),
         lambda x: x.chunk(2, 1),
+        lambda x: x[0].repeat(2, 1).clone(),
         lambda x: (x[0, 0].cumsum(0), x[0, 0].cumprod(0)),
         lambda x: x[0, 0].copy_(x[0, 0]).eq(x[0, 0].t()).sum(0),
         lambda x: x.as_strided((2, 1), (1, 7)).roll(1, 0)[:1],

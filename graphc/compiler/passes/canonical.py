@@ -69,7 +69,11 @@ def drop_moves(graph: Graph) -> Graph:
         while m.op is not None and m.op.kind == "movement":
             at = [as_index(c) for c in m.op.lower(at, m.args[0].type, *m.attrs)]
             m = m.args[0]
-            if n.id in results and (m.is_input or not alike(m.type.strides, n.type.strides)):
+            if n.id in results and (
+                m.is_input
+                or (m.op is not None and m.op.kind == "movement")  # it may go itself
+                or not alike(m.type.strides, n.type.strides)
+            ):
                 continue  # a result keeps its own memory and strides
             if n.id in windowed and not alike(m.type.strides, n.type.strides):
                 continue
