@@ -231,7 +231,8 @@ class Printer:
         head, choices = len(self.lines), self.choices
         self.put(depth, f"for (int64_t {s.symbol} = {begin}; {s.symbol} < {end}; {step}) {{")
         self.block(s.body, depth + 1)
-        if self.choices > choices and s.extent.is_constant and s.extent.constant <= _UNROLLED:
+        steps = s.extent.constant
+        if self.choices > choices and steps is not None and steps <= _UNROLLED:
             self.lines.insert(head, "  " * depth + "GC_ONE_BY_ONE")
         self.put(depth, "}")
 
