@@ -16,7 +16,8 @@ from ...ir.graph import Graph, Node, rebuild
 from ...ir.index import Index, observing, plain
 from ...ir.types import TensorType
 from .contents import Write
-from .guards import ReadSet, _item_reader
+from .facts import item_reader
+from .guards import ReadSet
 from .joint import join
 from .lift import Cell, Restart, Source
 from .record import Recorder
@@ -391,7 +392,7 @@ def _grads(tracer: Tracer, delivery: _Delivery, out: Captured) -> None:
             for key in ("_hooks", "_post_accumulate_hooks"):
                 out.reads.binding(
                     f"the hooks of a tensor {list(t.shape)}",
-                    _item_reader(t.__dict__, key),
+                    item_reader(t.__dict__, key),
                     frozenset(),
                     t.__dict__,
                     key,
