@@ -36,53 +36,71 @@ from .ir.index import SizesEqual
 _MANY = 8  # specialisations before a warning
 
 
+# PyTorch's names of backends, and what they are here
+_BACKENDS = {"c": "c", "interpret": "interpret", "inductor": "c", "eager": "interpret"}
+_MODES = (None, "default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
+
+
 def compile(
     model: Any = None,
     *,
     fullgraph: bool = False,
     dynamic: bool | None = None,
-    fast_math: bool = False,
     backend: str = "c",
     mode: str | None = None,
     options: dict | None = None,
+    name: str | None = None,
     disable: bool = False,
+    recompile_limit: int | None = None,
+    isolate_recompiles: bool = False,
+    shapes_spec: Any = None,
+    fast_math: bool = False,
 ) -> Any:
     """A compiled version of `model`, a function or a Module; also a decorator, with or without
     arguments.
 
     fullgraph: raise `CaptureBreak` with the user's line instead of running eagerly where capture is
     impossible. dynamic: None: sizes that change between calls become symbols of the next program;
-    True: all sizes above 1 are symbols from the first call on; False: none. fast_math: allow
-    results that differ in the last bits. backend: "c" (native code), or "interpret" (every node
-    through the eager kernels). options: {"skip": names of passes to leave out}, to find a wrong
-    one.
+    True: all sizes above 1 are symbols from the first call on; False: none. backend: "c" (native
+    code; "inductor" means the same) or "interpret" (every node through the eager kernels; also
+    "eager"). name: what the programs are called in their source. recompile_limit: once so many
+    programs were made after the first, calls that none of them serves run eagerly. fast_math: allow
+    results that differ in the last bits. options: {"skip": names of passes to leave out}, to find a
+    wrong one.
+
+    `mode`, other options and `isolate_recompiles` are taken for PyTorch's sake and choose nothing:
+    there is one mode, and no two calls of `compile` share programs. Raises RuntimeError for an
+    unknown backend or mode, ValueError for a `shapes_spec`, which is not supported.
     https://docs.pytorch.org/docs/stable/generated/torch.compile.html"""
-    if backend not in ("c", "interpret"):
-        raise RuntimeError(f'Invalid backend: {backend!r}, should be one of ["c", "interpret"]')
-    if model is None:
-        return functools.partial(
-            compile,
-            fullgraph=fullgraph,
-            dynamic=dynamic,
-            fast_math=fast_math,
-            backend=backend,
-            mode=mode,
-            options=options,
-            disable=disable,
-        )
-    if disable:
-        return model
+    if backend not in _BACKENDS:
+        raise RuntimeError(f"Invalid backend: {backend!r}, should be one of {sorted(_BACKENDS)}")
+    if mode not in _MODES:
+        raise RuntimeError(f"Unrecognized mode={mode}, should be one of: {list(_MODES[1:])}")
+    if mode is not None and options:
+        raise RuntimeError("Either mode or options can be specified, but both can't be specified")
+    if shapes_spec is not None:
+        raise ValueError("compile() takes no shapes_spec: `dynamic` says which sizes may change")
     settings: dict[str, Any] = {
         "fullgraph": fullgraph,
         "dynamic": dynamic,
         "fast_math": fast_math,
-        "backend": backend,
+        "backend": _BACKENDS[backend],
+        "name": name,
+        "recompile_limit": recompile_limit,
         "skip": (),
     }
     if options and options.get("skip"):
         from .compiler.passes import pipeline
 
         settings["skip"] = pipeline.names(options["skip"])
+    if model is None:
+        return functools.partial(_compiled, settings=settings, disable=disable)
+    return _compiled(model, settings, disable)
+
+
+def _compiled(model: Any, settings: dict, disable: bool) -> Any:
+    if disable:
+        return model
     if isinstance(model, CompiledFunction):
         model = model.fn
     if hasattr(model, "children") and hasattr(model, "_parameters"):
@@ -297,6 +315,15 @@ class CompiledFunction:
                     _where(self.fn),
                     kind="state",
                 )
+        limit = self.settings["recompile_limit"]
+        if limit is not None and len(self.specialisations) > limit:
+            raise CaptureBreak(
+                f"{_named(self.fn)} was recompiled {limit} times, which is its recompile_limit; "
+                f"now {reasons[0]}",
+                "raise the limit, or keep what changes in a tensor",
+                _where(self.fn),
+                kind="limit",
+            )
         captured = self._capture(leaves, spec, pattern, original, sizes)
         try:
             program = self._build(captured.graph)
@@ -372,7 +399,8 @@ class CompiledFunction:
 
     def _build(self, graph: Any) -> Any:
         try:
-            return build(graph, self.settings, getattr(self.fn, "__name__", "program"))
+            name = self.settings["name"] or getattr(self.fn, "__name__", "program")
+            return build(graph, self.settings, name)
         except (CaptureBreak, SizesEqual):
             raise
         except Exception as error:

@@ -75,6 +75,7 @@ REFUSALS = {
     "aliasing": "writing memory that is shared under two dtypes",
     "size": "reading a container of more than 100,000 entries",
     "complex": "complex numbers",
+    "limit": "more programs than `recompile_limit` allows",
     "internal": "an error of graphc's own (please report it)",
 }
 

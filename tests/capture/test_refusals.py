@@ -197,4 +197,5 @@ def test_memory_under_two_dtypes():
 
 def test_every_kind_is_tested():
     tested = {kind for kind, _ in PROGRAMS}
-    assert tested | {"aliasing", "internal"} == set(REFUSALS)  # internal: see test_errors.py
+    # internal: see test_errors.py; limit: test_reasons.py
+    assert tested | {"aliasing", "internal", "limit"} == set(REFUSALS)
