@@ -254,6 +254,19 @@ _LAZY_NAMES = {
     "load": "serialization",
     "verify": "checks",
     "check_nan": "checks",
+    **dict.fromkeys(
+        (
+            "conv1d",
+            "conv2d",
+            "conv3d",
+            "conv_tbc",
+            "conv_transpose1d",
+            "conv_transpose2d",
+            "conv_transpose3d",
+            "convolution",
+        ),
+        "nn.functional.conv",
+    ),
 }
 
 

@@ -4,6 +4,7 @@ from . import (  # noqa: F401
                composite,
                constant,
                contract,
+               conv,
                gather,
                kernels,
                movement,

@@ -41,6 +41,15 @@ from .activation import (
     threshold_,
 )
 from .classification import cross_entropy, nll_loss
+from .conv import (
+    conv1d,
+    conv2d,
+    conv3d,
+    conv_tbc,
+    conv_transpose1d,
+    conv_transpose2d,
+    conv_transpose3d,
+)
 from .distance import cosine_similarity, normalize, pairwise_distance
 from .dropout import (
     alpha_dropout,
