@@ -267,6 +267,18 @@ _LAZY_NAMES = {
         ),
         "nn.functional.conv",
     ),
+    **dict.fromkeys(
+        (
+            "max_pool1d",
+            "max_pool1d_with_indices",
+            "max_pool2d",
+            "max_pool3d",
+            "avg_pool1d",
+            "adaptive_avg_pool1d",
+            "adaptive_max_pool1d",
+        ),
+        "nn.functional.pooling",
+    ),
 }
 
 

@@ -10,6 +10,7 @@ from . import (  # noqa: F401
                movement,
                optim_steps,
                pointwise,
+               pool,
                random,
                reduce,
                scan,

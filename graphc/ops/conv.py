@@ -101,9 +101,10 @@ def _kernel(
     result = np.zeros(shape, x.dtype)
     padded = _padded(x, padding)
     for tap in product(*[range(k) for k in kernel]):
-        seen = padded[(..., *_window(tap, out, stride, dilation))]
+        seen = padded[(Ellipsis, *_window(tap, out, stride, dilation))]
         for g, (o, c) in enumerate(_channels(w, groups)):
-            part = w[(slice(g * o, (g + 1) * o), slice(None), *tap)]
+            at: Any = (slice(g * o, (g + 1) * o), slice(None), *tap)
+            part = w[at]
             image = seen[:, g * c : (g + 1) * c].reshape(x.shape[0], c, -1)
             result[:, g * o : (g + 1) * o] += np.matmul(part, image).reshape(-1, o, *out)
     return result if bias is None else result + _bias_shape(bias, len(kernel))
@@ -132,13 +133,14 @@ def _input_kernel(
     for tap in product(*[range(k) for k in kernel]):
         window = _window(tap, out, stride, dilation)
         for i, (o, c) in enumerate(_channels(w, groups)):
-            part = w[(slice(i * o, (i + 1) * o), slice(None), *tap)].T
+            at: Any = (slice(i * o, (i + 1) * o), slice(None), *tap)
+            part = w[at].T
             image = g[:, i * o : (i + 1) * o].reshape(shape[0], o, -1)
             result[(slice(None), slice(i * c, (i + 1) * c), *window)] += np.matmul(
                 part, image
             ).reshape(-1, c, *out)
-    crop = tuple(slice(p, p + n) for p, n in zip(padding, shape[2:], strict=True))
-    result = np.ascontiguousarray(result[(..., *crop)])
+    crop: Any = tuple(slice(p, p + n) for p, n in zip(padding, shape[2:], strict=True))
+    result = np.ascontiguousarray(result[(Ellipsis, *crop)])
     return result if bias is None else result + _bias_shape(bias, len(kernel))
 
 
@@ -159,11 +161,12 @@ def _weight_kernel(
     result = np.zeros(shape, g.dtype)
     padded = _padded(x, padding)
     for tap in product(*[range(k) for k in kernel]):
-        seen = padded[(..., *_window(tap, out, stride, dilation))]
+        seen = padded[(Ellipsis, *_window(tap, out, stride, dilation))]
         for i, (o, c) in enumerate(_channels(result, groups)):
             a = g[:, i * o : (i + 1) * o].swapaxes(0, 1).reshape(o, -1)
             b = seen[:, i * c : (i + 1) * c].swapaxes(0, 1).reshape(c, -1)
-            result[(slice(i * o, (i + 1) * o), slice(None), *tap)] = np.matmul(a, b.T)
+            at: Any = (slice(i * o, (i + 1) * o), slice(None), *tap)
+            result[at] = np.matmul(a, b.T)
     return result
 
 
@@ -171,7 +174,7 @@ def _padded(x: np.ndarray, padding: tuple) -> np.ndarray:
     return np.pad(x, ((0, 0), (0, 0), *[(p, p) for p in padding]))
 
 
-def _window(tap: tuple, out: tuple, stride: tuple, dilation: tuple) -> tuple:
+def _window(tap: tuple, out: tuple, stride: tuple, dilation: tuple) -> Any:
     return tuple(
         slice(t * d, t * d + (n - 1) * s + 1, s)
         for t, d, n, s in zip(tap, dilation, out, stride, strict=True)
