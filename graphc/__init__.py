@@ -279,6 +279,10 @@ _LAZY_NAMES = {
         ),
         "nn.functional.pooling",
     ),
+    **dict.fromkeys(
+        ("affine_grid_generator", "grid_sampler", "grid_sampler_2d", "grid_sampler_3d"),
+        "nn.functional.resampling",
+    ),
 }
 
 

@@ -13,6 +13,7 @@ from . import (  # noqa: F401
                pool,
                random,
                reduce,
+               resample,
                scan,
                sort,
 )

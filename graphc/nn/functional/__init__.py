@@ -117,4 +117,14 @@ from .pooling import (
     max_unpool2d,
     max_unpool3d,
 )
+from .resampling import (
+    GRID_SAMPLE_INTERPOLATION_MODES,
+    GRID_SAMPLE_PADDING_MODES,
+    affine_grid,
+    grid_sample,
+    interpolate,
+    upsample,
+    upsample_bilinear,
+    upsample_nearest,
+)
 from .shape import channel_shuffle, one_hot, pad, pixel_shuffle, pixel_unshuffle

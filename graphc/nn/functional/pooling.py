@@ -250,7 +250,7 @@ def _lp_pool(pool: Any, axes: int, input: Tensor, norm_type: float, kernel_size:
              ceil_mode: bool) -> Tensor:
     out = pool(input.pow(norm_type), kernel_size, stride, 0, ceil_mode)
     places = prod(_numbers(f"lp_pool{axes}d", "kernel_size", kernel_size, axes))
-    return (out.sign() * out.abs().relu()).mul(places).pow(1.0 / norm_type)
+    return (out.sign().detach() * out.abs().relu()).mul(places).pow(1.0 / norm_type)
 
 
 # ---------------------------------------------------------------- back from maxima
