@@ -59,6 +59,7 @@ from .dropout import (
     dropout3d,
     feature_alpha_dropout,
 )
+from .folding import fold, unfold
 from .linear import bilinear, embedding, linear, scaled_dot_product_attention
 from .loss import (
     binary_cross_entropy,
