@@ -29,8 +29,8 @@ def test_published_values():
 
 
 def test_polynomials_are_kept():
-    """Linear weights keep lines, and so does Keys' cubic with a = -1/2 (the antialiased one) inside;
-    antialiased weights sum to 1."""
+    """Linear weights keep lines, and inside so does Keys' cubic with a = -1/2 (the antialiased
+    one); antialiased weights sum to 1."""
     x = torch.arange(8, dtype=torch.float64).reshape(1, 1, 8)
     y = F.interpolate(x, 15, mode="linear", align_corners=True)
     assert torch.allclose(y[0, 0], torch.linspace(0, 7, 15, dtype=torch.float64))
