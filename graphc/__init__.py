@@ -37,6 +37,13 @@ from .base.dtypes import (
     uint8,
 )
 from .base.dtypes import bool_ as bool
+from .base.formats import (
+    channels_last,
+    channels_last_3d,
+    contiguous_format,
+    memory_format,
+    preserve_format,
+)
 from .core import observe as _observe
 from .core.modes import (
     enable_grad,
@@ -84,8 +91,7 @@ __version__ = "0.1.0"
 float, double, half = float32, float64, float16
 short, int, long = int16, int32, int64
 cfloat, cdouble = complex64, complex128
-strided, contiguous_format, preserve_format = "strided", "contiguous_format", "preserve_format"
-channels_last = "channels_last"
+strided = "strided"
 inf, nan, pi, e = (
     _functional.math.inf,
     _functional.math.nan,
