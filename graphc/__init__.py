@@ -37,6 +37,13 @@ from .base.dtypes import (
     uint8,
 )
 from .base.dtypes import bool_ as bool
+from .base.formats import (
+    channels_last,
+    channels_last_3d,
+    contiguous_format,
+    memory_format,
+    preserve_format,
+)
 from .core import observe as _observe
 from .core.modes import (
     enable_grad,
@@ -84,8 +91,7 @@ __version__ = "0.1.0"
 float, double, half = float32, float64, float16
 short, int, long = int16, int32, int64
 cfloat, cdouble = complex64, complex128
-strided, contiguous_format, preserve_format = "strided", "contiguous_format", "preserve_format"
-channels_last = "channels_last"
+strided = "strided"
 inf, nan, pi, e = (
     _functional.math.inf,
     _functional.math.nan,
@@ -254,6 +260,35 @@ _LAZY_NAMES = {
     "load": "serialization",
     "verify": "checks",
     "check_nan": "checks",
+    **dict.fromkeys(
+        (
+            "conv1d",
+            "conv2d",
+            "conv3d",
+            "conv_tbc",
+            "conv_transpose1d",
+            "conv_transpose2d",
+            "conv_transpose3d",
+            "convolution",
+        ),
+        "nn.functional.conv",
+    ),
+    **dict.fromkeys(
+        (
+            "max_pool1d",
+            "max_pool1d_with_indices",
+            "max_pool2d",
+            "max_pool3d",
+            "avg_pool1d",
+            "adaptive_avg_pool1d",
+            "adaptive_max_pool1d",
+        ),
+        "nn.functional.pooling",
+    ),
+    **dict.fromkeys(
+        ("affine_grid_generator", "grid_sampler", "grid_sampler_2d", "grid_sampler_3d"),
+        "nn.functional.resampling",
+    ),
 }
 
 

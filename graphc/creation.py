@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .base import dtypes
+from .base import dtypes, formats
 from .base.dtypes import DType, from_numpy_dtype
 from .base.errors import CaptureBreak
 from .core import dispatch
@@ -331,8 +331,10 @@ def empty(
     check_device(device)
     d = dtype or dtypes.get_default_dtype()
     if STATE.tracer is not None:
-        return _finish(_fill(shape, 0, d), requires_grad)
-    return _finish(wrap(library.empty(shape, d.np), d), requires_grad)
+        made = _fill(shape, 0, d)
+    else:
+        made = wrap(library.empty(shape, d.np), d)
+    return _finish(_laid_out("empty", made, memory_format), requires_grad)
 
 
 def full(
@@ -372,13 +374,25 @@ def _like(fn: Any) -> Any:
     ) -> Tensor:
         t = fn(tuple(input.shape), *args, dtype=dtype or input.dtype, device=device)
         st = input.type_
-        if not st.is_contiguous and memory_format is None:
-            from .ops.movement import clone
+        if memory_format is None or memory_format is formats.preserve_format:
+            if not st.is_contiguous:
+                from .ops.movement import clone
 
-            t = clone(t, None if st.is_contiguous else _dense(st))
-        return _finish(t, requires_grad)
+                t = clone(t, _dense(st))
+            return _finish(t, requires_grad)
+        return _finish(_laid_out(fn.__name__ + "_like", t, memory_format), requires_grad)
 
     return like
+
+
+def _laid_out(name: str, t: Tensor, memory_format: Any) -> Tensor:
+    """A fresh contiguous tensor, in the format that is asked for."""
+    chosen = formats.check(name, memory_format)
+    if chosen is None or not chosen.axes:
+        return t
+    from .ops.movement import clone
+
+    return clone(t, formats.channel_strides(tuple(t.shape), chosen))
 
 
 def _dense(meta: Any) -> tuple:
@@ -404,7 +418,8 @@ def full_like(
     memory_format: Any = None,
 ) -> Tensor:
     """full() with input's shape, dtype and layout."""
-    return _full_like(input, fill_value, dtype=dtype, requires_grad=requires_grad, device=device)
+    return _full_like(input, fill_value, dtype=dtype, requires_grad=requires_grad, device=device,
+                      memory_format=memory_format)  # fmt: skip
 
 
 def arange(
@@ -521,7 +536,8 @@ def rand_like(
     memory_format: Any = None,
 ) -> Tensor:
     """rand() with input's shape and dtype."""
-    return rand(tuple(input.shape), dtype=dtype or input.dtype, requires_grad=requires_grad)
+    return _like(rand)(input, dtype=dtype, device=device, requires_grad=requires_grad,
+                      memory_format=memory_format)  # fmt: skip
 
 
 def randn_like(
@@ -534,7 +550,8 @@ def randn_like(
     memory_format: Any = None,
 ) -> Tensor:
     """randn() with input's shape and dtype."""
-    return randn(tuple(input.shape), dtype=dtype or input.dtype, requires_grad=requires_grad)
+    return _like(randn)(input, dtype=dtype, device=device, requires_grad=requires_grad,
+                      memory_format=memory_format)  # fmt: skip
 
 
 def randint(

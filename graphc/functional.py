@@ -11,12 +11,12 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from .base import dtypes
+from .base import dtypes, formats
 from .base.dtypes import DType
 from .core.tape import entry_class
 from .core.tensor import Tensor
 from .creation import as_tensor
-from .ir.types import broadcast_shapes, dim_index
+from .ir.types import broadcast_shapes, contiguous_strides, dim_index
 from .ops import composite, contract, movement, pointwise, reduce
 from .ops import gather as gather_ops
 from .ops.pointwise import cast
@@ -1099,8 +1099,13 @@ def tile(input: Tensor, dims: Any) -> Tensor:
 
 
 def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:
-    """A copy; keeps the axis order of dense layouts."""
-    return movement.clone(input, None)
+    """A copy; keeps the axis order of dense layouts unless a memory format is given."""
+    chosen = formats.check("clone", memory_format)
+    if chosen is None or chosen is formats.preserve_format:
+        return movement.clone(input, None)
+    shape = input.type_.shape
+    strides = formats.channel_strides(shape, chosen) if chosen.axes else contiguous_strides(shape)
+    return movement.clone(input, strides)
 
 
 def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple:

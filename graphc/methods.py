@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from . import algebra, creation, functional, indexing, ordering, printing
-from .base import dtypes
+from .base import dtypes, formats
 from .base.dtypes import DType
 from .core import dispatch, inplace, tape
 from .core.modes import STATE
@@ -315,10 +315,17 @@ class _Methods:
         return self.dtype.itemsize
 
     def is_contiguous(self: Any, memory_format: Any = None) -> bool:
+        chosen = formats.check("is_contiguous", memory_format)
+        if chosen is not None and chosen.axes:
+            return formats.is_channels_last(self.type_.shape, self.type_.strides, chosen)
         return self.type_.is_contiguous
 
     def contiguous(self: Any, memory_format: Any = None) -> Any:
-        return movement.contiguous(self)
+        chosen = formats.check("contiguous", memory_format)
+        if chosen is None or not chosen.axes:
+            return movement.contiguous(self)
+        strides = formats.channel_strides(self.type_.shape, chosen)
+        return self if self.is_contiguous(chosen) else movement.clone(self, strides)
 
     def view(self: Any, *shape: Any) -> Any:
         if len(shape) == 1 and isinstance(shape[0], DType):
@@ -538,9 +545,11 @@ class _Methods:
             elif a is not None:
                 device = a
         check_device(device)
-        if dtype is None or dtype is self.dtype:
-            return movement.clone(self, None) if copy else self
-        return pointwise.cast(self, dtype)
+        chosen = formats.check("to", memory_format)
+        out = self if dtype is None or dtype is self.dtype else pointwise.cast(self, dtype)
+        if chosen is not None and chosen is not formats.preserve_format:
+            out = _in_format(out, chosen)
+        return movement.clone(self, None) if copy and out is self else out
 
     def type(self: Any, dtype: Any = None, non_blocking: bool = False) -> Any:
         if dtype is None:
@@ -1037,9 +1046,18 @@ def _view_dtype(t: Tensor, d: DType) -> Tensor:
     return out
 
 
+def _in_format(t: Any, chosen: formats.memory_format) -> Any:
+    """t laid out in a format; itself when it is already."""
+    if not chosen.axes:
+        return movement.contiguous(t)
+    strides = formats.channel_strides(t.type_.shape, chosen)
+    return t if t.type_.strides == strides else movement.clone(t, strides)
+
+
 def _cast_method(name: str, d: DType) -> Callable:
     def method(self: Tensor, memory_format: Any = None) -> Tensor:
-        return pointwise.cast(self, d)
+        out = pointwise.cast(self, d)
+        return out if memory_format is None else out.to(memory_format=memory_format)  # type: ignore
 
     method.__name__ = name
     method.__doc__ = f"self as {d}."

@@ -41,6 +41,15 @@ from .activation import (
     threshold_,
 )
 from .classification import cross_entropy, nll_loss
+from .conv import (
+    conv1d,
+    conv2d,
+    conv3d,
+    conv_tbc,
+    conv_transpose1d,
+    conv_transpose2d,
+    conv_transpose3d,
+)
 from .distance import cosine_similarity, normalize, pairwise_distance
 from .dropout import (
     alpha_dropout,
@@ -50,6 +59,7 @@ from .dropout import (
     dropout3d,
     feature_alpha_dropout,
 )
+from .folding import fold, unfold
 from .linear import bilinear, embedding, linear, scaled_dot_product_attention
 from .loss import (
     binary_cross_entropy,
@@ -77,5 +87,45 @@ from .normalization import (
     layer_norm,
     local_response_norm,
     rms_norm,
+)
+from .pooling import (
+    adaptive_avg_pool1d,
+    adaptive_avg_pool2d,
+    adaptive_avg_pool3d,
+    adaptive_max_pool1d,
+    adaptive_max_pool1d_with_indices,
+    adaptive_max_pool2d,
+    adaptive_max_pool2d_with_indices,
+    adaptive_max_pool3d,
+    adaptive_max_pool3d_with_indices,
+    avg_pool1d,
+    avg_pool2d,
+    avg_pool3d,
+    fractional_max_pool2d,
+    fractional_max_pool2d_with_indices,
+    fractional_max_pool3d,
+    fractional_max_pool3d_with_indices,
+    lp_pool1d,
+    lp_pool2d,
+    lp_pool3d,
+    max_pool1d,
+    max_pool1d_with_indices,
+    max_pool2d,
+    max_pool2d_with_indices,
+    max_pool3d,
+    max_pool3d_with_indices,
+    max_unpool1d,
+    max_unpool2d,
+    max_unpool3d,
+)
+from .resampling import (
+    GRID_SAMPLE_INTERPOLATION_MODES,
+    GRID_SAMPLE_PADDING_MODES,
+    affine_grid,
+    grid_sample,
+    interpolate,
+    upsample,
+    upsample_bilinear,
+    upsample_nearest,
 )
 from .shape import channel_shuffle, one_hot, pad, pixel_shuffle, pixel_unshuffle
