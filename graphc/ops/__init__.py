@@ -10,6 +10,7 @@ from . import (  # noqa: F401
                optim_steps,
                pointwise,
                random,
+               recurrent,
                reduce,
                scan,
                sort,

@@ -1,4 +1,5 @@
 """Utilities on the parameters of modules: clipping gradients, flattening into one vector."""
 
+from . import rnn
 from .clip_grad import clip_grad_norm_, clip_grad_value_, clip_grads_with_norm_, get_total_norm
 from .convert_parameters import parameters_to_vector, vector_to_parameters
