@@ -40,6 +40,7 @@ from .activation import (
     threshold,
     threshold_,
 )
+from .attention import multi_head_attention_forward, scaled_dot_product_attention
 from .classification import cross_entropy, nll_loss
 from .distance import cosine_similarity, normalize, pairwise_distance
 from .dropout import (
@@ -50,7 +51,7 @@ from .dropout import (
     dropout3d,
     feature_alpha_dropout,
 )
-from .linear import bilinear, embedding, linear, scaled_dot_product_attention
+from .linear import bilinear, embedding, linear
 from .loss import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,

@@ -70,8 +70,9 @@ class RNNBase(Module):
                 if proj_size > 0:
                     shapes["weight_hr"] = (proj_size, hidden_size)
                 for name, shape in shapes.items():
-                    setattr(self, name + suffix,
-                            Parameter(empty(shape, device=device, dtype=dtype)))
+                    setattr(
+                        self, name + suffix, Parameter(empty(shape, device=device, dtype=dtype))
+                    )
                 self._all_weights.append([name + suffix for name in shapes])
         self.reset_parameters()
 
@@ -123,8 +124,9 @@ class RNNBase(Module):
         kind = type(self).__name__
         if input.ndim not in (2, 3):
             word = " tensor" if self.mode.startswith("RNN") else ""
-            raise ValueError(f"{kind}: Expected input to be 2D or 3D, got {input.ndim}D{word} "
-                             "instead")
+            raise ValueError(
+                f"{kind}: Expected input to be 2D or 3D, got {input.ndim}D{word} instead"
+            )
         batched = input.ndim == 3
         if hx is not None:
             hx = self._checked_rank(hx, batched)
@@ -193,10 +195,12 @@ class RNNBase(Module):
         h0, c0 = state if len(state) == 2 else (state[0], None)
         if self.proj_size > 0:
             sizes = None if batch_sizes is None else batch_sizes.tolist()
-            return recurrent.unrolled(gates, w_hh, b_hh, h0, c0, sizes, self.mode, reverse,
-                                      weights[-1])
-        out, h, c, _ = recurrent.recurrence(gates, w_hh, b_hh, h0, c0, batch_sizes, self.mode,
-                                            reverse)
+            return recurrent.unrolled(
+                gates, w_hh, b_hh, h0, c0, sizes, self.mode, reverse, weights[-1]
+            )
+        out, h, c, _ = recurrent.recurrence(
+            gates, w_hh, b_hh, h0, c0, batch_sizes, self.mode, reverse
+        )
         return (out, h, c) if c0 is not None else (out, h)
 
     # ---- checks
@@ -206,10 +210,13 @@ class RNNBase(Module):
         if x.dtype is not weight.dtype:
             raise ValueError(
                 f"RNN input dtype ({x.dtype}) does not match weight dtype ({weight.dtype}). "
-                f"Convert input: input.to({weight.dtype}), or convert model: model.to({x.dtype})")
+                f"Convert input: input.to({weight.dtype}), or convert model: model.to({x.dtype})"
+            )
         if x.shape[-1] != self.input_size:
-            raise RuntimeError("input.size(-1) must be equal to input_size. Expected "
-                               f"{self.input_size}, got {x.shape[-1]}")
+            raise RuntimeError(
+                "input.size(-1) must be equal to input_size. Expected "
+                f"{self.input_size}, got {x.shape[-1]}"
+            )
         if x.shape[0] == 0:
             raise RuntimeError("Expected sequence length to be larger than 0 in RNN")
 
@@ -217,15 +224,19 @@ class RNNBase(Module):
         want, word = (3, "batched 3-D") if batched else (2, "unbatched 2-D")
         if self.mode == "LSTM":
             if not (isinstance(hx, (tuple, list)) and len(hx) == 2):
-                raise ValueError("LSTM: expected hx to be a pair (h_0, c_0), got "
-                                 f"{type(hx).__name__}")
+                raise ValueError(
+                    f"LSTM: expected hx to be a pair (h_0, c_0), got {type(hx).__name__}"
+                )
             if hx[0].ndim != want or hx[1].ndim != want:
-                raise RuntimeError(f"For {word} input, hx and cx should also be {want}-D but got "
-                                   f"({hx[0].ndim}-D, {hx[1].ndim}-D) tensors")
+                raise RuntimeError(
+                    f"For {word} input, hx and cx should also be {want}-D but got "
+                    f"({hx[0].ndim}-D, {hx[1].ndim}-D) tensors"
+                )
             return tuple(hx) if batched else tuple([h.unsqueeze(1) for h in hx])
         if hx.dim() != want:
-            raise RuntimeError(f"For {word} input, hx should also be {want}-D but got "
-                               f"{hx.ndim}-D tensor")
+            raise RuntimeError(
+                f"For {word} input, hx should also be {want}-D but got {hx.ndim}-D tensor"
+            )
         return hx if batched else hx.unsqueeze(1)
 
     def _state(self, hx: Any, batch: Any, x: Tensor) -> tuple:
@@ -245,24 +256,34 @@ class RNNBase(Module):
             if h.dtype is not x.dtype:
                 raise RuntimeError(
                     "Input and hidden tensors are not the same dtype, found input tensor with "
-                    f"{x.dtype.title} and hidden tensor with {h.dtype.title}")
+                    f"{x.dtype.title} and hidden tensor with {h.dtype.title}"
+                )
         return hx
 
 
 def _check_arguments(m: RNNBase, dropout: Any) -> None:
-    if (not isinstance(dropout, numbers.Number) or isinstance(dropout, bool)
-            or not 0 <= dropout <= 1):  # type: ignore[operator]
-        raise ValueError("dropout should be a number in range [0, 1] representing the probability "
-                         "of an element being zeroed")
+    if (
+        not isinstance(dropout, numbers.Number)
+        or isinstance(dropout, bool)
+        or not 0 <= dropout <= 1
+    ):  # type: ignore[operator]
+        raise ValueError(
+            "dropout should be a number in range [0, 1] representing the probability "
+            "of an element being zeroed"
+        )
     if dropout > 0 and m.num_layers == 1:  # type: ignore[operator]
-        warnings.warn("dropout option adds dropout after all but last recurrent layer, so "
-                      "non-zero dropout expects num_layers greater than 1, but got "
-                      f"dropout={dropout} and num_layers={m.num_layers}", stacklevel=4)
+        warnings.warn(
+            "dropout option adds dropout after all but last recurrent layer, so "
+            "non-zero dropout expects num_layers greater than 1, but got "
+            f"dropout={dropout} and num_layers={m.num_layers}",
+            stacklevel=4,
+        )
     for name, kind in (("batch_first", bool), ("input_size", int), ("hidden_size", int)):
         value = getattr(m, name)
         if not isinstance(value, kind):
-            raise TypeError(f"{name} should be of type {kind.__name__}, got: "
-                            f"{type(value).__name__}")
+            raise TypeError(
+                f"{name} should be of type {kind.__name__}, got: {type(value).__name__}"
+            )
     for name in ("input_size", "hidden_size", "num_layers"):
         if getattr(m, name) <= 0:
             raise ValueError(f"{name} must be greater than zero")
@@ -292,10 +313,22 @@ class RNN(RNNBase):
     ) -> None:
         _refuse(kwargs)
         if nonlinearity not in ("tanh", "relu"):
-            raise ValueError(f"Unknown nonlinearity '{nonlinearity}'. Select from 'tanh' or "
-                             "'relu'.")
-        super().__init__("RNN_" + nonlinearity.upper(), input_size, hidden_size, num_layers, bias,
-                         batch_first, dropout, bidirectional, 0, device, dtype)
+            raise ValueError(
+                f"Unknown nonlinearity '{nonlinearity}'. Select from 'tanh' or 'relu'."
+            )
+        super().__init__(
+            "RNN_" + nonlinearity.upper(),
+            input_size,
+            hidden_size,
+            num_layers,
+            bias,
+            batch_first,
+            dropout,
+            bidirectional,
+            0,
+            device,
+            dtype,
+        )
         self.nonlinearity = nonlinearity
 
 
@@ -318,8 +351,19 @@ class LSTM(RNNBase):
         device: Any = None,
         dtype: Any = None,
     ) -> None:
-        super().__init__("LSTM", input_size, hidden_size, num_layers, bias, batch_first, dropout,
-                         bidirectional, proj_size, device, dtype)
+        super().__init__(
+            "LSTM",
+            input_size,
+            hidden_size,
+            num_layers,
+            bias,
+            batch_first,
+            dropout,
+            bidirectional,
+            proj_size,
+            device,
+            dtype,
+        )
 
 
 class GRU(RNNBase):
@@ -340,16 +384,28 @@ class GRU(RNNBase):
         **kwargs: Any,
     ) -> None:
         _refuse(kwargs)
-        super().__init__("GRU", input_size, hidden_size, num_layers, bias, batch_first, dropout,
-                         bidirectional, 0, device, dtype)
+        super().__init__(
+            "GRU",
+            input_size,
+            hidden_size,
+            num_layers,
+            bias,
+            batch_first,
+            dropout,
+            bidirectional,
+            0,
+            device,
+            dtype,
+        )
 
 
 def _refuse(kwargs: dict) -> None:
     if "proj_size" in kwargs:
         raise ValueError("proj_size argument is only supported for LSTM, not RNN or GRU")
     if kwargs:
-        raise TypeError("RNNBase.__init__() got an unexpected keyword argument "
-                        f"'{next(iter(kwargs))}'")
+        raise TypeError(
+            f"RNNBase.__init__() got an unexpected keyword argument '{next(iter(kwargs))}'"
+        )
 
 
 # ---------------------------------------------------------------- cells
@@ -360,8 +416,15 @@ class RNNCellBase(Module):
 
     _mode = ""
 
-    def __init__(self, input_size: int, hidden_size: int, bias: bool, num_chunks: int,
-                 device: Any = None, dtype: Any = None) -> None:
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool,
+        num_chunks: int,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
         super().__init__()
         self.input_size, self.hidden_size, self.bias = input_size, hidden_size, bias
         rows = num_chunks * hidden_size
@@ -403,8 +466,9 @@ class RNNCellBase(Module):
             for i, s in enumerate(states):
                 if s.ndim not in (1, 2):
                     word = f"hx[{i}]" if lstm else "hidden"
-                    raise ValueError(f"{kind}: Expected {word} to be 1D or 2D, got {s.ndim}D "
-                                     "instead")
+                    raise ValueError(
+                        f"{kind}: Expected {word} to be 1D or 2D, got {s.ndim}D instead"
+                    )
             if not batched:
                 states = tuple([s.unsqueeze(0) for s in states])
         self._check_sizes(x, states)
@@ -416,22 +480,33 @@ class RNNCellBase(Module):
 
     def _check_sizes(self, x: Tensor, states: tuple) -> None:
         if x.shape[1] != self.input_size:
-            raise RuntimeError("input has inconsistent input_size: got "
-                               f"{x.shape[1]} expected {self.input_size}")
+            raise RuntimeError(
+                f"input has inconsistent input_size: got {x.shape[1]} expected {self.input_size}"
+            )
         for i, s in enumerate(states):
             if s.shape[0] != x.shape[0]:
-                raise RuntimeError(f"Input batch size {x.shape[0]} doesn't match hidden{i} batch "
-                                   f"size {s.shape[0]}")
+                raise RuntimeError(
+                    f"Input batch size {x.shape[0]} doesn't match hidden{i} batch size {s.shape[0]}"
+                )
             if s.shape[1] != self.hidden_size:
-                raise RuntimeError(f"hidden{i} has inconsistent hidden_size: got {s.shape[1]}, "
-                                   f"expected {self.hidden_size}")
+                raise RuntimeError(
+                    f"hidden{i} has inconsistent hidden_size: got {s.shape[1]}, "
+                    f"expected {self.hidden_size}"
+                )
 
 
 class RNNCell(RNNCellBase):
     """One step of RNN. https://docs.pytorch.org/docs/stable/generated/torch.nn.RNNCell.html"""
 
-    def __init__(self, input_size: int, hidden_size: int, bias: bool = True,
-                 nonlinearity: str = "tanh", device: Any = None, dtype: Any = None) -> None:
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        nonlinearity: str = "tanh",
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
         super().__init__(input_size, hidden_size, bias, 1, device, dtype)
         self.nonlinearity = nonlinearity
 
@@ -445,8 +520,14 @@ class LSTMCell(RNNCellBase):
     """One step of LSTM: (h', c').
     https://docs.pytorch.org/docs/stable/generated/torch.nn.LSTMCell.html"""
 
-    def __init__(self, input_size: int, hidden_size: int, bias: bool = True, device: Any = None,
-                 dtype: Any = None) -> None:
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
         super().__init__(input_size, hidden_size, bias, 4, device, dtype)
 
     def forward(self, input: Tensor, hx: Any = None) -> tuple[Tensor, Tensor]:
@@ -456,8 +537,14 @@ class LSTMCell(RNNCellBase):
 class GRUCell(RNNCellBase):
     """One step of GRU. https://docs.pytorch.org/docs/stable/generated/torch.nn.GRUCell.html"""
 
-    def __init__(self, input_size: int, hidden_size: int, bias: bool = True, device: Any = None,
-                 dtype: Any = None) -> None:
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
         super().__init__(input_size, hidden_size, bias, 3, device, dtype)
 
     def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
