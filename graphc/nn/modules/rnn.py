@@ -51,7 +51,7 @@ class RNNBase(Module):
         self.mode = mode
         self.input_size, self.hidden_size = input_size, hidden_size
         self.num_layers, self.bias, self.batch_first = num_layers, bias, batch_first
-        self.dropout = float(dropout)
+        self.dropout = float(dropout) if isinstance(dropout, numbers.Real) else math.nan
         self.bidirectional, self.proj_size = bidirectional, proj_size
         _check_arguments(self, dropout)
         if mode not in recurrent.GATES:
@@ -265,13 +265,13 @@ def _check_arguments(m: RNNBase, dropout: Any) -> None:
     if (
         not isinstance(dropout, numbers.Number)
         or isinstance(dropout, bool)
-        or not 0 <= dropout <= 1
-    ):  # type: ignore[operator]
+        or not 0 <= m.dropout <= 1
+    ):
         raise ValueError(
             "dropout should be a number in range [0, 1] representing the probability "
             "of an element being zeroed"
         )
-    if dropout > 0 and m.num_layers == 1:  # type: ignore[operator]
+    if m.dropout > 0 and m.num_layers == 1:
         warnings.warn(
             "dropout option adds dropout after all but last recurrent layer, so "
             "non-zero dropout expects num_layers greater than 1, but got "

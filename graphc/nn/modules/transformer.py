@@ -1,7 +1,7 @@
 """Transformer: encoder, decoder and their layers.
 
-Takes (S, N, E) sources and (T, N, E) targets, N first with batch_first, or no N. Invariant: names of
-parameters and submodules are PyTorch's. Vaswani et al. 2017; norm_first: Xiong et al. 2020.
+Takes (S, N, E) sources and (T, N, E) targets, N first with batch_first, or no N. Invariant: names
+of parameters and submodules are PyTorch's. Vaswani et al. 2017; norm_first: Xiong et al. 2020.
 https://docs.pytorch.org/docs/stable/nn.html#transformer-layers
 """
 
@@ -323,7 +323,8 @@ class TransformerEncoderLayer(Module):
         src_key_padding_mask: Tensor | None = None,
         is_causal: bool = False,
     ) -> Tensor:
-        """(S, N, E) -> (S, N, E). is_causal (with src_mask) says that the mask is the causal one."""
+        """(S, N, E) -> (S, N, E). is_causal (with src_mask) says that the mask is the causal
+        one."""
         padding = added_mask(src_key_padding_mask, "src_key_padding_mask", src.dtype, src_mask,
                          "src_mask")  # fmt: skip
         mask = added_mask(src_mask, "src_mask", src.dtype)
