@@ -52,7 +52,8 @@ from .dropout import (
     dropout3d,
     feature_alpha_dropout,
 )
-from .linear import bilinear, embedding, linear
+from .embedding import embedding, embedding_bag
+from .linear import bilinear, linear
 from .loss import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,

@@ -131,7 +131,8 @@ class LocalResponseNorm(Module):
 
 
 class CrossMapLRN2d(Module):
-    """LocalResponseNorm of (N, C, H, W), under its older name."""
+    """LocalResponseNorm of (N, C, H, W) as Torch 7 and PyTorch compute it under this name: an even
+    `size` looks at one channel less, and channel 0 counts for all later channels, too."""
 
     def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1) -> None:
         super().__init__()
@@ -140,9 +141,16 @@ class CrossMapLRN2d(Module):
     def forward(self, input: Tensor) -> Tensor:
         if input.ndim != 4:
             raise ValueError(f"CrossMapLRN2d: Expected input to be 4D, got {input.ndim}D instead.")
-        window = self.size - 1 + self.size % 2  # an even size looks at one channel less
-        alpha = self.alpha * window / self.size
-        return F.local_response_norm(input, window, alpha, self.beta, self.k)
+        reach = (self.size + 1) // 2  # a window is [c - reach + 1, c + reach - 1]
+        channels = input.shape[1]
+        square = F.pad(input * input, (0, 0, 0, 0, reach - 1, reach - 1))
+        total: Any = square.narrow(1, 0, channels)
+        for i in range(1, 2 * reach - 1):
+            total = total + square.narrow(1, i, channels)
+        if channels > reach:
+            first = (input[:, :1] ** 2).expand(-1, channels - reach, -1, -1)
+            total = total + F.pad(first, (0, 0, 0, 0, reach, 0))
+        return input / (total * (self.alpha / self.size) + self.k).pow(self.beta)
 
     def extra_repr(self) -> str:
         return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
