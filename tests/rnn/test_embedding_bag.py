@@ -110,8 +110,11 @@ def test_errors():
     for call in calls:
         ours = told(lambda call=call: call(F.embedding_bag, graphc.tensor, graphc.zeros(10, 3)))
         assert ours[0] is not None
-        assert ours == told(lambda call=call: call(
-            torch.nn.functional.embedding_bag, torch.tensor, torch.zeros(10, 3)))
+        assert ours == told(
+            lambda call=call: call(
+                torch.nn.functional.embedding_bag, torch.tensor, torch.zeros(10, 3)
+            )
+        )
     with pytest.raises(RuntimeError, match="no sparse gradients"):
         F.embedding_bag(graphc.tensor([[1]]), graphc.zeros(10, 3), sparse=True)
 

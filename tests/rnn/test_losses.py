@@ -68,8 +68,13 @@ def test_ctc_sums_all_alignments():
     paths = [p for p in itertools.product(range(5), repeat=4) if written(p) == target]
     want = -math.log(sum(math.exp(sum(lp[t, k] for t, k in enumerate(p))) for p in paths))
     for shape in ((4, 5), (4, 1, 5)):
-        found = F.ctc_loss(graphc.from_numpy(lp.reshape(shape).copy()), graphc.tensor([1, 2]), [4],
-                           [2], reduction="sum")
+        found = F.ctc_loss(
+            graphc.from_numpy(lp.reshape(shape).copy()),
+            graphc.tensor([1, 2]),
+            [4],
+            [2],
+            reduction="sum",
+        )
         assert abs(float(found) - want) < 1e-10
     impossible = F.ctc_loss(graphc.from_numpy(lp), graphc.tensor([1, 1, 1]), [4], [3])
     assert float(impossible) == math.inf
@@ -128,16 +133,25 @@ def test_errors():
     for call in calls:
         ours = told(lambda call=call: call(F, graphc.tensor([[1, 2, 2], [3, 1, 0]]), graphc.zeros))
         assert ours[0] is not None
-        assert ours == told(lambda call=call: call(
-            torch.nn.functional, torch.tensor([[1, 2, 2], [3, 1, 0]]), torch.zeros))
+        assert ours == told(
+            lambda call=call: call(
+                torch.nn.functional, torch.tensor([[1, 2, 2], [3, 1, 0]]), torch.zeros
+            )
+        )
     for args in ((8, 20, [5, 5]), (8, 20, []), (8, 20, [5, 25]), (8, 20, [20])):
         ours = told(lambda args=args: nn.AdaptiveLogSoftmaxWithLoss(*args))
         assert ours[0] is ValueError
         assert ours == told(lambda args=args: torch.nn.AdaptiveLogSoftmaxWithLoss(*args))
     for x, y in (((3, 8), [1, 2]), ((3, 8), [1, 2, 20]), ((3, 3, 8), [1, 2, 3]),
                  ((3, 8), [[1], [2], [3]]), ((3, 8), 1)):  # fmt: skip
-        found = [told(lambda lib=lib, x=x, y=y: lib.nn.AdaptiveLogSoftmaxWithLoss(8, 20, [5, 9])(
-            lib.zeros(x), lib.tensor(y))) for lib in (graphc, torch)]
+        found = [
+            told(
+                lambda lib=lib, x=x, y=y: lib.nn.AdaptiveLogSoftmaxWithLoss(8, 20, [5, 9])(
+                    lib.zeros(x), lib.tensor(y)
+                )
+            )
+            for lib in (graphc, torch)
+        ]
         assert found[0][0] is RuntimeError
         assert found[0] == found[1]
 
@@ -149,10 +163,15 @@ MULTI = np.array([[1, 2, -1, 0], [-1, 1, 1, 1], [1, 1, -1, 0], [2, 2, 2, 2]])
 def test_multilabel_margin():
     x = RNG.randn(4, 4)
     for reduction in ("none", "mean", "sum"):
-        both(lambda lib, x, r=reduction: lib.nn.MultiLabelMarginLoss(reduction=r)(
-            x, lib.from_numpy(MULTI.copy())), x)
-    both(lambda lib, x: lib.nn.functional.multilabel_margin_loss(x, lib.tensor([3, 0, -1, 1])),
-         x[0])
+        both(
+            lambda lib, x, r=reduction: lib.nn.MultiLabelMarginLoss(reduction=r)(
+                x, lib.from_numpy(MULTI.copy())
+            ),
+            x,
+        )
+    both(
+        lambda lib, x: lib.nn.functional.multilabel_margin_loss(x, lib.tensor([3, 0, -1, 1])), x[0]
+    )
 
 
 def test_multilabel_margin_is_its_formula():
@@ -181,8 +200,17 @@ def test_adaptive_softmax():
         output, loss = m(t, lib.from_numpy(labels.copy()))
         (loss + output[2]).backward()
         single = m(t[0], lib.tensor(7))
-        found.append([output, loss, t.grad, *[p.grad for p in m.parameters()], m.log_prob(t),
-                      m.predict(t), *single])
+        found.append(
+            [
+                output,
+                loss,
+                t.grad,
+                *[p.grad for p in m.parameters()],
+                m.log_prob(t),
+                m.predict(t),
+                *single,
+            ]
+        )
     for a, b in zip(*found, strict=True):
         np.testing.assert_allclose(b.detach().numpy(), a.detach().numpy(), **TOL)
 
@@ -192,8 +220,11 @@ def test_adaptive_softmax_agrees_with_itself():
     x, labels = graphc.randn(12, 6, dtype=graphc.float64), graphc.arange(12)
     full = m.log_prob(x)
     np.testing.assert_allclose(full.exp().sum(1).detach().numpy(), 1.0, rtol=1e-12)
-    np.testing.assert_allclose(m(x, labels).output.detach().numpy(),
-                               full.gather(1, labels[:, None]).squeeze(1).detach().numpy(), **TOL)
+    np.testing.assert_allclose(
+        m(x, labels).output.detach().numpy(),
+        full.gather(1, labels[:, None]).squeeze(1).detach().numpy(),
+        **TOL,
+    )
     assert m(x, labels).loss == -m(x, labels).output.mean()
 
 
@@ -203,14 +234,19 @@ def test_linear_cross_entropy():
     labels, probs = RNG.randint(0, 4, 5), RNG.rand(5, 4)
 
     def call(lib, x, w, b, y, **kwargs):
-        return lib.nn.functional.linear_cross_entropy(x, w, lib.from_numpy(y.copy()),
-                                                      linear_bias=b, **kwargs)
+        return lib.nn.functional.linear_cross_entropy(
+            x, w, lib.from_numpy(y.copy()), linear_bias=b, **kwargs
+        )
 
     both(lambda lib, *t: call(lib, *t, labels, ignore_index=1, label_smoothing=0.1), x, w, b)
     both(lambda lib, *t: call(lib, *t, probs, reduction="sum"), x, w, b)
     both(lambda lib, *t: call(lib, *t, np.array(2)), x[0], w, b)
-    both(lambda lib, *t: call(lib, *t, RNG_LABELS, reduction="none"), x,
-         RNG.randn(4, 2, 3), RNG.randn(4, 2))
+    both(
+        lambda lib, *t: call(lib, *t, RNG_LABELS, reduction="none"),
+        x,
+        RNG.randn(4, 2, 3),
+        RNG.randn(4, 2),
+    )
     pairs = loaded("LinearCrossEntropyLoss", 3, 4, out_features=(2,), bias=True, reduction="sum")
     both(lambda lib, x: pairs[lib](x, lib.from_numpy(RNG_LABELS.copy())), x)
 
@@ -227,8 +263,10 @@ def test_old_names():
     assert graphc.equal(loss(lp, labels), F.nll_loss(lp, labels))
     for size in (3, 4, 5):
         x = RNG.randn(2, 6, 3, 3)  # PyTorch's gradient is that of another window: values only
-        found = [lib.nn.CrossMapLRN2d(size, 0.1, 0.7, 2)(lib.from_numpy(x.copy())).numpy()
-                 for lib in (torch, graphc)]
+        found = [
+            lib.nn.CrossMapLRN2d(size, 0.1, 0.7, 2)(lib.from_numpy(x.copy())).numpy()
+            for lib in (torch, graphc)
+        ]
         np.testing.assert_allclose(found[1], found[0], **TOL)
     assert repr(nn.CrossMapLRN2d(3)) == repr(torch.nn.CrossMapLRN2d(3))
     assert repr(nn.SyncBatchNorm(3)) == repr(torch.nn.SyncBatchNorm(3))
