@@ -406,3 +406,23 @@ def test_old_clip_name():
     with pytest.warns(FutureWarning, match="clip_grad_norm_"):
         assert float(nn.utils.clip_grad_norm([p], 1.0)) == 2.0
     assert abs(float(p.grad.norm()) - 1) < 1e-6
+
+
+def test_module_paths():
+    """Where PyTorch programs import layers and types from."""
+    from graphc.nn.common_types import _size_2_t  # noqa: F401
+    from graphc.nn.modules.activation import MultiheadAttention
+    from graphc.nn.modules.batchnorm import _BatchNorm, _NormBase
+    from graphc.nn.modules.channelshuffle import ChannelShuffle
+    from graphc.nn.modules.instancenorm import _InstanceNorm
+    from graphc.nn.modules.loss import _Loss, _WeightedLoss
+    from graphc.nn.modules.rnn import RNNBase
+    from graphc.nn.modules.transformer import TransformerEncoderLayer
+    from graphc.nn.modules.utils import _pair, _triple
+
+    assert MultiheadAttention is nn.MultiheadAttention and ChannelShuffle is nn.ChannelShuffle
+    assert issubclass(nn.BatchNorm2d, _BatchNorm) and issubclass(_BatchNorm, _NormBase)
+    assert issubclass(nn.InstanceNorm1d, _InstanceNorm) and issubclass(nn.NLLLoss, _WeightedLoss)
+    assert issubclass(_WeightedLoss, _Loss) and issubclass(nn.GRU, RNNBase)
+    assert TransformerEncoderLayer is nn.TransformerEncoderLayer
+    assert _pair(3) == (3, 3) and _triple((1, 2, 3)) == (1, 2, 3)

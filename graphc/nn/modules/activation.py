@@ -12,6 +12,7 @@ from ...core.tensor import Tensor
 from .. import functional as F
 from ..parameter import Parameter
 from .module import Module
+from .multihead import MultiheadAttention  # PyTorch's module path
 
 
 def _with_inplace(text: str, inplace: bool) -> str:
