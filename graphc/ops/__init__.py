@@ -12,6 +12,7 @@ from . import (  # noqa: F401
                pointwise,
                pool,
                random,
+               recurrent,
                reduce,
                resample,
                scan,

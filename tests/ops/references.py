@@ -281,6 +281,29 @@ REFERENCES.update(
 )
 # No counterpart in PyTorch; random streams have a bit specification, optimizer steps tests of
 # their own.
+# ---- recurrent layers: PyTorch's own cells, step by step, with the gates as their input
+
+
+def _recurrence(T, gates, w, b, h, c, sizes, mode, reverse):
+    eye = T.eye(gates.shape[-1], dtype=gates.dtype)
+    zero = T.zeros(gates.shape[-1], dtype=gates.dtype)
+    b = zero if b is None else b
+    steps = list(gates.unbind(0) if sizes is None else gates.split(sizes.tolist()))
+    cell = {"LSTM": T.lstm_cell, "GRU": T.gru_cell, "RNN_TANH": T.rnn_tanh_cell,
+            "RNN_RELU": T.rnn_relu_cell}[mode]
+    h, c, out = h.clone(), None if c is None else c.clone(), [None] * len(steps)
+    for t in reversed(range(len(steps))) if reverse else range(len(steps)):
+        n = len(steps[t])
+        if mode == "LSTM":
+            h[:n], c[:n] = cell(steps[t], (h[:n].clone(), c[:n].clone()), eye, w, zero, b)
+        else:
+            h[:n] = cell(steps[t], h[:n].clone(), eye, w, zero, b)
+        out[t] = h[:n].clone()
+    return (T.stack(out) if sizes is None else T.cat(out)), h, c, None
+
+
+REFERENCES["recurrence"] = _recurrence
+
 WITHOUT = {
     "uniform",
     "normal",
@@ -292,6 +315,7 @@ WITHOUT = {
     "sgd_step",
     "adam_step",
     "adagrad_step",
+    "recurrence_backward",
 }
 
 

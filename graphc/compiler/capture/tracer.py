@@ -170,8 +170,8 @@ class Tracer:
         if op.kind == "composite":
             return self._composite(op, inputs, attrs)
         attrs = known(attrs)
-        args = tuple([self.node(t) for t in inputs])
-        types = tuple([t.type_ for t in inputs])
+        args: tuple = tuple([None if t is None else self.node(t) for t in inputs])  # None: left out
+        types = tuple([None if t is None else t.type_ for t in inputs])
         if op.variadic and len(op.inputs) == 1:
             type = op.infer(types, *attrs)  # type: ignore[misc]
         else:

@@ -40,7 +40,8 @@ from .activation import (
     threshold,
     threshold_,
 )
-from .classification import cross_entropy, nll_loss
+from .attention import multi_head_attention_forward, scaled_dot_product_attention
+from .classification import cross_entropy, linear_cross_entropy, nll_loss
 from .conv import (
     conv1d,
     conv2d,
@@ -50,6 +51,7 @@ from .conv import (
     conv_transpose2d,
     conv_transpose3d,
 )
+from .ctc import ctc_loss
 from .distance import cosine_similarity, normalize, pairwise_distance
 from .dropout import (
     alpha_dropout,
@@ -59,8 +61,9 @@ from .dropout import (
     dropout3d,
     feature_alpha_dropout,
 )
+from .embedding import embedding, embedding_bag
 from .folding import fold, unfold
-from .linear import bilinear, embedding, linear, scaled_dot_product_attention
+from .linear import bilinear, linear
 from .loss import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -73,6 +76,7 @@ from .loss import (
     margin_ranking_loss,
     mse_loss,
     multi_margin_loss,
+    multilabel_margin_loss,
     multilabel_soft_margin_loss,
     poisson_nll_loss,
     smooth_l1_loss,
