@@ -11,6 +11,7 @@ from types import ModuleType as _ModuleType
 from typing import Any
 
 from . import algebra as _algebra
+from . import complex_numbers as _complex_numbers
 from . import functional as _functional
 from . import legacy as _legacy
 from . import methods as _methods  # noqa: F401  (gives Tensor its methods)
@@ -215,7 +216,7 @@ _FUNCTIONS = (
 )
 for _name in _FUNCTIONS:
     globals()[_name] = getattr(_functional, _name)
-for _room in (_ordering, _algebra):
+for _room in (_ordering, _algebra, _complex_numbers):
     for _name in _room.FUNCTIONS:
         globals()[_name] = getattr(_room, _name)
 globals().update(_legacy.TYPES)

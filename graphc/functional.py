@@ -256,8 +256,13 @@ def pow(input: Any, exponent: Any, *, out: Any = None) -> Tensor:
 
 
 def float_power(input: Any, exponent: Any, *, out: Any = None) -> Tensor:
-    """pow in float64."""
-    up = [cast(x, dtypes.float64) if isinstance(x, Tensor) else x for x in (input, exponent)]
+    """pow in float64 (complex128, when a number is complex)."""
+    wide = (
+        dtypes.complex128
+        if dtypes.result_of_keys(_keys(input, exponent)).is_complex
+        else dtypes.float64
+    )
+    up = [cast(x, wide) if isinstance(x, Tensor) else x for x in (input, exponent)]
     return into(out, pointwise.pow(*up))
 
 
@@ -483,10 +488,18 @@ def _moment(op: Any) -> Callable:
         if isinstance(dim, bool):
             dim, unbiased = None, dim
         dim = _axes(dim, named)
-        if not input.dtype.is_floating_point:
+        if not (input.dtype.is_floating_point or input.dtype.is_complex):
             raise RuntimeError("std and var only support floating point and complex dtypes")
         if correction is None:
             correction = 1 if unbiased is None else int(unbiased)
+        if input.dtype.is_complex:
+            parts = (input.real, input.imag)  # type: ignore[attr-defined]
+            re, im = [reduce.var(x, reduce.dims_of(x, dim), correction, False) for x in parts]
+            y = re + im if op is reduce.var else pointwise.sqrt(re + im)
+            shape = reduce.reduced_shape(
+                tuple(input.shape), reduce.dims_of(input, dim), _keep(keepdim, named)
+            )
+            return into(out, movement.reshape(y, shape))
         return into(
             out,
             called(
@@ -656,7 +669,7 @@ def all(
 
 def logsumexp(input: Tensor, dim: Any, keepdim: bool = False, *, out: Any = None) -> Tensor:
     """log(sum(exp(input))) along dim, computed stably."""
-    x = input if input.dtype.is_floating_point else cast(input, dtypes.get_default_dtype())
+    x = input if input.dtype.category >= dtypes.FLOAT else cast(input, dtypes.get_default_dtype())
     return into(out, reduce.logsumexp(x, reduce.dims_of(x, dim), keepdim))
 
 
@@ -670,7 +683,7 @@ def norm(
 ) -> Tensor:
     """Vector norm over dim (all axes by default): p a number, inf, -inf or "fro" (2)."""
     x = input if dtype is None else cast(input, dtype)
-    if not x.dtype.is_floating_point:
+    if not (x.dtype.is_floating_point or x.dtype.is_complex):
         raise RuntimeError(
             "linalg.vector_norm: Expected a floating point or complex tensor as input. Got "
             f"{x.dtype.title}"
@@ -687,11 +700,14 @@ def _norm(x: Tensor, p: Any, dim: Any, keepdim: bool) -> Tensor:
     if p == -math.inf:
         return reduce.amin(a, dims, keepdim)
     if p == 0:
-        return reduce.sum(cast(x != 0, x.dtype), dims, keepdim)
+        return reduce.sum(cast(x != 0, x.dtype.to_real()), dims, keepdim)
     if p == 1:
         return reduce.sum(a, dims, keepdim)
     if p == 2:
-        s = reduce.sum(x * x, dims, keepdim)
+        if x.dtype.is_complex:
+            s = reduce.sum(x.real * x.real + x.imag * x.imag, dims, keepdim)  # type: ignore
+        else:
+            s = reduce.sum(x * x, dims, keepdim)
         root = pointwise.sqrt(s)
         # sqrt'(0) is inf, but the norm's gradient at 0 is 0
         return _safe_sqrt(s, root) if x._needs else root

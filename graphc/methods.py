@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from . import algebra, creation, functional, indexing, ordering, printing
+from . import algebra, complex_numbers, creation, functional, indexing, ordering, printing
 from .base import dtypes
 from .base.dtypes import DType
 from .core import dispatch, inplace, tape
@@ -483,10 +483,21 @@ class _Methods:
         return bool(a.item() != 0)
 
     def __int__(self: Any) -> int:
-        return int(self.item())
+        return int(self._real_item("int64_t"))
 
     def __float__(self: Any) -> float:
-        return float(self.item())
+        return float(self._real_item("double"))
+
+    def __complex__(self: Any) -> complex:
+        return complex(self.item())
+
+    def _real_item(self: Any, what: str) -> Any:
+        x = self.item()
+        if type(x) is complex:
+            if x.imag != 0:
+                raise RuntimeError(f"value cannot be converted to type {what} without overflow")
+            x = x.real
+        return x
 
     def __index__(self: Any) -> int:
         if self.dtype.category > dtypes.INT or self.numel() != 1:
@@ -976,9 +987,7 @@ def _overwrite(target: Tensor, value: Any) -> Tensor:
     inplace.check_inplace(target)
     a: Any = target._array
     if isinstance(value, Tensor):
-        v = value._array
-        if value.dtype is not target.dtype:
-            v = dispatch.cast_array(v, value.dtype, target.dtype)
+        v = pointwise.cast(value, target.dtype)._array
         np.copyto(a, v)
     else:
         if target.dtype.category <= dtypes.INT and isinstance(value, float):
@@ -1075,7 +1084,7 @@ def attach() -> None:
         setattr(Tensor, name, getattr(functional, name))
     for name in INPLACE:
         setattr(Tensor, name + "_", _inplace(name))
-    for room in (ordering, algebra):
+    for room in (ordering, algebra, complex_numbers):
         for name in room.METHODS:
             setattr(Tensor, name, getattr(room, name))
         for name in room.INPLACE:
@@ -1114,7 +1123,11 @@ def attach() -> None:
             )
         }
     )
+    for name in ("real", "imag", "H", "mH"):
+        methods[name] = vars(complex_numbers.Properties)[name]
     for name, d in (
+        ("cfloat", dtypes.complex64),
+        ("cdouble", dtypes.complex128),
         ("float", dtypes.float32),
         ("double", dtypes.float64),
         ("half", dtypes.float16),

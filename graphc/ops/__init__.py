@@ -1,6 +1,7 @@
 """The operators: one file per family, one record per op. Importing this room fills the op table."""
 
 from . import (  # noqa: F401
+               complex_parts,
                composite,
                constant,
                contract,

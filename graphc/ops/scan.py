@@ -33,6 +33,8 @@ def _kernel(name: str, spare: Any) -> Any:
         if a.ndim == 0:
             return a.astype(_wide(d).np)
         a = dense(a)
+        if d.is_complex:
+            return _complex_scan(name, a, dim)
         if not library.available():
             with np.errstate(all="ignore"):
                 return spare(a, axis=dim, dtype=_wide(d).np)
@@ -48,6 +50,15 @@ def _kernel(name: str, spare: Any) -> Any:
         return out
 
     return run
+
+
+def _complex_scan(name: str, a: np.ndarray, dim: int) -> np.ndarray:
+    from .complex_kernels import join, running_product
+
+    if name == "prod":
+        return running_product(a, dim)
+    run = _kernel(name, np.cumsum)
+    return join(run(np.ascontiguousarray(a.real), dim), run(np.ascontiguousarray(a.imag), dim))
 
 
 def _infer(input: TensorType, dim: int) -> TensorType:
