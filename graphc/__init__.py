@@ -13,9 +13,14 @@ from typing import Any
 from . import algebra as _algebra
 from . import complex_numbers as _complex_numbers
 from . import functional as _functional
+from . import layout as _layout
 from . import legacy as _legacy
 from . import methods as _methods  # noqa: F401  (gives Tensor its methods)
 from . import ordering as _ordering
+from . import pieces as _pieces
+from . import special as _special
+from . import statistics as _statistics
+from . import tensor_facts as _tensor_facts
 from .autograd import is_anomaly_enabled
 from .base.dtypes import DType as dtype
 from .base.dtypes import (
@@ -85,8 +90,8 @@ __version__ = "0.1.0"
 float, double, half = float32, float64, float16
 short, int, long = int16, int32, int64
 cfloat, cdouble = complex64, complex128
-strided, contiguous_format, preserve_format = "strided", "contiguous_format", "preserve_format"
-channels_last = "channels_last"
+for _name in _layout.NAMES:
+    globals()[_name] = getattr(_layout, _name)
 inf, nan, pi, e = (
     _functional.math.inf,
     _functional.math.nan,
@@ -216,7 +221,7 @@ _FUNCTIONS = (
 )
 for _name in _FUNCTIONS:
     globals()[_name] = getattr(_functional, _name)
-for _room in (_ordering, _algebra, _complex_numbers):
+for _room in (_ordering, _algebra, _complex_numbers, _pieces, _statistics, _special, _tensor_facts):
     for _name in _room.FUNCTIONS:
         globals()[_name] = getattr(_room, _name)
 globals().update(_legacy.TYPES)

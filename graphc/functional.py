@@ -8,12 +8,14 @@ Source: https://pytorch.org/docs/stable/torch.html"""
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from .base import dtypes
 from .base.dtypes import DType
-from .core.tape import entry_class
+from .core.modes import STATE
+from .core.tape import entry_class, short_name
 from .core.tensor import Tensor
 from .creation import as_tensor
 from .ir.types import broadcast_shapes, dim_index
@@ -30,22 +32,50 @@ def called(t: Tensor, name: str) -> Tensor:
 
 
 def into(out: Any, result: Tensor) -> Tensor:
-    """result, or `out` filled with it when the caller gave one."""
+    """result, or `out` filled with it (and resized to it) when the caller gave one. RuntimeError
+    where gradients would be lost or the dtype does not fit."""
     if out is None:
         return result
+    if STATE.grad and (result._needs or out._needs):
+        name = short_name(result._fn.name()).lower() if result._fn is not None else "this"
+        raise RuntimeError(
+            f"{name}(): functions with out=... arguments don't support automatic differentiation, "
+            "but one of the arguments requires grad."
+        )
     if out.dtype is not result.dtype and not dtypes.can_cast(result.dtype, out.dtype):
         raise RuntimeError(
             f"result type {result.dtype.title} can't be cast to the desired output type "
             f"{out.dtype.title}"
         )
     if out.shape != result.shape:
-        out._array = result._array.astype(out.dtype.np) if out.dtype is result.dtype else out._array
-        if out.shape != result.shape:
-            raise RuntimeError(
-                f"out tensor of shape {list(out.shape)} cannot hold {list(result.shape)}"
+        if out.numel():
+            warnings.warn(
+                "An output with one or more elements was resized since it had shape "
+                f"{list(out.shape)}, which does not match the required output shape "
+                f"{list(result.shape)}. This behavior is deprecated, and in a future PyTorch "
+                "release outputs will not be resized unless they have zero elements. You can "
+                "explicitly reuse an out tensor t by resizing it, inplace, to zero elements with "
+                "t.resize_(0).",
+                UserWarning,
+                stacklevel=3,
             )
-        return out
+        out.resize_(tuple(result.shape))
     return out.copy_(result)
+
+
+def into_each(out: Any, kind: Any, results: Any) -> Any:
+    """A named tuple of the results, or of the tensors in `out` filled with them."""
+    if out is None:
+        return kind(*results)
+    if len(out) != len(tuple(results)):
+        raise TypeError(f"expected {len(tuple(results))} tensors in out, got {len(out)}")
+    for o, r in zip(out, results, strict=True):
+        if o.dtype is not r.dtype and r.dtype is dtypes.int64:
+            raise RuntimeError(
+                f"Expected out tensor to have dtype {dtypes.c_name(r.dtype)}, but got "
+                f"{dtypes.c_name(o.dtype)} instead"
+            )
+    return kind(*[into(o, r) for o, r in zip(out, results, strict=True)])
 
 
 def _unary(op: Any) -> Callable:
@@ -584,11 +614,11 @@ def _extremum(name: str, arg: Any, full_op: Any, pair: Any, kind: Any) -> Callab
         reduce.check_nonempty(name, tuple(input.shape), dims)
         at = arg(input, dims, True)
         if input.ndim == 0:
-            return kind(input.clone(), at)  # type: ignore[attr-defined]
+            return into_each(out, kind, (input.clone(), at))  # type: ignore[attr-defined]
         values = gather_ops.gather(input, at, dims[0])
         if not keep:
             values, at = movement.squeeze(values, dims), movement.squeeze(at, dims)
-        return kind(called(values, name.capitalize() + "Backward0"), at)
+        return into_each(out, kind, (called(values, name.capitalize() + "Backward0"), at))
 
     fn.__name__ = name
     fn.__doc__ = (

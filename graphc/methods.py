@@ -10,7 +10,19 @@ from typing import Any
 
 import numpy as np
 
-from . import algebra, complex_numbers, creation, functional, indexing, ordering, printing
+from . import (
+    algebra,
+    complex_numbers,
+    creation,
+    functional,
+    indexing,
+    ordering,
+    pieces,
+    printing,
+    special,
+    statistics,
+    tensor_facts,
+)
 from .base import dtypes
 from .base.dtypes import DType
 from .core import dispatch, inplace, tape
@@ -123,7 +135,7 @@ METHODS = (
 )
 
 INPLACE = (
-    *[n for n in functional.UNARY if n not in ("isnan", "isinf", "isfinite", "logical_not")],
+    *[n for n in functional.UNARY if n not in ("isnan", "isinf", "isfinite")],
     "mul",
     "floor_divide",
     "remainder",
@@ -165,6 +177,19 @@ INPLACE = (
     "absolute",
     "negative",
     "multiply",
+    "bitwise_left_shift",
+    "bitwise_right_shift",
+    "float_power",
+    "arctan2",
+    "arcsin",
+    "arccos",
+    "arctan",
+    "fix",
+    "not_equal",
+    "less",
+    "less_equal",
+    "greater",
+    "greater_equal",
 )
 _DIRECT = {"add": pointwise.add, "sub": pointwise.sub, "mul": pointwise.mul, "div": pointwise.div}
 
@@ -1078,13 +1103,35 @@ def _construct(cls: Any, *args: Any, device: Any = None) -> Any:
     return creation.empty(*args) if args else creation.empty(0)
 
 
+_ALIASES = {
+    "divide": "div",
+    "divide_": "div_",
+    "true_divide": "div",
+    "true_divide_": "div_",
+    "subtract": "sub",
+    "subtract_": "sub_",
+    "arctan2": "atan2",
+    "swapaxes_": "transpose_",
+    "swapdims_": "transpose_",
+}
+_CLASS_ONLY = (
+    "__module__",
+    "__dict__",
+    "__weakref__",
+    "__doc__",
+    "__annotations__",
+    "__firstlineno__",
+    "__static_attributes__",
+)
+
+
 def attach() -> None:
     """Puts everything onto Tensor; called once by the package."""
     for name in METHODS:
         setattr(Tensor, name, getattr(functional, name))
     for name in INPLACE:
         setattr(Tensor, name + "_", _inplace(name))
-    for room in (ordering, algebra, complex_numbers):
+    for room in (ordering, algebra, complex_numbers, pieces, statistics, special):
         for name in room.METHODS:
             setattr(Tensor, name, getattr(room, name))
         for name in room.INPLACE:
@@ -1111,20 +1158,11 @@ def attach() -> None:
         {
             k: v
             for k, v in vars(_Methods).items()
-            if k
-            not in (
-                "__module__",
-                "__dict__",
-                "__weakref__",
-                "__doc__",
-                "__annotations__",
-                "__firstlineno__",
-                "__static_attributes__",
-            )
+            if k not in _CLASS_ONLY
         }
     )
-    for name in ("real", "imag", "H", "mH"):
-        methods[name] = vars(complex_numbers.Properties)[name]
+    for bodies in (complex_numbers.Properties, tensor_facts.Facts):
+        methods.update({k: v for k, v in vars(bodies).items() if k not in _CLASS_ONLY})
     for name, d in (
         ("cfloat", dtypes.complex64),
         ("cdouble", dtypes.complex128),
@@ -1142,6 +1180,8 @@ def attach() -> None:
         methods[name] = _cast_method(name, d)
     for name, value in methods.items():
         setattr(Tensor, name, value)
+    for name, same in _ALIASES.items():
+        setattr(Tensor, name, getattr(Tensor, same))
     Tensor.__new__ = _construct  # type: ignore[method-assign, assignment]
 
 

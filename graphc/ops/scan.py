@@ -19,6 +19,7 @@ from ..native import library
 from .define import opaque, scan
 from .gather import cat, scatter_add
 from .kernels import dense
+from .pointwise import where
 
 _SIGNATURE = "void(int64_t, int64_t, int64_t, void *, void *)"
 
@@ -157,3 +158,38 @@ cummax, cummin = [
     )
     for name, best in (("cummax", np.maximum), ("cummin", np.minimum))
 ]
+
+
+# ---------------------------------------------------------------- logarithms of running sums
+
+
+def _logcumsumexp_kernel(a: np.ndarray, dim: int) -> np.ndarray:
+    with np.errstate(all="ignore"):
+        return dense(np.logaddexp.accumulate(a, axis=dim))
+
+
+def _logcumsumexp_vjp(g: Tensor, input: Tensor, out: Tensor, dim: int) -> Tensor:
+    """In logarithms, the positive and the negative part of g apart: nothing overflows."""
+
+    def part(size: Tensor) -> Tensor:
+        there = size > 0
+        log = where(there, where(there, size, 1.0).log() - out, -float("inf"))
+        return (logcumsumexp(log.flip(dim), dim).flip(dim) + input).exp()
+
+    return part(g) - part(-g)
+
+
+logcumsumexp = opaque(
+    "logcumsumexp",
+    _logcumsumexp_kernel,
+    lambda input, dim: input.with_shape(input.shape),
+    inputs=("input",),
+    half="float32",
+    vjp=[_logcumsumexp_vjp],
+    samples=lambda: [
+        Sample((Make(shape, d),), {"dim": dim})
+        for d in ("float32", "float64")
+        for shape, dim in (((3, 5), 1), ((4, 2), 0))
+    ],
+    doc="Running log(sum(exp(input))).",
+)
