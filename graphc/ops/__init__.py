@@ -7,6 +7,7 @@ from . import (  # noqa: F401
                contract,
                gather,
                kernels,
+               linalg,
                movement,
                optim_steps,
                pointwise,
