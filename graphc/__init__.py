@@ -15,6 +15,7 @@ from . import complex_numbers as _complex_numbers
 from . import functional as _functional
 from . import layout as _layout
 from . import legacy as _legacy
+from . import linalg_names as _linalg_names
 from . import methods as _methods  # noqa: F401  (gives Tensor its methods)
 from . import ordering as _ordering
 from . import pieces as _pieces
@@ -221,7 +222,16 @@ _FUNCTIONS = (
 )
 for _name in _FUNCTIONS:
     globals()[_name] = getattr(_functional, _name)
-for _room in (_ordering, _algebra, _complex_numbers, _pieces, _statistics, _special, _tensor_facts):
+for _room in (
+    _ordering,
+    _algebra,
+    _complex_numbers,
+    _pieces,
+    _statistics,
+    _special,
+    _tensor_facts,
+    _linalg_names,
+):
     for _name in _room.FUNCTIONS:
         globals()[_name] = getattr(_room, _name)
 globals().update(_legacy.TYPES)

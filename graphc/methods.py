@@ -16,6 +16,7 @@ from . import (
     creation,
     functional,
     indexing,
+    linalg_names,
     ordering,
     pieces,
     printing,
@@ -1131,7 +1132,7 @@ def attach() -> None:
         setattr(Tensor, name, getattr(functional, name))
     for name in INPLACE:
         setattr(Tensor, name + "_", _inplace(name))
-    for room in (ordering, algebra, complex_numbers, pieces, statistics, special):
+    for room in (ordering, algebra, complex_numbers, pieces, statistics, special, linalg_names):
         for name in room.METHODS:
             setattr(Tensor, name, getattr(room, name))
         for name in room.INPLACE:

@@ -872,3 +872,31 @@ matrix_exp = opaque(
     samples=lambda: [Sample((Make(s),)) for s in ((2, 2), (3, 3), (2, 2, 2))],
     backward_name="LinalgMatrixExpBackward0",
 )
+
+
+# ---------------------------------------------------------------- Householder's form
+
+
+def _geqrf_kernel(a: np.ndarray) -> tuple:
+    batch, (m, n) = a.shape[:-2], a.shape[-2:]
+    out, tau = np.empty_like(a, order="C"), np.empty((*batch, min(m, n)), a.dtype)
+    for i in np.ndindex(batch):
+        h, t = np.linalg.qr(a[i], "raw")
+        out[i], tau[i] = h.T, t
+    return out, tau
+
+
+def _geqrf_infer(input: TensorType) -> tuple:
+    *batch, m, n = input.shape
+    return input.with_shape(input.shape), input.with_shape((*batch, m if m < n else n))
+
+
+geqrf = opaque(
+    "geqrf",
+    _geqrf_kernel,
+    _geqrf_infer,
+    inputs=("input",),
+    outputs=("out", "tau"),
+    samples=lambda: [Sample((Make(s),), grad=False) for s in ((4, 3), (2, 2, 3))],
+    doc="R above Householder's vectors, and their factors.",
+)
