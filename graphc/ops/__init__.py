@@ -5,6 +5,7 @@ from . import (  # noqa: F401
                composite,
                constant,
                contract,
+               fft,
                gather,
                kernels,
                linalg,
