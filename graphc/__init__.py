@@ -20,6 +20,7 @@ from . import methods as _methods  # noqa: F401  (gives Tensor its methods)
 from . import ordering as _ordering
 from . import pieces as _pieces
 from . import special as _special
+from . import spectral as _spectral
 from . import statistics as _statistics
 from . import tensor_facts as _tensor_facts
 from .autograd import is_anomaly_enabled
@@ -231,6 +232,7 @@ for _room in (
     _special,
     _tensor_facts,
     _linalg_names,
+    _spectral,
 ):
     for _name in _room.FUNCTIONS:
         globals()[_name] = getattr(_room, _name)
@@ -258,6 +260,7 @@ _LAZY_MODULES = {
     "datasets",
     "linalg",
     "fft",
+    "signal",
     "func",
     "random",
     "testing",

@@ -21,6 +21,7 @@ from . import (
     pieces,
     printing,
     special,
+    spectral,
     statistics,
     tensor_facts,
 )
@@ -1104,6 +1105,16 @@ def _construct(cls: Any, *args: Any, device: Any = None) -> Any:
     return creation.empty(*args) if args else creation.empty(0)
 
 
+_ROOMS = (
+    ordering,
+    algebra,
+    complex_numbers,
+    pieces,
+    statistics,
+    special,
+    linalg_names,
+    spectral,
+)
 _ALIASES = {
     "divide": "div",
     "divide_": "div_",
@@ -1132,7 +1143,7 @@ def attach() -> None:
         setattr(Tensor, name, getattr(functional, name))
     for name in INPLACE:
         setattr(Tensor, name + "_", _inplace(name))
-    for room in (ordering, algebra, complex_numbers, pieces, statistics, special, linalg_names):
+    for room in _ROOMS:
         for name in room.METHODS:
             setattr(Tensor, name, getattr(room, name))
         for name in room.INPLACE:
