@@ -11,10 +11,18 @@ from types import ModuleType as _ModuleType
 from typing import Any
 
 from . import algebra as _algebra
+from . import complex_numbers as _complex_numbers
 from . import functional as _functional
+from . import layout as _layout
 from . import legacy as _legacy
+from . import linalg_names as _linalg_names
 from . import methods as _methods  # noqa: F401  (gives Tensor its methods)
 from . import ordering as _ordering
+from . import pieces as _pieces
+from . import special as _special
+from . import spectral as _spectral
+from . import statistics as _statistics
+from . import tensor_facts as _tensor_facts
 from .autograd import is_anomaly_enabled
 from .base.dtypes import DType as dtype
 from .base.dtypes import (
@@ -91,7 +99,9 @@ __version__ = "0.1.0"
 float, double, half = float32, float64, float16
 short, int, long = int16, int32, int64
 cfloat, cdouble = complex64, complex128
-strided = "strided"
+legacy_contiguous_format = contiguous_format
+for _name in _layout.NAMES:
+    globals()[_name] = getattr(_layout, _name)
 inf, nan, pi, e = (
     _functional.math.inf,
     _functional.math.nan,
@@ -221,7 +231,17 @@ _FUNCTIONS = (
 )
 for _name in _FUNCTIONS:
     globals()[_name] = getattr(_functional, _name)
-for _room in (_ordering, _algebra):
+for _room in (
+    _ordering,
+    _algebra,
+    _complex_numbers,
+    _pieces,
+    _statistics,
+    _special,
+    _tensor_facts,
+    _linalg_names,
+    _spectral,
+):
     for _name in _room.FUNCTIONS:
         globals()[_name] = getattr(_room, _name)
 globals().update(_legacy.TYPES)
@@ -248,6 +268,7 @@ _LAZY_MODULES = {
     "datasets",
     "linalg",
     "fft",
+    "signal",
     "func",
     "random",
     "testing",

@@ -154,6 +154,13 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2, out: Any = None) -> Tensor:
             [dim_index(d, x.ndim) for d in (ds if isinstance(ds, (list, tuple)) else [ds])]
             for ds, x in zip(dims, (a, b), strict=True)
         ]
+    for i, j in zip(da, db, strict=True):
+        if a.shape[i] != b.shape[j] and 1 not in (a.shape[i], b.shape[j]):
+            raise RuntimeError(
+                f"contracted dimensions need to match, but first has size {a.shape[i]} in dim "
+                f"{i - a.ndim if isinstance(dims, int) else i} and second has size {b.shape[j]} in "
+                f"dim {j}"
+            )
     names = [chr(97 + i) for i in range(a.ndim)]
     others = [names[da[db.index(i)]] if i in db else chr(97 + a.ndim + i) for i in range(b.ndim)]
     keep = [c for i, c in enumerate(names) if i not in da] + [

@@ -618,7 +618,7 @@ def build(graph: Any, settings: dict, name: str) -> Any:
         return InterpretedProgram(graph)
     from .native import library
 
-    if not library.available():
+    if not library.available() or graph.holds_complex():
         return InterpretedProgram(graph)
     skip = settings.get("skip", ())
     made = program.build(graph, fast_math=settings["fast_math"], name=name, skip=skip)

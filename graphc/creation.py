@@ -499,6 +499,13 @@ def eye(
 # ---------------------------------------------------------------- random
 
 
+def _complex_random(fn: Any, shape: tuple, d: DType, generator: Any) -> Tensor:
+    from .ops.complex_parts import view_as_complex
+
+    parts = fn((*shape, 2), d, generator)
+    return view_as_complex(parts * math.sqrt(0.5) if fn is random_ops.randn else parts)
+
+
 def _random(fn: Any, floating: str) -> Any:
     def make(
         *size: Any,
@@ -513,10 +520,13 @@ def _random(fn: Any, floating: str) -> Any:
     ) -> Tensor:
         shape = size_of((named["size"],) if "size" in named else size)
         d = dtype or dtypes.get_default_dtype()
-        if not d.is_floating_point:
-            raise NotImplementedError(f"\"{floating}\" not implemented for '{d.title}'")
         check_device(device)
-        t = fn(shape, d, generator)
+        if d.is_complex:  # both parts drawn alike; of a normal number each has half the variance
+            t = _complex_random(fn, shape, d.to_real(), generator)
+        elif not d.is_floating_point:
+            raise NotImplementedError(f"\"{floating}\" not implemented for '{d.title}'")
+        else:
+            t = fn(shape, d, generator)
         return out.copy_(t) if out is not None else _finish(t, requires_grad)
 
     return make

@@ -8,12 +8,14 @@ Source: https://pytorch.org/docs/stable/torch.html"""
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from .base import dtypes, formats
 from .base.dtypes import DType
-from .core.tape import entry_class
+from .core.modes import STATE
+from .core.tape import entry_class, short_name
 from .core.tensor import Tensor
 from .creation import as_tensor
 from .ir.types import broadcast_shapes, contiguous_strides, dim_index
@@ -30,22 +32,50 @@ def called(t: Tensor, name: str) -> Tensor:
 
 
 def into(out: Any, result: Tensor) -> Tensor:
-    """result, or `out` filled with it when the caller gave one."""
+    """result, or `out` filled with it (and resized to it) when the caller gave one. RuntimeError
+    where gradients would be lost or the dtype does not fit."""
     if out is None:
         return result
+    if STATE.grad and (result._needs or out._needs):
+        name = short_name(result._fn.name()).lower() if result._fn is not None else "this"
+        raise RuntimeError(
+            f"{name}(): functions with out=... arguments don't support automatic differentiation, "
+            "but one of the arguments requires grad."
+        )
     if out.dtype is not result.dtype and not dtypes.can_cast(result.dtype, out.dtype):
         raise RuntimeError(
             f"result type {result.dtype.title} can't be cast to the desired output type "
             f"{out.dtype.title}"
         )
     if out.shape != result.shape:
-        out._array = result._array.astype(out.dtype.np) if out.dtype is result.dtype else out._array
-        if out.shape != result.shape:
-            raise RuntimeError(
-                f"out tensor of shape {list(out.shape)} cannot hold {list(result.shape)}"
+        if out.numel():
+            warnings.warn(
+                "An output with one or more elements was resized since it had shape "
+                f"{list(out.shape)}, which does not match the required output shape "
+                f"{list(result.shape)}. This behavior is deprecated, and in a future PyTorch "
+                "release outputs will not be resized unless they have zero elements. You can "
+                "explicitly reuse an out tensor t by resizing it, inplace, to zero elements with "
+                "t.resize_(0).",
+                UserWarning,
+                stacklevel=3,
             )
-        return out
+        out.resize_(tuple(result.shape))
     return out.copy_(result)
+
+
+def into_each(out: Any, kind: Any, results: Any) -> Any:
+    """A named tuple of the results, or of the tensors in `out` filled with them."""
+    if out is None:
+        return kind(*results)
+    if len(out) != len(tuple(results)):
+        raise TypeError(f"expected {len(tuple(results))} tensors in out, got {len(out)}")
+    for o, r in zip(out, results, strict=True):
+        if o.dtype is not r.dtype and r.dtype is dtypes.int64:
+            raise RuntimeError(
+                f"Expected out tensor to have dtype {dtypes.c_name(r.dtype)}, but got "
+                f"{dtypes.c_name(o.dtype)} instead"
+            )
+    return kind(*[into(o, r) for o, r in zip(out, results, strict=True)])
 
 
 def _unary(op: Any) -> Callable:
@@ -256,8 +286,13 @@ def pow(input: Any, exponent: Any, *, out: Any = None) -> Tensor:
 
 
 def float_power(input: Any, exponent: Any, *, out: Any = None) -> Tensor:
-    """pow in float64."""
-    up = [cast(x, dtypes.float64) if isinstance(x, Tensor) else x for x in (input, exponent)]
+    """pow in float64 (complex128, when a number is complex)."""
+    wide = (
+        dtypes.complex128
+        if dtypes.result_of_keys(_keys(input, exponent)).is_complex
+        else dtypes.float64
+    )
+    up = [cast(x, wide) if isinstance(x, Tensor) else x for x in (input, exponent)]
     return into(out, pointwise.pow(*up))
 
 
@@ -483,10 +518,18 @@ def _moment(op: Any) -> Callable:
         if isinstance(dim, bool):
             dim, unbiased = None, dim
         dim = _axes(dim, named)
-        if not input.dtype.is_floating_point:
+        if not (input.dtype.is_floating_point or input.dtype.is_complex):
             raise RuntimeError("std and var only support floating point and complex dtypes")
         if correction is None:
             correction = 1 if unbiased is None else int(unbiased)
+        if input.dtype.is_complex:
+            parts = (input.real, input.imag)  # type: ignore[attr-defined]
+            re, im = [reduce.var(x, reduce.dims_of(x, dim), correction, False) for x in parts]
+            y = re + im if op is reduce.var else pointwise.sqrt(re + im)
+            shape = reduce.reduced_shape(
+                tuple(input.shape), reduce.dims_of(input, dim), _keep(keepdim, named)
+            )
+            return into(out, movement.reshape(y, shape))
         return into(
             out,
             called(
@@ -571,11 +614,11 @@ def _extremum(name: str, arg: Any, full_op: Any, pair: Any, kind: Any) -> Callab
         reduce.check_nonempty(name, tuple(input.shape), dims)
         at = arg(input, dims, True)
         if input.ndim == 0:
-            return kind(input.clone(), at)  # type: ignore[attr-defined]
+            return into_each(out, kind, (input.clone(), at))  # type: ignore[attr-defined]
         values = gather_ops.gather(input, at, dims[0])
         if not keep:
             values, at = movement.squeeze(values, dims), movement.squeeze(at, dims)
-        return kind(called(values, name.capitalize() + "Backward0"), at)
+        return into_each(out, kind, (called(values, name.capitalize() + "Backward0"), at))
 
     fn.__name__ = name
     fn.__doc__ = (
@@ -656,7 +699,7 @@ def all(
 
 def logsumexp(input: Tensor, dim: Any, keepdim: bool = False, *, out: Any = None) -> Tensor:
     """log(sum(exp(input))) along dim, computed stably."""
-    x = input if input.dtype.is_floating_point else cast(input, dtypes.get_default_dtype())
+    x = input if input.dtype.category >= dtypes.FLOAT else cast(input, dtypes.get_default_dtype())
     return into(out, reduce.logsumexp(x, reduce.dims_of(x, dim), keepdim))
 
 
@@ -670,7 +713,7 @@ def norm(
 ) -> Tensor:
     """Vector norm over dim (all axes by default): p a number, inf, -inf or "fro" (2)."""
     x = input if dtype is None else cast(input, dtype)
-    if not x.dtype.is_floating_point:
+    if not (x.dtype.is_floating_point or x.dtype.is_complex):
         raise RuntimeError(
             "linalg.vector_norm: Expected a floating point or complex tensor as input. Got "
             f"{x.dtype.title}"
@@ -687,11 +730,14 @@ def _norm(x: Tensor, p: Any, dim: Any, keepdim: bool) -> Tensor:
     if p == -math.inf:
         return reduce.amin(a, dims, keepdim)
     if p == 0:
-        return reduce.sum(cast(x != 0, x.dtype), dims, keepdim)
+        return reduce.sum(cast(x != 0, x.dtype.to_real()), dims, keepdim)
     if p == 1:
         return reduce.sum(a, dims, keepdim)
     if p == 2:
-        s = reduce.sum(x * x, dims, keepdim)
+        if x.dtype.is_complex:
+            s = reduce.sum(x.real * x.real + x.imag * x.imag, dims, keepdim)  # type: ignore
+        else:
+            s = reduce.sum(x * x, dims, keepdim)
         root = pointwise.sqrt(s)
         # sqrt'(0) is inf, but the norm's gradient at 0 is 0
         return _safe_sqrt(s, root) if x._needs else root

@@ -10,7 +10,21 @@ from typing import Any
 
 import numpy as np
 
-from . import algebra, creation, functional, indexing, ordering, printing
+from . import (
+    algebra,
+    complex_numbers,
+    creation,
+    functional,
+    indexing,
+    linalg_names,
+    ordering,
+    pieces,
+    printing,
+    special,
+    spectral,
+    statistics,
+    tensor_facts,
+)
 from .base import dtypes, formats
 from .base.dtypes import DType
 from .core import dispatch, inplace, tape
@@ -123,7 +137,7 @@ METHODS = (
 )
 
 INPLACE = (
-    *[n for n in functional.UNARY if n not in ("isnan", "isinf", "isfinite", "logical_not")],
+    *[n for n in functional.UNARY if n not in ("isnan", "isinf", "isfinite")],
     "mul",
     "floor_divide",
     "remainder",
@@ -165,6 +179,19 @@ INPLACE = (
     "absolute",
     "negative",
     "multiply",
+    "bitwise_left_shift",
+    "bitwise_right_shift",
+    "float_power",
+    "arctan2",
+    "arcsin",
+    "arccos",
+    "arctan",
+    "fix",
+    "not_equal",
+    "less",
+    "less_equal",
+    "greater",
+    "greater_equal",
 )
 _DIRECT = {"add": pointwise.add, "sub": pointwise.sub, "mul": pointwise.mul, "div": pointwise.div}
 
@@ -490,10 +517,21 @@ class _Methods:
         return bool(a.item() != 0)
 
     def __int__(self: Any) -> int:
-        return int(self.item())
+        return int(self._real_item("int64_t"))
 
     def __float__(self: Any) -> float:
-        return float(self.item())
+        return float(self._real_item("double"))
+
+    def __complex__(self: Any) -> complex:
+        return complex(self.item())
+
+    def _real_item(self: Any, what: str) -> Any:
+        x = self.item()
+        if type(x) is complex:
+            if x.imag != 0:
+                raise RuntimeError(f"value cannot be converted to type {what} without overflow")
+            x = x.real
+        return x
 
     def __index__(self: Any) -> int:
         if self.dtype.category > dtypes.INT or self.numel() != 1:
@@ -985,9 +1023,7 @@ def _overwrite(target: Tensor, value: Any) -> Tensor:
     inplace.check_inplace(target)
     a: Any = target._array
     if isinstance(value, Tensor):
-        v = value._array
-        if value.dtype is not target.dtype:
-            v = dispatch.cast_array(v, value.dtype, target.dtype)
+        v = pointwise.cast(value, target.dtype)._array
         np.copyto(a, v)
     else:
         if target.dtype.category <= dtypes.INT and isinstance(value, float):
@@ -1087,13 +1123,45 @@ def _construct(cls: Any, *args: Any, device: Any = None) -> Any:
     return creation.empty(*args) if args else creation.empty(0)
 
 
+_ROOMS = (
+    ordering,
+    algebra,
+    complex_numbers,
+    pieces,
+    statistics,
+    special,
+    linalg_names,
+    spectral,
+)
+_ALIASES = {
+    "divide": "div",
+    "divide_": "div_",
+    "true_divide": "div",
+    "true_divide_": "div_",
+    "subtract": "sub",
+    "subtract_": "sub_",
+    "arctan2": "atan2",
+    "swapaxes_": "transpose_",
+    "swapdims_": "transpose_",
+}
+_CLASS_ONLY = (
+    "__module__",
+    "__dict__",
+    "__weakref__",
+    "__doc__",
+    "__annotations__",
+    "__firstlineno__",
+    "__static_attributes__",
+)
+
+
 def attach() -> None:
     """Puts everything onto Tensor; called once by the package."""
     for name in METHODS:
         setattr(Tensor, name, getattr(functional, name))
     for name in INPLACE:
         setattr(Tensor, name + "_", _inplace(name))
-    for room in (ordering, algebra):
+    for room in _ROOMS:
         for name in room.METHODS:
             setattr(Tensor, name, getattr(room, name))
         for name in room.INPLACE:
@@ -1120,19 +1188,14 @@ def attach() -> None:
         {
             k: v
             for k, v in vars(_Methods).items()
-            if k
-            not in (
-                "__module__",
-                "__dict__",
-                "__weakref__",
-                "__doc__",
-                "__annotations__",
-                "__firstlineno__",
-                "__static_attributes__",
-            )
+            if k not in _CLASS_ONLY
         }
     )
+    for bodies in (complex_numbers.Properties, tensor_facts.Facts):
+        methods.update({k: v for k, v in vars(bodies).items() if k not in _CLASS_ONLY})
     for name, d in (
+        ("cfloat", dtypes.complex64),
+        ("cdouble", dtypes.complex128),
         ("float", dtypes.float32),
         ("double", dtypes.float64),
         ("half", dtypes.float16),
@@ -1147,6 +1210,8 @@ def attach() -> None:
         methods[name] = _cast_method(name, d)
     for name, value in methods.items():
         setattr(Tensor, name, value)
+    for name, same in _ALIASES.items():
+        setattr(Tensor, name, getattr(Tensor, same))
     Tensor.__new__ = _construct  # type: ignore[method-assign, assignment]
 
 

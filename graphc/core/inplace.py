@@ -165,6 +165,12 @@ def rebase(target: Tensor, value: Tensor) -> None:
         target._rebased += 1
         return
     t, b = target.type_, base.type_
+    if t.dtype is not b.dtype and (base._needs or value._needs):
+        raise RuntimeError(
+            "a view of complex numbers as real ones (or the other way round) is being modified in "
+            "place while gradients are recorded, which graphc cannot differentiate; build the "
+            "numbers with torch.complex() or torch.view_as_complex() instead"
+        )
     geometry = (t.shape, t.strides, target._start() - base._start())
     old = alias(base, base._needs)
     old._fn, old._output_nr = base._fn, base._output_nr
@@ -195,6 +201,11 @@ def regenerate(view: Tensor) -> None:
         view._needs = False
         return
     t = view.type_
+    if t.dtype is not base.dtype:
+        raise RuntimeError(
+            "a view of complex numbers as real ones (or the other way round) is used after its "
+            "base was modified in place; take the view again"
+        )
     geometry = (t.shape, t.strides, view._start() - base._start())
     tape.record(op_module.get("as_strided"), (base,), geometry, view, types=(base.type_,))
     view._output_nr = 0

@@ -141,6 +141,9 @@ class TapeEntry:
                 args.append(tuple(e is not None for e in self.edges))
         if g is None and "g" in [r[0] for r in rule.reads]:
             return None
+        for c in grads:
+            if c is not None and c.dtype.is_complex and self.op.extra.get("holomorphic", True):
+                return _conjugated(rule, args)
         return rule.fn(*args)
 
     def unpack(self, read: tuple) -> Any:
@@ -177,6 +180,21 @@ class TapeEntry:
         usable."""
         if self.saved:
             self.saved = _FREED
+
+
+def _conjugated(rule: Rule, args: list) -> Any:
+    """A VJP of a holomorphic (or linear) function on complex cotangents. Rules are written as for
+    real numbers, g * f'(x); PyTorch's convention is g * conj(f'(x)), which is the conjugate of the
+    rule at conj(g)."""
+    for i, read in enumerate(rule.reads):
+        if read[0] == "g":
+            args[i] = args[i].conj()
+        elif read[0] == "gs":
+            args[i] = [c if c is None else c.conj() for c in args[i]]
+    found = rule.fn(*args)
+    if isinstance(found, Tensor):
+        return found.conj()
+    return found if found is None else [c if c is None else c.conj() for c in found]
 
 
 class Modified(RuntimeError):
@@ -668,6 +686,8 @@ def _fit(g: Tensor, meta: tuple, entry: TapeEntry) -> Tensor:
             )
         g = g.sum_to_size(shape)  # type: ignore[attr-defined]
     if g.dtype is not dtype:
+        if g.dtype.is_complex and not dtype.is_complex:  # of a real input: the real part counts
+            g = g.real
         g = g.to(dtype)  # type: ignore[attr-defined]
     return g
 

@@ -1,12 +1,15 @@
 """The operators: one file per family, one record per op. Importing this room fills the op table."""
 
 from . import (  # noqa: F401
+               complex_parts,
                composite,
                constant,
                contract,
                conv,
+               fft,
                gather,
                kernels,
+               linalg,
                movement,
                optim_steps,
                pointwise,
@@ -17,4 +20,5 @@ from . import (  # noqa: F401
                resample,
                scan,
                sort,
+               special,
 )

@@ -46,6 +46,7 @@ FAMILIES = [
     "math_trig_f32",
     "math_trig_f64",
     "math_special",
+    "math_gamma",
     "basic_f32",
     "basic_f64",
     "casts",

@@ -176,11 +176,14 @@ class Tracer:
             type = op.infer(types, *attrs)  # type: ignore[misc]
         else:
             type = op.infer(*types, *attrs)  # type: ignore[misc]
-        if op.view:
+        if op.view and not op.extra.get("recast"):
             return self._view(op, inputs[0], args[0], attrs, type)
         node = self.graph.add(op, args, attrs, type, self.origin())
         if isinstance(type, TensorType):
-            return self.fresh(node, type)
+            t = self.fresh(node, type)
+            if op.view:  # parts of complex numbers: values here, so nobody may write either side
+                self.view(t).cell.recast = self.view(inputs[0]).cell.recast = True
+            return t
         return tuple(
             [self.fresh(self.graph.output_of(node, j), each) for j, each in enumerate(type)]
         )
@@ -319,12 +322,6 @@ class Tracer:
         return node
 
     def _cast(self, node: Node, d: Any, origin: Any) -> Node:
-        if d.is_complex:
-            raise CaptureBreak(
-                "a complex number comes into compiled code",
-                "keep complex numbers outside of the compiled function",
-                kind="complex",
-            )
         meta = node.type
         strides = pointwise_strides(meta.shape, [(meta.shape, meta.strides)])
         return self.graph.add(
@@ -361,6 +358,12 @@ class Tracer:
         into it."""
         view = self.view(target)
         cell = view.cell
+        if cell.recast:
+            raise CaptureBreak(
+                "memory that is seen as complex numbers and as their parts is written",
+                "compute new tensors with graphc.complex() instead",
+                kind="complex",
+            )
         origin = self.origin()
         node = self.node(value)
         if value.dtype is not target.dtype:
