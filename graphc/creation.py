@@ -568,7 +568,10 @@ def randperm(
     requires_grad: bool = False,
 ) -> Tensor:
     """A random permutation of 0..n-1. CaptureBreak inside compiled code."""
-    if STATE.tracer is not None:
+    tracer = STATE.tracer
+    if tracer is not None and tracer.transforms:
+        return tracer.each_draw(lambda: randperm(n, generator=generator, dtype=dtype))
+    if tracer is not None:
         raise CaptureBreak(
             "randperm sorts random numbers, which compiled code cannot do yet",
             "draw the permutation outside of the compiled function and pass it in",

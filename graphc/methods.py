@@ -513,7 +513,7 @@ class _Methods:
 
     def __repr__(self: Any, *, tensor_contents: Any = None) -> str:
         if STATE.tracer is not None:
-            self.concrete("printing a tensor")
+            return STATE.tracer.shown(self)
         return printing.tensor_repr(self)
 
     __str__ = __repr__
@@ -608,7 +608,8 @@ class _Methods:
         observe.changed(self, "data")
 
     def detach(self: Any) -> Any:
-        return alias(self)
+        tracer = STATE.tracer
+        return tracer.detach(self) if tracer is not None and tracer.transforms else alias(self)
 
     def detach_(self: Any) -> Any:
         if self._base is not None:
@@ -995,6 +996,8 @@ def _overwrite(target: Tensor, value: Any) -> Tensor:
 def _detached_copy_of_version(t: Tensor) -> Tensor:
     """.data: the same memory under a version counter of its own, so writes go unnoticed by
     autograd."""
+    if STATE.tracer is not None and STATE.tracer.transforms:
+        return t.detach()  # type: ignore[attr-defined]
     out = alias(t)
     out._storage = Storage(t._storage.value)
     return out

@@ -284,10 +284,17 @@ def edge_of(t: Any) -> Any:
 
 
 def record(
-    op: Op, inputs: tuple, attrs: tuple, out: Any, class_name: str = "", types: tuple | None = None
+    op: Op,
+    inputs: tuple,
+    attrs: tuple,
+    out: Any,
+    class_name: str = "",
+    types: tuple | None = None,
+    edges: tuple | None = None,
 ) -> None:
     """Puts a call on the tape and makes its floating outputs require gradients."""
-    edges = tuple([edge_of(t) for t in inputs])
+    if edges is None:
+        edges = tuple([edge_of(t) for t in inputs])
     outs = out if type(out) is tuple else (out,)
     cls = op.entry_class
     if cls is None:

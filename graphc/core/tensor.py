@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..base.dtypes import DType, from_numpy_dtype
-from ..base.errors import CaptureBreak
 from ..ir.index import visible
 from ..ir.types import TensorType, contiguous_strides
 from .modes import STATE
@@ -213,14 +212,10 @@ class Tensor:
         return self._storage.version
 
     def concrete(self, what: str) -> np.ndarray:
-        """The memory of this tensor as an ndarray; CaptureBreak, naming `what`, inside capture."""
+        """The memory of this tensor as an ndarray; CaptureBreak, naming `what`, inside capture,
+        RuntimeError under vmap."""
         if STATE.tracer is not None:
-            raise CaptureBreak(
-                f"{what} needs the tensor's value, which is not known while compiling",
-                "move it out of the compiled function, or compute with tensors "
-                "(graphc.where) instead",
-                kind="value",
-            )
+            return STATE.tracer.concrete(self, what)
         if self._array is None:
             raise RuntimeError(
                 f"{what}: this tensor was made while compiling and has no value; it must "

@@ -51,6 +51,8 @@ class Boundary(TapeEntry):
 class Tracer:
     """One capture. See the module docstring; `Capture` in `capture.program` drives it."""
 
+    transforms = False  # it stands below the tape
+
     def __init__(self, merge: dict, sized: dict[int, TensorType] | None = None):
         self.graph = Graph()
         self.lifter = Lifter(self.graph, merge, sized or {})
@@ -96,6 +98,18 @@ class Tracer:
         return None
 
     # ---- tensors and nodes
+
+    def concrete(self, t: Tensor, what: str) -> Any:
+        """No tensor has a value yet."""
+        raise CaptureBreak(
+            f"{what} needs the tensor's value, which is not known while compiling",
+            "move it out of the compiled function, or compute with tensors "
+            "(graphc.where) instead",
+            kind="value",
+        )
+
+    def shown(self, t: Tensor) -> str:
+        return self.concrete(t, "printing a tensor")
 
     def view(self, t: Tensor) -> View:
         """How t shows its memory; lifts real tensors."""
