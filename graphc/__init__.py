@@ -254,6 +254,7 @@ _LAZY_NAMES = {
     "load": "serialization",
     "verify": "checks",
     "check_nan": "checks",
+    "vmap": "func",
 }
 
 

@@ -376,9 +376,16 @@ def _like(fn: Any) -> Any:
             from .ops.movement import clone
 
             t = clone(t, None if st.is_contiguous else _dense(st))
-        return _finish(t, requires_grad)
+        return beside(input, _finish(t, requires_grad))
 
     return like
+
+
+def beside(like: Tensor, t: Tensor) -> Tensor:
+    """t, made to go with `like`: under vmap it takes writes for every element if `like` is mapped
+    over."""
+    tracer = STATE.tracer
+    return t if tracer is None or not tracer.transforms else tracer.beside(like, t)
 
 
 def _dense(meta: Any) -> tuple:

@@ -685,8 +685,11 @@ class _Methods:
         device: Any = None,
         requires_grad: bool = False,
     ) -> Any:
-        return creation.zeros(
-            size_of(size), dtype=dtype or self.dtype, device=device, requires_grad=requires_grad
+        return creation.beside(
+            self,
+            creation.zeros(
+                size_of(size), dtype=dtype or self.dtype, device=device, requires_grad=requires_grad
+            ),
         )
 
     def new_ones(
@@ -696,8 +699,11 @@ class _Methods:
         device: Any = None,
         requires_grad: bool = False,
     ) -> Any:
-        return creation.ones(
-            size_of(size), dtype=dtype or self.dtype, device=device, requires_grad=requires_grad
+        return creation.beside(
+            self,
+            creation.ones(
+                size_of(size), dtype=dtype or self.dtype, device=device, requires_grad=requires_grad
+            ),
         )
 
     def new_empty(
@@ -707,8 +713,11 @@ class _Methods:
         device: Any = None,
         requires_grad: bool = False,
     ) -> Any:
-        return creation.empty(
-            size_of(size), dtype=dtype or self.dtype, device=device, requires_grad=requires_grad
+        return creation.beside(
+            self,
+            creation.empty(
+                size_of(size), dtype=dtype or self.dtype, device=device, requires_grad=requires_grad
+            ),
         )
 
     def new_full(
@@ -719,8 +728,15 @@ class _Methods:
         device: Any = None,
         requires_grad: bool = False,
     ) -> Any:
-        return creation.full(
-            size, fill_value, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad
+        return creation.beside(
+            self,
+            creation.full(
+                size,
+                fill_value,
+                dtype=dtype or self.dtype,
+                device=device,
+                requires_grad=requires_grad,
+            ),
         )
 
     def new_tensor(

@@ -67,8 +67,8 @@ def apply(op: Op, inputs: tuple, attrs: tuple = ()) -> Any:
     except (RuntimeError, IndexError, TypeError, ValueError, NotImplementedError) as e:
         raise with_user_line(e) from None
     except AttributeError:
-        if (e := ESCAPED[0](inputs) if ESCAPED else None) is not None:
-            raise with_user_line(e) from None
+        if (gone := escaped(inputs)) is not None:
+            raise with_user_line(gone) from None
         raise
     if needs and op.vjp is not None:
         tape.record(op, inputs, attrs, out)
@@ -101,8 +101,17 @@ def _made_without_grad(op: Op, out: Any) -> None:
 
 
 op_module.APPLY[:] = [apply]
-# `core.layer` puts here what finds tensors that have no value outside of their vmap.
-ESCAPED: list[Callable[[tuple], RuntimeError | None]] = []
+
+
+def escaped(inputs: tuple) -> RuntimeError | None:
+    """The error for a tensor of a vmap that is used where that does not run: it has no value."""
+    for t in inputs:
+        if isinstance(t, Tensor) and t._array is None and hasattr(t._trace, "layer"):
+            return RuntimeError(
+                "a tensor made inside vmap is used outside of it; return it from the function "
+                "that vmap maps"
+            )
+    return None
 
 
 def _half_of(inputs: tuple) -> DType | None:

@@ -95,6 +95,10 @@ def apply_inplace(op: Op, inputs: tuple, attrs: tuple = ()) -> Tensor:
         store(target, value)
     except (RuntimeError, IndexError, TypeError, ValueError) as e:
         raise with_user_line(e) from None
+    except AttributeError:
+        if (gone := dispatch.escaped(inputs)) is not None:
+            raise with_user_line(gone) from None
+        raise
     return target
 
 

@@ -50,6 +50,12 @@ _DYNAMIC = (
     "over aten::{}. Please file an issue at https://github.com/pytorch/pytorch/issues if you need "
     "this feature."
 )
+_WINDOW = (
+    "vmap: Calling Tensor.as_strided is not supported unless the batch dims being vmapped over are "
+    "at the front of the tensor (in memory layout). When they are not at the front of the tensor "
+    "this operation can be error prone so we actively discourage it; please file us a bug report "
+    "and/or try to express the as_strided operation in terms of PyTorch view operations"
+)
 _looped: set[str] = set()  # ops that have been warned about
 
 
@@ -143,21 +149,38 @@ class Layer:
             with self.below():
                 return dispatch.apply(op, inputs, attrs)
         try:
-            if op.body is not None:
+            needs = STATE.grad and any(self.owns(t) and t.requires_grad for t in inputs)
+            through = op.eager is None or "batch" not in op.extra or needs and op.vjp is None
+            if op.body is not None and through:
                 half = dispatch._half_of(inputs) if op.extra.get("half") == "wide" else None
                 if half is not None:
                     return dispatch._widen(op, inputs, attrs, half)
-                return op.body(*(inputs if not op.variadic else (inputs,)), *attrs)
-            out = self._apply(op, inputs, attrs)
+                whole = needs and op.vjp is not None  # one entry, as without vmap
+                xs = tuple([self._bare(t) for t in inputs]) if whole else inputs
+                out = op.body(*(xs if not op.variadic else (xs,)), *attrs)
+                if not whole:
+                    return out
+                out = tuple(map(self._own, out)) if type(out) is tuple else self._own(out)
+            else:
+                out = self._apply(op, inputs, attrs)
         except (RuntimeError, IndexError, TypeError, ValueError, NotImplementedError) as e:
             raise with_user_line(e) from None
-        needs = STATE.grad and any(self.owns(t) and t.requires_grad for t in inputs)
         if needs and op.vjp is not None:
             edges = tuple([tape.edge_of(t) if self.owns(t) else None for t in inputs])
             tape.record(op, inputs, attrs, out, edges=edges)
         elif not STATE.grad:
             dispatch._made_without_grad(op, out)
         return out
+
+    def _bare(self, t: Any) -> Any:
+        """t without history above this layer."""
+        return alias(t) if self.owns(t) else t
+
+    def _own(self, t: Any) -> Any:
+        """A tensor of this layer that nobody else holds."""
+        if t is None:
+            return None
+        return alias(t) if self.owns(t) else self.element(t, False)
 
     def _apply(self, op: Op, inputs: tuple, attrs: tuple) -> Any:
         values = [t._trace.value if self.owns(t) else t for t in inputs]
@@ -173,7 +196,7 @@ class Layer:
                 outs = (self.element(out, any(flags)),)
         if op.view:
             for t in outs:
-                if t._storage is inputs[0]._storage:
+                if t is not None and t._storage is inputs[0]._storage:
                     link_view(t, inputs[0])
         return outs if type(out) is tuple else outs[0]
 
@@ -182,7 +205,9 @@ class Layer:
         at = next(i for i, a in enumerate(attrs) if type(a) is Draws)
         shape = (self.size, *attrs[0])
         with self.below():
-            out: Any = dispatch.apply(op, (), (shape, *attrs[1:at], attrs[at].whole, *attrs[at + 1 :]))
+            out: Any = dispatch.apply(
+                op, (), (shape, *attrs[1:at], attrs[at].whole, *attrs[at + 1 :])
+            )
             return self.element(to_last(out, 0))
 
     def draw(self, generator: Any, words: Any) -> Any:
@@ -206,6 +231,20 @@ class Layer:
             if self.randomness == "same":
                 return make()
             return self.element(stack_last([make() for _ in range(int(self.size))]))
+
+    def beside(self, like: Tensor, t: Tensor) -> Tensor:
+        """A new tensor t as one that can be written for every element, if `like` is mapped over."""
+        if not self.batches(like) or self.batches(t):
+            return t
+        with self.below():
+            plain = t._trace.value if self.owns(t) else t
+            n, strides = plain.type_.shape, plain.type_.strides
+            reach = 1 + sum([(m - 1) * s for m, s in zip(n, strides, strict=True)])
+            clone = op_module.get("clone")
+            whole = dispatch.apply(clone, (self.whole(plain),), ((*strides, reach),))
+        out = self.element(whole)
+        out._needs = t._needs and t._fn is None
+        return out
 
     def write(self, target: Tensor, value: Tensor) -> None:
         """target's memory = value, for every element."""
@@ -319,6 +358,11 @@ class Layer:
         return False
 
     def storage_bytes(self, t: Tensor) -> int:
+        """The size of t's memory, for users' own windows of it."""
+        if self.batches(t):
+            shape, _, strides, _ = t._trace.value.type_
+            if any(s > strides[-1] for n, s in zip(shape, strides, strict=True) if n != 1):
+                raise RuntimeError(_WINDOW)
         value = t._trace.value if self.owns(t) else t
         if value._array is not None:
             return value._storage.root().nbytes
@@ -343,20 +387,6 @@ class Layer:
         raise RuntimeError(f"vmap: {what.replace('while compiling', 'under vmap')}: {fix}")
 
 
-def escaped(inputs: tuple) -> RuntimeError | None:
-    """The error for a batched tensor that is used where its vmap does not run."""
-    for t in inputs:
-        if isinstance(t, Tensor) and type(t._trace) is Element:
-            return RuntimeError(
-                "a tensor made inside vmap is used outside of it; return it from the function "
-                "that vmap maps"
-            )
-    return None
-
-
-dispatch.ESCAPED[:] = [escaped]
-
-
 def _draws_of(attrs: tuple) -> Any:
     return next((a for a in attrs if type(a) is Draws), None)
 
@@ -375,9 +405,7 @@ def to_last(t: Any, dim: int) -> Tensor:
     if dim in (n - 1, -1):
         return t
     d = dim % n
-    return dispatch.apply(
-        op_module.get("permute"), (t,), ((*range(d), *range(d + 1, n), d),)
-    )
+    return dispatch.apply(op_module.get("permute"), (t,), ((*range(d), *range(d + 1, n), d),))
 
 
 def to_first(t: Any) -> Tensor:
@@ -400,9 +428,7 @@ def spread(t: Any, size: Any) -> Tensor:
     return t.unsqueeze(-1).expand((*t.type_.shape, size))
 
 
-def batch(
-    op: Op, inputs: tuple, values: list, flags: list, attrs: tuple, size: Any
-) -> Any:
+def batch(op: Op, inputs: tuple, values: list, flags: list, attrs: tuple, size: Any) -> Any:
     """op on batches. inputs: what one element's call got; values: the same tensors with the batch
     last where flags says so. Results have the batch last."""
     rule = op.extra.get("batch")
@@ -416,23 +442,24 @@ def batch(
             return found
         return _one_by_one(op, values, flags, attrs, size)
     if op.kind == "pointwise":
-        return _pointwise(op, inputs, values, flags, attrs)
+        return _pointwise(op, inputs, values, flags, attrs, size)
     if op.extra.get("windowed"):
         return _windowed(op, values, flags, attrs, size)
-    if op.kind == "reduce" and "dims" in op.attrs:
+    if "dims" in op.attrs and (op.kind == "reduce" or rule == "dims"):
         return _reduce(op, values[0], attrs)
     if rule == "last" or op.kind == "scan" or "lift" in op.extra:
         return _last(op, inputs, values, flags, attrs, size)
     return _one_by_one(op, values, flags, attrs, size)
 
 
-def _pointwise(op: Op, inputs: tuple, values: list, flags: list, attrs: tuple) -> Any:
+def _pointwise(op: Op, inputs: tuple, values: list, flags: list, attrs: tuple, size: Any) -> Any:
     """Batch last lines the other axes up for broadcasting; promotion is that of the elements."""
     plan = dispatch.plan_of(op, dispatch.operand_keys(inputs))
     operands: list = []
     for v, batched in zip(values, flags, strict=True):
-        tensor = isinstance(v, Tensor)
-        operands.append(v.unsqueeze(-1) if tensor and not batched and v.ndim else v)
+        if isinstance(v, Tensor) and not batched and (v.ndim or not operands):
+            v = v.unsqueeze(-1) if operands else spread(v, size)  # ops may take input 0's shape
+        operands.append(v)
     other = dispatch.plan_of(op, dispatch.operand_keys(tuple(operands)))
     if other.inputs != plan.inputs or other.out is not plan.out:  # 0-d elements give way
         operands = [
@@ -452,9 +479,7 @@ def _reduce(op: Op, value: Tensor, attrs: tuple) -> Any:
     return tuple([to_last(t, 0) for t in out]) if type(out) is tuple else to_last(out, 0)
 
 
-def _last(
-    op: Op, inputs: tuple, values: list, flags: list, attrs: tuple, size: Any
-) -> Any:
+def _last(op: Op, inputs: tuple, values: list, flags: list, attrs: tuple, size: Any) -> Any:
     """An op along axes that its attributes name: one more axis at the end passes through."""
     values = [
         v if f or not isinstance(v, Tensor) else spread(v, size)
@@ -491,9 +516,7 @@ def _windowed(op: Op, values: list, flags: list, attrs: tuple, size: Any) -> Any
         clone = op_module.get("clone")
         value = dispatch.apply(clone, (value,), ((*inner, reach),))
     step = value.type_.strides[-1]
-    rest = [
-        v if f else spread(v, size) for v, f in zip(values[1:], flags[1:], strict=True)
-    ]
+    rest = [v if f else spread(v, size) for v, f in zip(values[1:], flags[1:], strict=True)]
     attrs = ((*shape, size), (*strides, step), offset)
     return dispatch.apply(op, (value, *rest), attrs)
 

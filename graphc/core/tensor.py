@@ -218,8 +218,8 @@ class Tensor:
             return STATE.tracer.concrete(self, what)
         if self._array is None:
             raise RuntimeError(
-                f"{what}: this tensor was made while compiling and has no value; it must "
-                "not be kept after the compiled function was captured"
+                f"{what}: this tensor was made while compiling or under vmap and has no value; it "
+                "must not be kept after the function was captured or mapped"
             )
         return self._array
 

@@ -30,7 +30,9 @@ def functional_call(
         given = dict(dicts)
     elif isinstance(dicts, (list, tuple)):
         if not all(isinstance(d, dict) for d in dicts):
-            raise ValueError("Expected all elements of parameter_and_buffer_dicts to be dictionaries")
+            raise ValueError(
+                "Expected all elements of parameter_and_buffer_dicts to be dictionaries"
+            )
         keys = [k for d in dicts for k in d]
         repeated = sorted({k for k in keys if keys.count(k) > 1}, key=keys.index)
         if repeated:
@@ -101,9 +103,7 @@ def _check_names(module: Module, given: dict, known: list[str]) -> None:
     if missing:
         text += "\n\tMissing key(s): " + ", ".join(f"'{n}'" for n in missing) + "."
     if text:
-        raise RuntimeError(
-            f"Error(s) in reparametrizing for {type(module).__name__}:{text}"
-        )
+        raise RuntimeError(f"Error(s) in reparametrizing for {type(module).__name__}:{text}")
 
 
 def stack_module_state(models: Sequence[Module]) -> tuple[dict, dict]:
@@ -133,7 +133,5 @@ def stack_module_state(models: Sequence[Module]) -> tuple[dict, dict]:
 def _stacked(ts: list) -> Tensor:
     needs = ts[0].requires_grad
     if any(t.requires_grad != needs for t in ts):
-        raise RuntimeError(
-            "Expected params from each model to have the same .requires_grad"
-        )
+        raise RuntimeError("Expected params from each model to have the same .requires_grad")
     return stack(ts, 0).detach().requires_grad_(needs)  # type: ignore[attr-defined]

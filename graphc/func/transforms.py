@@ -54,7 +54,7 @@ def _outside(t: Any, own: set[int]) -> bool:
     if not t.requires_grad:
         return False
     if t.grad_fn is None:
-        return id(t) not in own
+        return id(t) not in own and "_done" not in t.__dict__
     stack, seen = [t.grad_fn], {t.grad_fn}
     while stack:
         for edge in stack.pop().edges:
@@ -62,7 +62,7 @@ def _outside(t: Any, own: set[int]) -> bool:
                 continue
             to = edge[0]
             if isinstance(to, Tensor):
-                if id(to) not in own:
+                if id(to) not in own and "_done" not in to.__dict__:
                     return True
             elif to not in seen:
                 seen.add(to)
@@ -78,6 +78,12 @@ class _Frame:
         with enable_grad():
             self.inputs = [_entered(x) for x in inputs]
         self.own = {id(t) for t in self.inputs if t.grad_fn is None}
+
+    def done(self) -> None:
+        """From here on nobody else asks for gradients by this derivative's inputs."""
+        for t in self.inputs:
+            if id(t) in self.own:
+                t.__dict__["_done"] = True
 
     def left(self, t: Any) -> Any:
         """A tensor as it may be returned: without the history that ends in this derivative."""
@@ -100,9 +106,7 @@ class _Frame:
         return self.again and any(_outside(t, self.own) for t in ts)
 
 
-def _backward(
-    outs: list, cotangents: list, inputs: list, *, create: bool, retain: bool
-) -> list:
+def _backward(outs: list, cotangents: list, inputs: list, *, create: bool, retain: bool) -> list:
     """Gradients of outs by inputs, None where there is none."""
     pairs = [(o, c) for o, c in zip(outs, cotangents, strict=True) if o.requires_grad]
     if not pairs:
@@ -198,6 +202,7 @@ def _grad_and_value(func: Callable, argnums: Argnums, has_aux: bool, args: tuple
             for g, x in zip(found, frame.inputs, strict=True)
         ]
     value = frame.left(out)
+    frame.done()
     return (
         pytree.unflatten(grads, spec),
         (value, pytree.tree_map(frame.left, aux)) if has_aux else value,
@@ -243,10 +248,9 @@ def vjp(func: Callable, *primals: Any, has_aux: bool = False) -> tuple:
             out, aux = _split_aux(out, "vjp(f, *primals)")
         outs, out_spec = _only_tensors(out, "vjp(f, *primals): expected f(*primals)")
     reach = frame.outside(outs)
+    frame.done()
 
-    def vjp_fn(
-        cotangents: Any, retain_graph: bool = True, create_graph: bool | None = None
-    ) -> Any:
+    def vjp_fn(cotangents: Any, retain_graph: bool = True, create_graph: bool | None = None) -> Any:
         given, given_spec = pytree.flatten(cotangents)
         if given_spec != out_spec:
             raise RuntimeError(
@@ -320,9 +324,7 @@ class _Linear:
             if has_aux:
                 out, self.aux = _split_aux(out, what)
             self.outs, self.out_spec = _only_tensors(out, f"{what}: expected f(*primals)")
-            self.us = [
-                _entered(zeros_like(t)) if t.requires_grad else None for t in self.outs
-            ]
+            self.us = [_entered(zeros_like(t)) if t.requires_grad else None for t in self.outs]
             live = [(t, u) for t, u in zip(self.outs, self.us, strict=True) if u is not None]
             grads = _backward(
                 [t for t, _ in live],
@@ -332,7 +334,9 @@ class _Linear:
                 retain=True,
             )
         self.reach = self.frame.outside(self.outs)
+        self.frame.inputs += [u for u in self.us if u is not None]
         self.frame.own |= {id(u) for u in self.us if u is not None}
+        self.frame.done()
         self.grads = [(i, g) for i, g in enumerate(grads) if g is not None and g.requires_grad]
 
     def value(self) -> Any:
@@ -470,9 +474,7 @@ def jacrev(
         sizes = [t.numel() for t in flat]
         out = []
         for t, *parts in zip(flat, *[r.split(sizes) for r in per_input], strict=True):
-            blocks = [
-                p.reshape((*t.shape, *x.shape)) for p, x in zip(parts, xs, strict=True)
-            ]
+            blocks = [p.reshape((*t.shape, *x.shape)) for p, x in zip(parts, xs, strict=True)]
             out.append(pytree.unflatten(blocks, x_spec))
         result = pytree.unflatten(out, spec)
         return (result, found[2]) if has_aux else result
@@ -507,9 +509,7 @@ def jacfwd(
         out = []
         for c in flat:
             parts = c.movedim(0, -1).split(sizes, -1)
-            blocks = [
-                p.reshape((*c.shape[1:], *x.shape)) for p, x in zip(parts, xs, strict=True)
-            ]
+            blocks = [p.reshape((*c.shape[1:], *x.shape)) for p, x in zip(parts, xs, strict=True)]
             out.append(pytree.unflatten(blocks, x_spec))
         result = pytree.unflatten(out, spec)
         if has_aux:

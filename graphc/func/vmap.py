@@ -25,7 +25,7 @@ def vmap(
     chunk_size: int | None = None,
 ) -> Callable:
     """func mapped over axis `in_dims` of its inputs (an int, None for "not mapped", or a nesting
-    of them like the inputs), results stacked along `out_dims`.
+    of them like the inputs), results stacked along `out_dims`. Keyword arguments are not mapped.
 
     randomness: what random calls inside do: "error" (the default), "same" numbers for every
     element, or "different" ones. chunk_size: at most so many elements at once. Raises ValueError
@@ -33,9 +33,7 @@ def vmap(
     mapped values and for in-place writes of mapped values into others."""
     check_randomness(randomness)
     if chunk_size is not None and chunk_size <= 0:
-        raise ValueError(
-            f"vmap: chunk_size should be None or greater than 0. (got {chunk_size})"
-        )
+        raise ValueError(f"vmap: chunk_size should be None or greater than 0. (got {chunk_size})")
 
     @functools.wraps(func)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
@@ -61,19 +59,14 @@ def _run(
 ) -> Any:
     flat, dims, spec, size = _inputs(func, in_dims, args)
     if chunk is None or chunk >= size:
-        named = {k: (0 if isinstance(v, Tensor) else None) for k, v in kw.items()}
-        return _once(func, out_dims, randomness, (flat, dims, spec), (kw, named), size)
-    pieces, state = [], rng.default_generator.get_state()
+        return _once(func, out_dims, randomness, (flat, dims, spec), kw, size)
+    pieces, state = [], rng.default_generator.state_words()
     for at in range(0, size, chunk):
         n = min(chunk, size - at)
         part = [x if d is None else x.narrow(d, at, n) for x, d in zip(flat, dims, strict=True)]
-        cut = {k: v.narrow(0, at, n) if isinstance(v, Tensor) else v for k, v in kw.items()}
-        named = {k: (0 if isinstance(v, Tensor) else None) for k, v in kw.items()}
         if randomness == "same":
-            rng.default_generator.set_state(state)
-        pieces.append(
-            _once(func, out_dims, randomness, (part, dims, spec), (cut, named), n)
-        )
+            rng.default_generator.set_state_words(*state)
+        pieces.append(_once(func, out_dims, randomness, (part, dims, spec), kw, n))
     leaves = [pytree.flatten(p)[0] for p in pieces]
     spec = pytree.flatten(pieces[0])[1]
     each = _spread_dims(out_dims, spec)
@@ -85,15 +78,13 @@ def _run(
 
 
 def _once(
-    func: Callable, out_dims: Any, randomness: str, inputs: tuple, named: tuple, size: Any
+    func: Callable, out_dims: Any, randomness: str, inputs: tuple, kwargs: dict, size: Any
 ) -> Any:
     flat, dims, spec = inputs
-    kwargs, kwargs_dims = named
     layer = Layer(size, randomness)
     elements = [_enter(layer, x, d) for x, d in zip(flat, dims, strict=True)]
-    named_elements = {k: _enter(layer, v, kwargs_dims[k]) for k, v in kwargs.items()}
     with layer.running():
-        out = func(*pytree.unflatten(elements, spec), **named_elements)
+        out = func(*pytree.unflatten(elements, spec), **kwargs)
     return leave(layer, func, out, out_dims)
 
 
@@ -126,7 +117,8 @@ def _inputs(func: Callable, in_dims: Any, args: tuple) -> tuple:
             f"structure {spec_text(pytree.flatten(in_dims)[1])} but inputs has structure "
             f"{spec_text(spec)}."
         )
-    found, sizes = [], []
+    found: list = []
+    sizes: list = []
     for x, d in zip(flat, dims, strict=True):
         if not isinstance(d, int) and d is not None:
             raise ValueError(
