@@ -44,7 +44,7 @@ def check_inplace(t: Tensor) -> None:
                 "A view was created in no_grad mode and is being modified inplace with grad mode "
                 "enabled. " + (_MULTIPLE if t._multi_view else _AMBIGUOUS)
             )
-        if base is not None and base._needs and base.grad_fn is None:
+        if base is not None and base.grad_fn is None and (base._needs or t._needs):
             raise RuntimeError(
                 "a view of a leaf Variable that requires grad is being used in an in-place "
                 "operation."

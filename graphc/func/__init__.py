@@ -1,6 +1,7 @@
 """Transforms of functions: derivatives and vmap, in any order.
 Source: https://pytorch.org/docs/stable/func.html"""
 
+from ..autograd.vmap import vmap
 from .modules import functional_call, stack_module_state
 from .transforms import (
     functionalize,
@@ -13,7 +14,6 @@ from .transforms import (
     linearize,
     vjp,
 )
-from .vmap import vmap
 
 __all__ = [
     "functional_call",

@@ -13,6 +13,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+from ..autograd.vmap import check_randomness, spec_text, vmap
 from ..base import pytree
 from ..core import tape
 from ..core.layer import Element, Layer
@@ -20,7 +21,6 @@ from ..core.modes import STATE, enable_grad
 from ..core.tensor import Tensor, alias
 from ..creation import ones_like, zeros, zeros_like
 from ..ops import movement
-from .vmap import check_randomness, spec_text, vmap
 
 Argnums = Any  # int, or a tuple of ints
 

@@ -130,7 +130,7 @@ class Tracer:
         b = Boundary()
         fn = t._fn
         b.op, b.edges, b.attrs, b.saved, b.types = fn.op, (), (), None, None
-        b.seq, b.origin, b.metadata, b.pre_hooks, b.post_hooks = 0, None, None, None, None
+        b.seq, b.origin, b.notes, b.pre_hooks, b.post_hooks = 0, None, None, None, None
         b.metas, b.out_types = (), ((t.shape, t.dtype),)
         b.tensor = t
         t._fn = b
