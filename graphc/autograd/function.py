@@ -25,6 +25,7 @@ class FunctionCtx:
         self._dirty: tuple = ()
         self._non_differentiable: tuple = ()
         self._materialize = True
+        self._packed: Any = None
         self.needs_input_grad: tuple = ()
 
     def save_for_backward(self, *tensors: Any) -> None:
@@ -45,10 +46,28 @@ class FunctionCtx:
         """False: backward sees None instead of zeros for outputs that got no gradient."""
         self._materialize = value
 
+    def _pack(self, args: tuple) -> None:
+        """Hands what was saved to the hooks that are in force."""
+        if not tape.saved_hooks:
+            return
+        pack, unpack = tape.saved_hooks[-1]
+        packed = []
+        for t in self._saved:
+            edge = tape.edge_of(t) if any(t is a for a in args) else None
+            packed.append((t, None) if not isinstance(t, Tensor) else (pack(t), edge))
+        self._packed = (tuple(packed), unpack)
+        self._saved, self._versions = tuple([None] * len(packed)), ()
+
     @property
     def saved_tensors(self) -> tuple:
         if self._saved is _FREED:
             raise RuntimeError(_FREED_TEXT)
+        if self._packed is not None:
+            packed, unpack = self._packed
+            found = [None if p is None else unpack(p) for p, _ in packed]
+            return tuple(
+                [tape.at_edge(t, e) if STATE.grad else t for t, (_, e) in zip(found, packed)]
+            )
         for t, version in zip(self._saved, self._versions, strict=False):
             if isinstance(t, Tensor) and t._storage.version != version:
                 raise RuntimeError(tape.modified(t, version))
@@ -105,7 +124,7 @@ class _FunctionEntry(tape.TapeEntry):
     def release(self) -> None:
         if self.ctx._saved:
             self.saved = tape._FREED
-            self.ctx._saved = _FREED
+            self.ctx._saved, self.ctx._packed = _FREED, None
 
 
 def _zeros(entry: Any, i: int) -> Tensor:
@@ -193,6 +212,7 @@ class Function:
             t._storage.version if isinstance(t, Tensor) else 0 for t in ctx._saved
         )
         if needs:
+            ctx._pack(args)
             _record(cls, ctx, args, outs)
         return outs if isinstance(out, tuple) else outs[0]
 

@@ -167,6 +167,8 @@ class TapeEntry:
         t, version, packed = self.saved[read]
         if packed is not None:
             t = packed()
+            if STATE.grad and read[0] == "in":
+                return at_edge(t, self.edges[read[1]])
         elif isinstance(t, Tensor) and t._storage.version != version:
             raise Modified(t, version, self if read[0] == "out" else None)
         if read[0] == "out" and STATE.grad:
@@ -287,6 +289,19 @@ saved_hooks: list[tuple] = []  # saved_tensors_hooks: (pack, unpack), innermost 
 hooks_disabled: list[str] = []  # disable_saved_tensors_hooks: the error of who enters one
 
 
+def at_edge(t: Any, edge: Any) -> Any:
+    """A tensor that hooks gave back, with the history of the one that they took."""
+    if edge is None or not isinstance(t, Tensor):
+        return t
+    to, nr = edge
+    again = alias(t, True)
+    if isinstance(to, Tensor):
+        again._leaf = to
+    else:
+        again._fn, again._output_nr = to, nr
+    return again
+
+
 def shape_of(t: Tensor) -> tuple:
     """t's shape as a plain tuple, without the cost of a Size."""
     a = t._array
@@ -300,7 +315,9 @@ def edge_of(t: Any) -> Any:
     ):
         return None
     fn = t._fn if t._base is None else t.grad_fn
-    return (t, 0) if fn is None else (fn, t._output_nr)
+    if fn is None:
+        return (t if t._leaf is None else t._leaf, 0)
+    return (fn, t._output_nr)
 
 
 def record(
@@ -418,7 +435,7 @@ def run_backward(
     wanted, leaves, needed = _targets(inputs, entries)
     previous, outer = STATE.grad, STATE.run
     STATE.grad = create_graph
-    STATE.run = Run(entries if inputs is None else needed, pending, roots)
+    STATE.run = Run(entries if inputs is None else needed, pending, roots, inputs is not None)
     sink = _Sink(
         pending, leaves, wanted, accumulate, create_graph, None if inputs is None else needed
     )
@@ -436,8 +453,11 @@ def run_backward(
 class Run:
     """One backward, for hooks that ask what it will reach."""
 
-    def __init__(self, entries: set, leaves: dict[int, int], roots: Sequence[Tensor]):
+    def __init__(
+        self, entries: set, leaves: dict[int, int], roots: Sequence[Tensor], partial: bool
+    ):
         self.entries, self.leaves = entries, set(leaves) | {id(t) for t in roots}
+        self.partial = partial  # only what leads to given inputs runs
 
     def reaches(self, t: Tensor) -> bool:
         """Whether t gets a gradient."""

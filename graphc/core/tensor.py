@@ -63,6 +63,7 @@ class Tensor:
     _base: Any = None  # the tensor this one is a differentiable view of
     _output_nr: int = 0
     _hooks: Any = None
+    _leaf: Any = None  # the leaf that this one stands for
     _retains_grad: bool = False
     _meta: Any = None  # TensorType while traced
     _trace: Any = None  # the tracer's own record
