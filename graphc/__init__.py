@@ -255,6 +255,8 @@ _LAZY_NAMES = {
     "verify": "checks",
     "check_nan": "checks",
     "vmap": "func",
+    "from_dlpack": "interop",
+    "to_dlpack": "interop",
 }
 
 

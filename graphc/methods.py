@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from . import algebra, creation, functional, indexing, ordering, printing
+from . import algebra, creation, functional, indexing, interop, ordering, printing
 from .base import dtypes
 from .base.dtypes import DType
 from .core import dispatch, inplace, tape
@@ -209,6 +209,8 @@ def _operator(fn: Callable, swap: bool = False) -> Callable:
             def fast(self: Tensor, other: Any) -> Any:
                 if type(other) in _PLAIN or _operand(other):
                     return apply(fn, (other, self))
+                if isinstance(other, np.ndarray):
+                    return apply(fn, (creation.as_tensor(other), self))
                 return NotImplemented
 
             return fast
@@ -226,6 +228,8 @@ def _operator(fn: Callable, swap: bool = False) -> Callable:
     if swap:
 
         def method(self: Tensor, other: Any) -> Any:
+            if isinstance(other, np.ndarray):
+                other = creation.as_tensor(other)
             return fn(other, self) if _operand(other) else NotImplemented
     else:
 
@@ -461,18 +465,29 @@ class _Methods:
 
     def __array__(self: Any, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         a = self.numpy()
-        return a.astype(dtype) if dtype is not None else np.array(a) if copy else a
+        if dtype is not None and a.dtype != dtype:
+            if copy is False:
+                raise ValueError("Unable to avoid copy while creating an array as requested.")
+            return a.astype(dtype)
+        return np.array(a) if copy else a
 
     def __array_wrap__(
         self: Any, array: Any, context: Any = None, return_scalar: bool = False
     ) -> Any:
-        return creation.from_numpy(np.ascontiguousarray(array))
+        a = np.asarray(array)
+        return creation.from_numpy(np.ascontiguousarray(a).reshape(a.shape))
 
-    def __dlpack__(self: Any, **options: Any) -> Any:
-        return self.numpy().__dlpack__(**options)
+    def __array_namespace__(self: Any, *, api_version: str | None = None) -> Any:
+        from . import array_api
 
-    def __dlpack_device__(self: Any) -> Any:
-        return self.concrete("__dlpack_device__()").__dlpack_device__()
+        return array_api.namespace(api_version)
+
+    def to_device(self: Any, device: Any, /, *, stream: Any = None) -> Any:
+        check_device(device)
+        return self
+
+    __dlpack__ = interop.export
+    __dlpack_device__ = interop.device_of
 
     def __bool__(self: Any) -> bool:
         a = self.concrete("bool(tensor), as in `if tensor:`,")

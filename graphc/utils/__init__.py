@@ -1,5 +1,5 @@
 """Utilities around training: `graphc.utils.data`, `graphc.utils.checkpoint`."""
 
-from . import checkpoint, data
+from . import checkpoint, data, dlpack
 
-__all__ = ["checkpoint", "data"]
+__all__ = ["checkpoint", "data", "dlpack"]
