@@ -310,6 +310,9 @@ _LAZY_NAMES = {
         ("affine_grid_generator", "grid_sampler", "grid_sampler_2d", "grid_sampler_3d"),
         "nn.functional.resampling",
     ),
+    "vmap": "func",
+    "from_dlpack": "interop",
+    "to_dlpack": "interop",
 }
 
 

@@ -5,6 +5,7 @@ Source: https://pytorch.org/docs/stable/torch.html#creation-ops"""
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any
 
 import numpy as np
@@ -115,8 +116,60 @@ def _leaf_dtype(data: Any) -> DType | None:
     raise RuntimeError(f"Could not infer dtype of {type(data).__name__}")
 
 
+_NUMBERS = (bool, int, float, complex)
+_SLOW = (
+    "Creating a tensor from a list of numpy.ndarrays is extremely slow. Please consider "
+    "converting the list to a single numpy.ndarray with numpy.array() before converting to a "
+    "tensor."
+)
+_READ_ONLY = (
+    "The given NumPy array is not writable, and PyTorch does not support non-writable tensors. "
+    "This means writing to this tensor will result in undefined behavior. You may want to copy "
+    "the array to protect its data or make it writable before converting it to a tensor. This "
+    "type of warning will be suppressed for the rest of this program."
+)
+_told: set[str] = set()
+
+
+def _warn_once(text: str) -> None:
+    if text not in _told:
+        _told.add(text)
+        warnings.warn(text, UserWarning, stacklevel=4)
+
+
+def _listed(data: Any) -> Any:
+    """data with every kind of sequence as a list, and lists of arrays as one array."""
+    kind = type(data)
+    if kind in _NUMBERS or isinstance(data, (Tensor, np.ndarray, np.generic)):
+        return data
+    if isinstance(data, (list, tuple)):
+        if data and isinstance(data[0], np.ndarray):
+            _warn_once(_SLOW)
+            if all(isinstance(x, np.ndarray) and x.shape == data[0].shape for x in data):
+                return np.stack(data)
+        if all(type(x) in _NUMBERS for x in data):
+            return data
+        data = [_listed(x) for x in data]
+        arrays = [isinstance(x, np.ndarray) and x.ndim > 0 for x in data]
+        return [list(x) if a else x for x, a in zip(data, arrays, strict=True)]
+    if isinstance(data, (str, bytes)):
+        raise TypeError(f"new(): invalid data type '{kind.__name__}'")
+    if hasattr(data, "__array__") or hasattr(data, "__array_interface__"):
+        return np.asarray(data)
+    if hasattr(data, "__dlpack__"):
+        return np.from_dlpack(data)
+    if isinstance(data, (range, memoryview, bytearray)) or (
+        hasattr(data, "__len__")
+        and hasattr(data, "__getitem__")
+        and not isinstance(data, (dict, set))
+    ):
+        return [_listed(data[i]) for i in range(len(data))]
+    return data
+
+
 def _to_array(data: Any, dtype: DType | None) -> tuple[np.ndarray, DType]:
-    if isinstance(data, np.ndarray) or hasattr(data, "__array__") and not isinstance(data, Tensor):
+    data = _listed(data)
+    if isinstance(data, np.ndarray):
         a = np.asarray(data)
         a = a.astype(a.dtype.newbyteorder("="), copy=False)
         own = from_numpy_dtype(a.dtype)
@@ -222,6 +275,8 @@ def from_numpy(ndarray: np.ndarray) -> Tensor:
             "given numpy array has byte order different from the native byte order. Conversion "
             "between byte orders is currently not supported."
         )
+    if not ndarray.flags.writeable:
+        _warn_once(_READ_ONLY)
     return wrap(ndarray, from_numpy_dtype(ndarray.dtype))
 
 
@@ -241,6 +296,10 @@ def as_tensor(data: Any, dtype: DType | None = None, device: Any = None) -> Tens
     if isinstance(data, np.ndarray) and all(s >= 0 for s in data.strides):
         t = from_numpy(data)
         return t if dtype is None else t.to(dtype)  # type: ignore[attr-defined]
+    if hasattr(data, "__array__") or hasattr(data, "__array_interface__"):
+        return as_tensor(np.asarray(data), dtype)
+    if hasattr(data, "__dlpack__"):
+        return as_tensor(np.from_dlpack(data), dtype)
     return tensor(data, dtype=dtype)
 
 
@@ -379,8 +438,9 @@ def _like(fn: Any) -> Any:
                 from .ops.movement import clone
 
                 t = clone(t, _dense(st))
-            return _finish(t, requires_grad)
-        return _finish(_laid_out(fn.__name__ + "_like", t, memory_format), requires_grad)
+        else:
+            t = _laid_out(fn.__name__ + "_like", t, memory_format)
+        return beside(input, _finish(t, requires_grad))
 
     return like
 
@@ -393,6 +453,13 @@ def _laid_out(name: str, t: Tensor, memory_format: Any) -> Tensor:
     from .ops.movement import clone
 
     return clone(t, formats.channel_strides(tuple(t.shape), chosen))
+
+
+def beside(like: Tensor, t: Tensor) -> Tensor:
+    """t, made to go with `like`: under vmap it takes writes for every element if `like` is mapped
+    over."""
+    tracer = STATE.tracer
+    return t if tracer is None or not tracer.transforms else tracer.beside(like, t)
 
 
 def _dense(meta: Any) -> tuple:
@@ -595,7 +662,10 @@ def randperm(
     requires_grad: bool = False,
 ) -> Tensor:
     """A random permutation of 0..n-1. CaptureBreak inside compiled code."""
-    if STATE.tracer is not None:
+    tracer = STATE.tracer
+    if tracer is not None and tracer.transforms:
+        return tracer.each_draw(lambda: randperm(n, generator=generator, dtype=dtype))
+    if tracer is not None:
         raise CaptureBreak(
             "randperm sorts random numbers, which compiled code cannot do yet",
             "draw the permutation outside of the compiled function and pass it in",

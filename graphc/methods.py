@@ -16,6 +16,7 @@ from . import (
     creation,
     functional,
     indexing,
+    interop,
     linalg_names,
     ordering,
     pieces,
@@ -236,6 +237,8 @@ def _operator(fn: Callable, swap: bool = False) -> Callable:
             def fast(self: Tensor, other: Any) -> Any:
                 if type(other) in _PLAIN or _operand(other):
                     return apply(fn, (other, self))
+                if isinstance(other, np.ndarray):
+                    return apply(fn, (creation.as_tensor(other), self))
                 return NotImplemented
 
             return fast
@@ -253,6 +256,8 @@ def _operator(fn: Callable, swap: bool = False) -> Callable:
     if swap:
 
         def method(self: Tensor, other: Any) -> Any:
+            if isinstance(other, np.ndarray):
+                other = creation.as_tensor(other)
             return fn(other, self) if _operand(other) else NotImplemented
     else:
 
@@ -495,18 +500,29 @@ class _Methods:
 
     def __array__(self: Any, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         a = self.numpy()
-        return a.astype(dtype) if dtype is not None else np.array(a) if copy else a
+        if dtype is not None and a.dtype != dtype:
+            if copy is False:
+                raise ValueError("Unable to avoid copy while creating an array as requested.")
+            return a.astype(dtype)
+        return np.array(a) if copy else a
 
     def __array_wrap__(
         self: Any, array: Any, context: Any = None, return_scalar: bool = False
     ) -> Any:
-        return creation.from_numpy(np.ascontiguousarray(array))
+        a = np.asarray(array)
+        return creation.from_numpy(np.ascontiguousarray(a).reshape(a.shape))
 
-    def __dlpack__(self: Any, **options: Any) -> Any:
-        return self.numpy().__dlpack__(**options)
+    def __array_namespace__(self: Any, *, api_version: str | None = None) -> Any:
+        from . import array_api
 
-    def __dlpack_device__(self: Any) -> Any:
-        return self.concrete("__dlpack_device__()").__dlpack_device__()
+        return array_api.namespace(api_version)
+
+    def to_device(self: Any, device: Any, /, *, stream: Any = None) -> Any:
+        check_device(device)
+        return self
+
+    __dlpack__ = interop.export
+    __dlpack_device__ = interop.device_of
 
     def __bool__(self: Any) -> bool:
         a = self.concrete("bool(tensor), as in `if tensor:`,")
@@ -558,7 +574,7 @@ class _Methods:
 
     def __repr__(self: Any, *, tensor_contents: Any = None) -> str:
         if STATE.tracer is not None:
-            self.concrete("printing a tensor")
+            return STATE.tracer.shown(self)
         return printing.tensor_repr(self)
 
     __str__ = __repr__
@@ -655,7 +671,8 @@ class _Methods:
         observe.changed(self, "data")
 
     def detach(self: Any) -> Any:
-        return alias(self)
+        tracer = STATE.tracer
+        return tracer.detach(self) if tracer is not None and tracer.transforms else alias(self)
 
     def detach_(self: Any) -> Any:
         if self._base is not None:
@@ -731,8 +748,11 @@ class _Methods:
         device: Any = None,
         requires_grad: bool = False,
     ) -> Any:
-        return creation.zeros(
-            size_of(size), dtype=dtype or self.dtype, device=device, requires_grad=requires_grad
+        return creation.beside(
+            self,
+            creation.zeros(
+                size_of(size), dtype=dtype or self.dtype, device=device, requires_grad=requires_grad
+            ),
         )
 
     def new_ones(
@@ -742,8 +762,11 @@ class _Methods:
         device: Any = None,
         requires_grad: bool = False,
     ) -> Any:
-        return creation.ones(
-            size_of(size), dtype=dtype or self.dtype, device=device, requires_grad=requires_grad
+        return creation.beside(
+            self,
+            creation.ones(
+                size_of(size), dtype=dtype or self.dtype, device=device, requires_grad=requires_grad
+            ),
         )
 
     def new_empty(
@@ -753,8 +776,11 @@ class _Methods:
         device: Any = None,
         requires_grad: bool = False,
     ) -> Any:
-        return creation.empty(
-            size_of(size), dtype=dtype or self.dtype, device=device, requires_grad=requires_grad
+        return creation.beside(
+            self,
+            creation.empty(
+                size_of(size), dtype=dtype or self.dtype, device=device, requires_grad=requires_grad
+            ),
         )
 
     def new_full(
@@ -765,8 +791,15 @@ class _Methods:
         device: Any = None,
         requires_grad: bool = False,
     ) -> Any:
-        return creation.full(
-            size, fill_value, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad
+        return creation.beside(
+            self,
+            creation.full(
+                size,
+                fill_value,
+                dtype=dtype or self.dtype,
+                device=device,
+                requires_grad=requires_grad,
+            ),
         )
 
     def new_tensor(
@@ -1040,6 +1073,8 @@ def _overwrite(target: Tensor, value: Any) -> Tensor:
 def _detached_copy_of_version(t: Tensor) -> Tensor:
     """.data: the same memory under a version counter of its own, so writes go unnoticed by
     autograd."""
+    if STATE.tracer is not None and STATE.tracer.transforms:
+        return t.detach()  # type: ignore[attr-defined]
     out = alias(t)
     out._storage = Storage(t._storage.value)
     return out

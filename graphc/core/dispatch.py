@@ -32,8 +32,12 @@ def apply(op: Op, inputs: tuple, attrs: tuple = ()) -> Any:
 
     Returns a Tensor, or a tuple of them for ops with several outputs. Raises the op's own errors,
     with the user's line added as a note."""
-    if STATE.watch is not None and STATE.tracer is None:
-        return _watched(op, inputs, attrs)
+    tracer = STATE.tracer
+    if tracer is None:
+        if STATE.watch is not None:
+            return _watched(op, inputs, attrs)
+    elif tracer.transforms:
+        return tracer.run(op, inputs, attrs)
     needs = False
     if STATE.grad:
         for t in inputs:
@@ -48,7 +52,6 @@ def apply(op: Op, inputs: tuple, attrs: tuple = ()) -> Any:
                 return _widen(op, inputs, attrs, half)
             if op.eager is None or (needs and op.vjp is None):
                 return op.body(*(inputs if not op.variadic else (inputs,)), *attrs)
-        tracer = STATE.tracer
         if tracer is not None:
             out = tracer.apply(op, inputs, attrs)
         elif op.kind == "pointwise":
@@ -63,6 +66,10 @@ def apply(op: Op, inputs: tuple, attrs: tuple = ()) -> Any:
             out = run(op, inputs, attrs)
     except (RuntimeError, IndexError, TypeError, ValueError, NotImplementedError) as e:
         raise with_user_line(e) from None
+    except AttributeError:
+        if (gone := escaped(inputs)) is not None:
+            raise with_user_line(gone) from None
+        raise
     if needs and op.vjp is not None:
         tape.record(op, inputs, attrs, out)
     elif not STATE.grad:
@@ -94,6 +101,17 @@ def _made_without_grad(op: Op, out: Any) -> None:
 
 
 op_module.APPLY[:] = [apply]
+
+
+def escaped(inputs: tuple) -> RuntimeError | None:
+    """The error for a tensor of a vmap that is used where that does not run: it has no value."""
+    for t in inputs:
+        if isinstance(t, Tensor) and t._array is None and hasattr(t._trace, "layer"):
+            return RuntimeError(
+                "a tensor made inside vmap is used outside of it; return it from the function "
+                "that vmap maps"
+            )
+    return None
 
 
 def _half_of(inputs: tuple) -> DType | None:

@@ -44,7 +44,7 @@ def check_inplace(t: Tensor) -> None:
                 "A view was created in no_grad mode and is being modified inplace with grad mode "
                 "enabled. " + (_MULTIPLE if t._multi_view else _AMBIGUOUS)
             )
-        if base is not None and base._needs and base.grad_fn is None:
+        if base is not None and base.grad_fn is None and (base._needs or t._needs):
             raise RuntimeError(
                 "a view of a leaf Variable that requires grad is being used in an in-place "
                 "operation."
@@ -95,6 +95,10 @@ def apply_inplace(op: Op, inputs: tuple, attrs: tuple = ()) -> Tensor:
         store(target, value)
     except (RuntimeError, IndexError, TypeError, ValueError) as e:
         raise with_user_line(e) from None
+    except AttributeError:
+        if (gone := dispatch.escaped(inputs)) is not None:
+            raise with_user_line(gone) from None
+        raise
     return target
 
 

@@ -19,6 +19,7 @@ class State(threading.local):
     tracer: Any = None
     stand_in: Any = None  # module -> a callable to call in its place, or None
     watch: Any = None  # sees what is computed, see core.nonfinite
+    run: Any = None  # the backward that is running, see core.tape
 
 
 STATE = State()

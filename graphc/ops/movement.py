@@ -132,6 +132,7 @@ view = movement(
     lower=_view_lower,
     samples=_view_samples,
     vjp=[lambda g, input_type: g.reshape(input_type.shape)],
+    lift=lambda n, t, shape: ((*shape, n),),
 )
 
 
@@ -162,6 +163,7 @@ def _permute(name: str, backward_name: str) -> Any:
         lower=lambda ix, input, dims: [ix[i] for i in inverse(dims)],
         vjp=[lambda g, dims: g.permute(inverse(dims))],
         backward_name=backward_name,
+        lift=lambda n, t, dims: ((*dims, len(dims)),),
         samples=lambda: [
             Sample((Make((2, 3, 4)),), {"dims": (2, 0, 1)}),
             Sample((Make((3, 4), layout="T"),), {"dims": (1, 0)}),
@@ -216,6 +218,7 @@ expand = movement(
     _expand_infer,
     lower=_expand_lower,
     broadcasts=True,
+    lift=lambda n, t, shape: ((*shape, n),),
     vjp=[lambda g, input_type: g.sum_to_size(input_type.shape)],
     samples=lambda: [
         Sample((Make((3, 1)),), {"shape": (2, 3, 4)}),
@@ -247,6 +250,7 @@ slice_ = movement(
         ix[dim] * step + start,
         *ix[dim + 1 :],
     ],
+    batch="last",
     vjp=[lambda g, input_type, dim, start, step: _embed(g, input_type, dim, start, step)],
     samples=lambda: [
         Sample((Make((5, 4)),), {"dim": 0, "start": 1, "stop": 4, "step": 1}),
@@ -280,6 +284,7 @@ select = movement(
     _select_kernel,
     _select_infer,
     lower=lambda ix, input, dim, index: [*ix[:dim], index, *ix[dim:]],
+    batch="last",
     vjp=[lambda g, input_type, dim, index: _embed(g.unsqueeze(dim), input_type, dim, index, 1)],
     samples=lambda: [
         Sample((Make((3, 4)),), {"dim": 0, "index": 1}),
@@ -318,6 +323,7 @@ squeeze = movement(
     ),
     _squeeze_infer,
     lower=_squeeze_lower,
+    batch="last",
     vjp=[_squeeze_vjp],
     samples=lambda: [
         Sample((Make((1, 3, 1)),), {"dims": (0, 2)}),
@@ -350,6 +356,7 @@ unsqueeze = movement(
     _unsqueeze_kernel,
     _unsqueeze_infer,
     lower=lambda ix, input, dim: [*ix[:dim], *ix[dim + 1 :]],
+    batch="last",
     vjp=[lambda g, dim: g.squeeze(dim)],
     samples=lambda: [
         Sample((Make((3, 4)),), {"dim": 0}),
@@ -401,12 +408,21 @@ def _same_index(ix: list, input: TensorType, strides: tuple | None) -> list:
     return ix
 
 
+def _clone_lift(n: Any, input: TensorType, strides: tuple | None) -> tuple:
+    """The batch lies outermost."""
+    if strides is None:
+        return (None,)
+    reach = sum([(m - 1) * s for m, s in zip(input.shape, strides, strict=True)])
+    return ((*strides, reach + 1),)
+
+
 clone = movement(
     "clone",
     _restride_kernel,
     _restride_infer,
     view=False,
     lower=_same_index,
+    lift=_clone_lift,
     vjp=[lambda g: g],
     samples=lambda: (
         [
@@ -445,6 +461,7 @@ flip = movement(
     lower=lambda ix, input, dims: [
         n - 1 - i if d in dims else i for d, (i, n) in enumerate(zip(ix, input.shape, strict=True))
     ],
+    batch="last",
     vjp=[lambda g, dims: g.flip(dims)],
     samples=lambda: [
         Sample((Make((3, 4)),), {"dims": (0,)}),
@@ -462,6 +479,7 @@ roll = movement(
     lambda a, shifts, dims: dense(np.roll(a, shifts, dims)),
     _roll_infer,
     view=False,
+    batch="last",
     vjp=[lambda g, shifts, dims: roll(g, tuple(-s for s in shifts), dims)],
     lower=lambda ix, input, shifts, dims: [
         (i + (n - sum(s for s, e in zip(shifts, dims, strict=True) if e == d) % n)) % n
@@ -516,6 +534,7 @@ diagonal = movement(
     _diagonal_infer,
     lower=_diagonal_lower,
     vjp=[_diagonal_vjp],
+    batch=lambda values, flags, n, *attrs: swap(diagonal(values[0], *attrs), -2, -1),
     samples=lambda: [
         Sample((Make((3, 4)),), {"offset": 0, "dim1": 0, "dim2": 1}),
         Sample((Make((2, 4, 3)),), {"offset": -1, "dim1": 1, "dim2": 2}),

@@ -243,6 +243,7 @@ mean = composite(
     infer=_mean_infer,
     vjp=[_mean_vjp],
     eager=native_reduce("mean", _same),
+    batch="dims",
     half="wide",
     samples=_samples(kinds=("float32", "float64")),
 )
@@ -325,6 +326,7 @@ var = composite(
     infer=_var_infer,
     vjp=[_var_vjp],
     eager=_var_eager(),
+    batch="dims",
     half="wide",
     samples=_var_samples,
 )

@@ -152,6 +152,7 @@ cummax, cummin = [
         inputs=("input",),
         outputs=("values", "indices"),
         auxiliary=(1,),
+        batch="last",
         half="float32",
         vjp=[_extremum_vjp],
         samples=_samples(empty=False),

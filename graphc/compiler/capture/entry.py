@@ -615,7 +615,7 @@ def used_up(name: str, t: Tensor | TensorType) -> Any:
 
     e = tape.entry_class(name)()
     e.op, e.edges, e.attrs, e.saved, e.versions, e.types = None, (), (), tape._FREED, None, None
-    e.seq, e.origin, e.metadata, e.pre_hooks, e.post_hooks = 0, None, None, None, None
+    e.seq, e.origin, e.notes, e.pre_hooks, e.post_hooks = 0, None, None, None, None
     e.metas, e.out_types = (), ((t.shape, t.dtype),)
     return e
 

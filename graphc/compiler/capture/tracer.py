@@ -51,6 +51,8 @@ class Boundary(TapeEntry):
 class Tracer:
     """One capture. See the module docstring; `Capture` in `capture.program` drives it."""
 
+    transforms = False  # it stands below the tape
+
     def __init__(self, merge: dict, sized: dict[int, TensorType] | None = None):
         self.graph = Graph()
         self.lifter = Lifter(self.graph, merge, sized or {})
@@ -97,6 +99,18 @@ class Tracer:
 
     # ---- tensors and nodes
 
+    def concrete(self, t: Tensor, what: str) -> Any:
+        """No tensor has a value yet."""
+        raise CaptureBreak(
+            f"{what} needs the tensor's value, which is not known while compiling",
+            "move it out of the compiled function, or compute with tensors "
+            "(graphc.where) instead",
+            kind="value",
+        )
+
+    def shown(self, t: Tensor) -> str:
+        return self.concrete(t, "printing a tensor")
+
     def view(self, t: Tensor) -> View:
         """How t shows its memory; lifts real tensors."""
         if t._array is not None:
@@ -116,7 +130,7 @@ class Tracer:
         b = Boundary()
         fn = t._fn
         b.op, b.edges, b.attrs, b.saved, b.types = fn.op, (), (), None, None
-        b.seq, b.origin, b.metadata, b.pre_hooks, b.post_hooks = 0, None, None, None, None
+        b.seq, b.origin, b.notes, b.pre_hooks, b.post_hooks = 0, None, None, None, None
         b.metas, b.out_types = (), ((t.shape, t.dtype),)
         b.tensor = t
         t._fn = b
