@@ -247,6 +247,8 @@ _LAZY_MODULES = {
     "testing",
     "cuda",
     "backends",
+    "amp",
+    "cpu",
 }
 _LAZY_NAMES = {
     "compile": "compile",
@@ -254,6 +256,14 @@ _LAZY_NAMES = {
     "load": "serialization",
     "verify": "checks",
     "check_nan": "checks",
+    **dict.fromkeys(
+        "autocast autocast_decrement_nesting autocast_increment_nesting clear_autocast_cache "
+        "get_autocast_cpu_dtype get_autocast_dtype get_autocast_gpu_dtype "
+        "is_autocast_cache_enabled is_autocast_cpu_enabled is_autocast_enabled "
+        "set_autocast_cache_enabled set_autocast_cpu_dtype set_autocast_cpu_enabled "
+        "set_autocast_dtype set_autocast_enabled set_autocast_gpu_dtype".split(),
+        "amp.autocast_mode",
+    ),
 }
 
 

@@ -703,7 +703,7 @@ def _key(fn: Any, leaves: list, spec: Any) -> Any:
             parts.append((type(x), x))
         else:
             parts.append(id(x) if type(x) is not float else float)
-    return (repr(spec), tuple(parts), STATE.grad, getattr(fn, "training", None))
+    return (repr(spec), tuple(parts), STATE.grad, STATE.autocast, getattr(fn, "training", None))
 
 
 def _home(fn: Any) -> tuple[str, int]:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from .base import dtypes
 from .base.dtypes import DType
+from .core import autocast
 from .core.tape import entry_class
 from .core.tensor import Tensor
 from .creation import as_tensor
@@ -1375,3 +1376,5 @@ def multinomial(
 def scalar_tensor(s: Any, *, dtype: DType | None = None) -> Tensor:
     """A 0-d tensor."""
     return as_tensor(s, dtype or dtypes.get_default_dtype())
+
+autocast.wrap("", globals())

@@ -390,6 +390,7 @@ def run_backward(
     entries, pending = _reach(start)
     wanted, leaves, needed = _targets(inputs, entries)
     previous = STATE.grad
+    autocast, STATE.autocast = STATE.autocast, None
     STATE.grad = create_graph
     sink = _Sink(
         pending, leaves, wanted, accumulate, create_graph, None if inputs is None else needed
@@ -401,7 +402,7 @@ def run_backward(
             sink.to_leaf(t, g)
         _run(start, sink, retain_graph)
     finally:
-        STATE.grad = previous
+        STATE.grad, STATE.autocast = previous, autocast
     return sink.results(inputs)
 
 

@@ -3,6 +3,7 @@
 https://docs.pytorch.org/docs/stable/nn.functional.html
 """
 
+from ...core import autocast as _autocast
 from .activation import (
     celu,
     celu_,
@@ -79,3 +80,5 @@ from .normalization import (
     rms_norm,
 )
 from .shape import channel_shuffle, one_hot, pad, pixel_shuffle, pixel_unshuffle
+
+_autocast.wrap("functional", globals())
