@@ -1,5 +1,5 @@
-"""GradScaler: takes a loss, gives it scaled, so that small float16 gradients do not vanish; unscales
-gradients, skips steps whose gradients overflowed, and adapts the scale.
+"""GradScaler: takes a loss, gives it scaled, so that small float16 gradients do not vanish;
+unscales gradients, skips steps whose gradients overflowed, and adapts the scale.
 
 Invariant: the scale is one float32 tensor, which grows and shrinks as in PyTorch. Only step() reads
 a value. Source: https://docs.pytorch.org/docs/stable/amp.html#torch.amp.GradScaler
@@ -17,7 +17,6 @@ from ..core import observe
 from ..core.modes import no_grad
 from ..core.tensor import Tensor
 from ..creation import tensor
-from ..functional import isfinite
 from ..ops.pointwise import where
 
 
@@ -131,7 +130,7 @@ class GradScaler:
                     continue
                 if g.dtype is float16:
                     raise ValueError("Attempting to unscale FP16 gradients.")
-                found = where(isfinite(g).all(), found, 1.0)
+                found = where(g.isfinite().all(), found, 1.0)
                 g.mul_(inverse)
         return found
 
@@ -181,7 +180,7 @@ class GradScaler:
         count = self._growth_tracker + 1
         due = count == self._growth_interval
         grown = scale * self._growth_factor
-        grown = where(due & isfinite(grown), grown, scale)
+        grown = where(due & grown.isfinite(), grown, scale)
         scale.copy_(where(bad, scale * self._backoff_factor, grown))
         self._growth_tracker.copy_(where(bad | due, 0, count))
 
