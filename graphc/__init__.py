@@ -15,6 +15,7 @@ from . import functional as _functional
 from . import legacy as _legacy
 from . import methods as _methods  # noqa: F401  (gives Tensor its methods)
 from . import ordering as _ordering
+from . import settings as _settings
 from .autograd import is_anomaly_enabled
 from .base.dtypes import DType as dtype
 from .base.dtypes import (
@@ -72,14 +73,13 @@ from .creation import (
     zeros,
     zeros_like,
 )
-from .device import device
+from .device import device, get_default_device, set_default_device
 from .printing import set_printoptions
 from .state import get_num_threads, get_rng_state, info, set_num_threads, set_rng_state
+from .version import __version__
 
 # numpy warns where IEEE 754 simply gives inf or nan, as PyTorch does silently
 _warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"graphc\..*")
-
-__version__ = "0.1.0"
 
 float, double, half = float32, float64, float16
 short, int, long = int16, int32, int64
@@ -219,6 +219,8 @@ for _room in (_ordering, _algebra):
     for _name in _room.FUNCTIONS:
         globals()[_name] = getattr(_room, _name)
 globals().update(_legacy.TYPES)
+for _name in _settings.TOP:
+    globals()[_name] = getattr(_settings, _name)
 for _name in (
     "clamp_",
     "fill_",
@@ -249,6 +251,15 @@ _LAZY_MODULES = {
     "backends",
     "amp",
     "cpu",
+    "jit",
+    "compiler",
+    "_dynamo",
+    "distributed",
+    "distributions",
+    "hub",
+    "profiler",
+    "serialization",
+    "version",
 }
 _LAZY_NAMES = {
     "compile": "compile",
@@ -264,6 +275,8 @@ _LAZY_NAMES = {
         "set_autocast_dtype set_autocast_enabled set_autocast_gpu_dtype".split(),
         "amp.autocast_mode",
     ),
+    "GradScaler": "amp",
+    "OutOfMemoryError": "cuda",
 }
 
 
@@ -301,7 +314,12 @@ class _Package(_ModuleType):
 
 
 _sys.modules[__name__].__class__ = _Package
+def _reset() -> None:
+    importlib.import_module(".compile", __name__).reset()
+
+
 _observe.lent["compile"] = _compile  # for Module.compile, which is below the facade
+_observe.lent["reset"] = _reset
 
 
 def __dir__() -> list[str]:

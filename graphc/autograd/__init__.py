@@ -2,7 +2,7 @@
 https://pytorch.org/docs/stable/autograd.html"""
 
 from ..core.modes import enable_grad, inference_mode, no_grad, set_grad_enabled
-from . import graph
+from . import graph, profiler
 from .api import backward, detect_anomaly, grad, is_anomaly_enabled, set_detect_anomaly
 from .function import Function, FunctionCtx, once_differentiable
 from .gradcheck import gradcheck, gradgradcheck
@@ -21,6 +21,7 @@ __all__ = [
     "is_anomaly_enabled",
     "no_grad",
     "once_differentiable",
+    "profiler",
     "set_detect_anomaly",
     "set_grad_enabled",
 ]

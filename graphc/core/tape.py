@@ -10,6 +10,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import sys
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -607,6 +608,7 @@ def _watched(entry: TapeEntry, grads: list) -> Sequence:
     if type(entry).run is not TapeEntry.run or not STATE.watch.whole:
         return entry.run(grads)
     watch, STATE.watch = STATE.watch, None
+    watch.since = time.perf_counter_ns()
     try:
         results = entry.run(grads)
     finally:

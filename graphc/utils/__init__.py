@@ -1,5 +1,5 @@
 """Utilities around training: `graphc.utils.data`."""
 
-from . import data
+from . import data, hooks
 
-__all__ = ["data"]
+__all__ = ["data", "hooks"]

@@ -161,6 +161,7 @@ PROGRAMS = [
     ("history", lambda x: (HISTORY.sum().backward(), x)[1]),
     ("size", lambda x: x * LARGE[3]),
     ("complex", lambda x: x * 1j),
+    ("disabled", lambda x: graphc.compiler.disable(abs)(x)),
 ]
 
 
