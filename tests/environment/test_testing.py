@@ -54,7 +54,7 @@ def _outcome(library, name, options):
     return "fine"
 
 
-@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.parametrize("options", OPTIONS, ids=lambda o: "-".join(o) or "default")
 def test_texts_are_pytorchs(options):
     torch = pytest.importorskip("torch")
     for name in CASES:
