@@ -11,6 +11,7 @@ from . import (  # noqa: F401
                pointwise,
                random,
                reduce,
+               sample,
                scan,
                sort,
 )
