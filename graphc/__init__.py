@@ -19,6 +19,7 @@ from . import linalg_names as _linalg_names
 from . import methods as _methods  # noqa: F401  (gives Tensor its methods)
 from . import ordering as _ordering
 from . import pieces as _pieces
+from . import settings as _settings
 from . import special as _special
 from . import spectral as _spectral
 from . import statistics as _statistics
@@ -87,14 +88,13 @@ from .creation import (
     zeros,
     zeros_like,
 )
-from .device import device
+from .device import device, get_default_device, set_default_device
 from .printing import set_printoptions
 from .state import get_num_threads, get_rng_state, info, set_num_threads, set_rng_state
+from .version import __version__
 
 # numpy warns where IEEE 754 simply gives inf or nan, as PyTorch does silently
 _warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"graphc\..*")
-
-__version__ = "0.1.0"
 
 float, double, half = float32, float64, float16
 short, int, long = int16, int32, int64
@@ -245,6 +245,8 @@ for _room in (
     for _name in _room.FUNCTIONS:
         globals()[_name] = getattr(_room, _name)
 globals().update(_legacy.TYPES)
+for _name in _settings.TOP:
+    globals()[_name] = getattr(_settings, _name)
 for _name in (
     "clamp_",
     "fill_",
@@ -274,6 +276,17 @@ _LAZY_MODULES = {
     "testing",
     "cuda",
     "backends",
+    "amp",
+    "cpu",
+    "jit",
+    "compiler",
+    "_dynamo",
+    "distributed",
+    "distributions",
+    "hub",
+    "profiler",
+    "serialization",
+    "version",
 }
 _LAZY_NAMES = {
     "compile": "compile",
@@ -313,6 +326,16 @@ _LAZY_NAMES = {
     "vmap": "func",
     "from_dlpack": "interop",
     "to_dlpack": "interop",
+    **dict.fromkeys(
+        "autocast autocast_decrement_nesting autocast_increment_nesting clear_autocast_cache "
+        "get_autocast_cpu_dtype get_autocast_dtype get_autocast_gpu_dtype "
+        "is_autocast_cache_enabled is_autocast_cpu_enabled is_autocast_enabled "
+        "set_autocast_cache_enabled set_autocast_cpu_dtype set_autocast_cpu_enabled "
+        "set_autocast_dtype set_autocast_enabled set_autocast_gpu_dtype".split(),
+        "amp.autocast_mode",
+    ),
+    "GradScaler": "amp",
+    "OutOfMemoryError": "cuda",
 }
 
 
@@ -350,7 +373,12 @@ class _Package(_ModuleType):
 
 
 _sys.modules[__name__].__class__ = _Package
+def _reset() -> None:
+    importlib.import_module(".compile", __name__).reset()
+
+
 _observe.lent["compile"] = _compile  # for Module.compile, which is below the facade
+_observe.lent["reset"] = _reset
 
 
 def __dir__() -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from .base import dtypes
 from .base.dtypes import DType
+from .core import autocast
 from .core.tensor import Size, Tensor
 from .creation import arange, full, linspace, zeros
 from .functional import cat, diag, diagonal, into, nonzero, norm, stack
@@ -111,6 +112,9 @@ def _diagonals(x: Tensor, names: list) -> tuple[Tensor, list]:
     return x, names
 
 
+_mm, _bmm = autocast.lower(contract.mm), autocast.lower(contract.bmm)
+
+
 def _pair(a: Tensor, an: list, b: Tensor, bn: list, later: set, sizes: dict) -> tuple[Tensor, list]:
     """One product of two operands, as a batched matrix product."""
 
@@ -140,7 +144,7 @@ def _pair(a: Tensor, an: list, b: Tensor, bn: list, later: set, sizes: dict) -> 
 
     x = arrange(a, an, batch + rows + inner, (size(batch), size(rows), size(inner)))
     y = arrange(b, bn, batch + inner + cols, (size(batch), size(inner), size(cols)))
-    p = contract.bmm(x, y) if batch else contract.mm(x.squeeze(0), y.squeeze(0))  # type: ignore[attr-defined]
+    p = _bmm(x, y) if batch else _mm(x.squeeze(0), y.squeeze(0))  # type: ignore[attr-defined]
     names = batch + rows + cols
     return movement.reshape(p, tuple(sizes[c] for c in names)), names
 
@@ -579,3 +583,5 @@ INPLACE = (
     "deg2rad",
     "rad2deg",
 )
+
+autocast.wrap("", globals())

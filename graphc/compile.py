@@ -16,6 +16,7 @@ import sys
 import threading
 import types
 import warnings
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -34,6 +35,13 @@ from .fallback import Parts, standing_in
 from .ir.index import SizesEqual
 
 _MANY = 8  # specialisations before a warning
+_EVERY: weakref.WeakSet = weakref.WeakSet()  # the compiled functions that are alive
+
+
+def reset() -> None:
+    """Forgets the programs of all compiled functions."""
+    for compiled in list(_EVERY):
+        CompiledFunction.reset(compiled)
 
 
 # PyTorch's names of backends, and what they are here
@@ -167,6 +175,13 @@ class CompiledFunction:
         self._repatterned = 0
         self._own_changes = 0
         functools.update_wrapper(self, fn, updated=())
+        _EVERY.add(self)
+
+    def reset(self) -> None:
+        """Forgets all programs and refusals: the next call captures anew."""
+        self.specialisations, self._calls, self.history = [], [], []
+        self._breaks, self._parts = {}, None
+        self._repatterned = self._own_changes = 0
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if STATE.tracer is not None:
@@ -703,7 +718,7 @@ def _key(fn: Any, leaves: list, spec: Any) -> Any:
             parts.append((type(x), x))
         else:
             parts.append(id(x) if type(x) is not float else float)
-    return (repr(spec), tuple(parts), STATE.grad, getattr(fn, "training", None))
+    return (repr(spec), tuple(parts), STATE.grad, STATE.autocast, getattr(fn, "training", None))
 
 
 def _home(fn: Any) -> tuple[str, int]:

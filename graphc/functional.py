@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from .base import dtypes, formats
 from .base.dtypes import DType
+from .core import autocast
 from .core.modes import STATE
 from .core.tape import entry_class, short_name
 from .core.tensor import Tensor
@@ -1426,3 +1427,5 @@ def multinomial(
 def scalar_tensor(s: Any, *, dtype: DType | None = None) -> Tensor:
     """A 0-d tensor."""
     return as_tensor(s, dtype or dtypes.get_default_dtype())
+
+autocast.wrap("", globals())

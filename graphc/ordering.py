@@ -8,6 +8,7 @@ from typing import Any
 
 from .base import dtypes
 from .base.dtypes import DType
+from .core import autocast
 from .core.tensor import Tensor
 from .creation import arange, as_tensor
 from .functional import _return_type, called, into, into_each
@@ -534,3 +535,5 @@ FUNCTIONS = (
 )
 METHODS = tuple(n for n in FUNCTIONS if n not in ("searchsorted", "bucketize", "isin"))
 INPLACE = ("cumsum", "cumprod", "masked_scatter", "scatter", "scatter_reduce")
+
+autocast.wrap("", globals())

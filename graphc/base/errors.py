@@ -76,6 +76,7 @@ REFUSALS = {
     "size": "reading a container of more than 100,000 entries",
     "complex": "writing complex numbers that are also seen as their parts",
     "limit": "more programs than `recompile_limit` allows",
+    "disabled": "calling what is marked with `compiler.disable`",
     "internal": "an error of graphc's own (please report it)",
 }
 

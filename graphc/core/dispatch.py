@@ -8,6 +8,7 @@ Tensor methods, tape code never sees arrays.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -80,6 +81,7 @@ def apply(op: Op, inputs: tuple, attrs: tuple = ()) -> Any:
 def _watched(op: Op, inputs: tuple, attrs: tuple) -> Any:
     """One op under a watch, which sees the outermost one only: a composite counts as one op."""
     watch, STATE.watch = STATE.watch, None
+    watch.since = time.perf_counter_ns()
     try:
         out = apply(op, inputs, attrs)
     finally:

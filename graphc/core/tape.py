@@ -10,6 +10,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import sys
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -452,6 +453,7 @@ def run_backward(
     entries, pending = _reach(start)
     wanted, leaves, needed = _targets(inputs, entries)
     previous, outer = STATE.grad, STATE.run
+    autocast, STATE.autocast = STATE.autocast, None
     STATE.grad = create_graph
     STATE.run = Run(entries if inputs is None else needed, pending, roots, inputs is not None)
     sink = _Sink(
@@ -464,7 +466,7 @@ def run_backward(
             sink.to_leaf(t, g)
         _run(start, sink, retain_graph)
     finally:
-        STATE.grad, STATE.run = previous, outer
+        STATE.grad, STATE.run, STATE.autocast = previous, outer, autocast
     return sink.results(inputs)
 
 
@@ -684,6 +686,7 @@ def _watched(entry: TapeEntry, grads: list) -> Sequence:
     if type(entry).run is not TapeEntry.run or not STATE.watch.whole:
         return entry.run(grads)
     watch, STATE.watch = STATE.watch, None
+    watch.since = time.perf_counter_ns()
     try:
         results = entry.run(grads)
     finally:

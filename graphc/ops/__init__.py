@@ -18,6 +18,7 @@ from . import (  # noqa: F401
                recurrent,
                reduce,
                resample,
+               sample,
                scan,
                sort,
                special,

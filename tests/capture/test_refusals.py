@@ -167,6 +167,7 @@ PROGRAMS = [
     ("history", lambda x: (HISTORY.sum().backward(), x)[1]),
     ("size", lambda x: x * LARGE[3]),
     ("complex", writes_a_part),
+    ("disabled", lambda x: graphc.compiler.disable(abs)(x)),
 ]
 
 

@@ -118,6 +118,12 @@ def capture(
     )
 
 
+def _mode() -> tuple:
+    """The modes that a program depends on."""
+    cast = (STATE.autocast, STATE.autocast_dtype)
+    return (STATE.grad, STATE.inference, dtypes._default, cast)
+
+
 def _top_level(spec: Any) -> set[int]:
     """Leaf numbers of the arguments that are no containers: their floats become run-time
     numbers."""
@@ -145,7 +151,7 @@ def _attempt(
     writes: Writes,
 ) -> Captured:
     lifter = tracer.lifter
-    mode = (STATE.grad, STATE.inference, dtypes._default)
+    mode = _mode()
     passed: list = []
     top = _top_level(spec)
     exact = reads.exact
@@ -196,12 +202,12 @@ def _attempt(
             reads.closed = True
             out = _finish(tracer, result, leaves, spec, reads, pattern, original, writes)
         finally:
-            after = (STATE.grad, STATE.inference, dtypes._default)
-            STATE.grad, STATE.inference = mode[:2]
+            after = _mode()
+            STATE.grad, STATE.inference, _, (STATE.autocast, STATE.autocast_dtype) = mode
         if after != mode:
             raise CaptureBreak(
-                "the compiled function changes the gradient mode or the default dtype for its "
-                "caller",
+                "the compiled function changes the gradient mode, autocast or the default dtype "
+                "for its caller",
                 "use `with no_grad():` inside it",
                 kind="mode",
             )

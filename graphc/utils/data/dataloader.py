@@ -8,6 +8,7 @@ number. Source: https://docs.pytorch.org/docs/stable/data.html#torch.utils.data.
 from __future__ import annotations
 
 import itertools
+import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Generic, TypeVar
@@ -173,6 +174,22 @@ class DataLoader(Generic[T_co]):
         if self.batch_size is not None:
             n = n // self.batch_size if self.drop_last else -(-n // self.batch_size)
         return n
+
+    def check_worker_number_rationality(self) -> None:
+        """Warns when there are more workers than CPUs to run on."""
+        try:
+            cpus = len(os.sched_getaffinity(0))
+        except AttributeError:
+            cpus = os.cpu_count() or 1
+        if self.num_workers > cpus:
+            warnings.warn(
+                f"This DataLoader will create {self.num_workers} worker processes in total. Our "
+                f"suggested max number of worker in current system is {cpus}, which is smaller "
+                "than what this DataLoader is going to create. Please be aware that excessive "
+                "worker creation might get DataLoader running slow or even freeze, lower the "
+                "worker number to avoid potential slowness/freeze if necessary.",
+                stacklevel=2,
+            )
 
     def __iter__(self) -> Iterator[Any]:
         if self.num_workers == 0:
