@@ -21,6 +21,7 @@ from .ir.types import numel
 from .native import library
 from .ops import constant
 from .ops import random as random_ops
+from .out import into, made_dtype
 
 
 def _finish(t: Tensor, requires_grad: bool) -> Tensor:
@@ -287,7 +288,7 @@ def zeros(
     return full(
         named["size"] if "size" in named else size_of(size, "zeros"),
         0,
-        dtype=dtype or dtypes.get_default_dtype(),
+        dtype=made_dtype(dtype, out, dtypes.get_default_dtype()),
         device=device,
         requires_grad=requires_grad,
         out=out,
@@ -308,7 +309,7 @@ def ones(
     return full(
         named["size"] if "size" in named else size_of(size, "ones"),
         1,
-        dtype=dtype or dtypes.get_default_dtype(),
+        dtype=made_dtype(dtype, out, dtypes.get_default_dtype()),
         device=device,
         requires_grad=requires_grad,
         out=out,
@@ -329,10 +330,10 @@ def empty(
     """A tensor with arbitrary contents (zeros, inside compiled code)."""
     shape = size_of((named["size"],) if "size" in named else size)
     check_device(device)
-    d = dtype or dtypes.get_default_dtype()
+    d = made_dtype(dtype, out, dtypes.get_default_dtype())
     if STATE.tracer is not None:
-        return _finish(_fill(shape, 0, d), requires_grad)
-    return _finish(wrap(library.empty(shape, d.np), d), requires_grad)
+        return into(out, _finish(_fill(shape, 0, d), requires_grad))
+    return into(out, _finish(wrap(library.empty(shape, d.np), d), requires_grad))
 
 
 def full(
@@ -353,10 +354,8 @@ def full(
         if STATE.tracer is not None:
             return fill_value.to(dtype).expand(size_of((size,))).clone()  # type: ignore[attr-defined]
         fill_value = fill_value.item()  # type: ignore[attr-defined]
-    t = _fill(size_of((size,)), fill_value, dtype or dtypes.of_number(fill_value))
-    if out is not None:
-        return out.copy_(t)
-    return _finish(t, requires_grad)
+    d = made_dtype(dtype, out, dtypes.of_number(fill_value))
+    return into(out, _finish(_fill(size_of((size,)), fill_value, d), requires_grad))
 
 
 def _like(fn: Any) -> Any:
@@ -431,12 +430,13 @@ def arange(
     if (end - start) / step < 0:
         raise RuntimeError("upper bound and lower bound inconsistent with step sign")
     floating = any(isinstance(x, float) for x in (start, end, step))
-    d = dtype or (dtypes.get_default_dtype() if floating else dtypes.int64)
+    d = made_dtype(dtype, out, dtypes.get_default_dtype() if floating else dtypes.int64)
     n = math.ceil((end - start) / step) if floating else -((start - end) // step)
     start, step = (float(x) if floating else x for x in (start, step))
     if STATE.tracer is not None:
-        return _finish(constant.arange((n,), start, step, d), requires_grad)
-    return _finish(wrap(constant.arange_kernel((n,), start, step, d), d), requires_grad)
+        return into(out, _finish(constant.arange((n,), start, step, d), requires_grad))
+    t = wrap(constant.arange_kernel((n,), start, step, d), d)
+    return into(out, _finish(t, requires_grad))
 
 
 def linspace(
@@ -452,7 +452,7 @@ def linspace(
 ) -> Tensor:
     """steps numbers from start to end inclusive, from both ends towards the middle as PyTorch
     does."""
-    d = dtype or dtypes.get_default_dtype()
+    d = made_dtype(dtype, out, dtypes.get_default_dtype())
     if steps < 0:
         raise RuntimeError("number of steps must be non-negative")
     start, end = float(start), float(end)
@@ -463,7 +463,8 @@ def linspace(
         if steps > 1
         else np.full(steps, start)
     )
-    return _finish(_traced(wrap(dispatch.cast_array(a, dtypes.float64, d), d)), requires_grad)
+    t = _traced(wrap(dispatch.cast_array(a, dtypes.float64, d), d))
+    return into(out, _finish(t, requires_grad))
 
 
 def eye(
@@ -477,8 +478,11 @@ def eye(
     requires_grad: bool = False,
 ) -> Tensor:
     """The identity matrix [n, m]."""
-    d = dtype or dtypes.get_default_dtype()
-    return _finish(_traced(wrap(np.eye(n, m, dtype=d.np), d)), requires_grad)
+    d = made_dtype(dtype, out, dtypes.get_default_dtype())
+    for name, size in (("n", n), ("m", m)):
+        if size is not None and size < 0:
+            raise RuntimeError(f"{name} must be greater or equal to 0, got {size}")
+    return into(out, _finish(_traced(wrap(np.eye(n, m, dtype=d.np), d)), requires_grad))
 
 
 # ---------------------------------------------------------------- random
@@ -497,12 +501,12 @@ def _random(fn: Any, floating: str) -> Any:
         **named: Any,
     ) -> Tensor:
         shape = size_of((named["size"],) if "size" in named else size)
-        d = dtype or dtypes.get_default_dtype()
+        d = made_dtype(dtype, out, dtypes.get_default_dtype())
         if not d.is_floating_point:
             raise NotImplementedError(f"\"{floating}\" not implemented for '{d.title}'")
         check_device(device)
         t = fn(shape, d, generator)
-        return out.copy_(t) if out is not None else _finish(t, requires_grad)
+        return into(out, _finish(t, requires_grad))
 
     return make
 
@@ -552,9 +556,9 @@ def randint(
     """Integers in [low, high) of the given size; randint(high, size) starts at 0."""
     if size is None:
         low, high, size = 0, low, high
-    return random_ops.randint_in(
-        int(low), int(high), size_of((size,)), dtype or dtypes.int64, generator
-    )
+    d = made_dtype(dtype, out, dtypes.int64)
+    t = random_ops.randint_in(int(low), int(high), size_of((size,)), d, generator)
+    return into(out, _finish(t, requires_grad))
 
 
 def randperm(
@@ -575,8 +579,8 @@ def randperm(
             kind="random",
         )
     a = random_ops.permutation(int(n), generator)
-    d = dtype or dtypes.int64
-    return wrap(dispatch.cast_array(a, dtypes.int64, d), d)
+    d = made_dtype(dtype, out, dtypes.int64)
+    return into(out, wrap(dispatch.cast_array(a, dtypes.int64, d), d))
 
 
 def numel_of(t: Tensor) -> Any:

@@ -10,13 +10,14 @@ from .base import dtypes
 from .base.dtypes import DType
 from .core.tensor import Tensor
 from .creation import arange, as_tensor
-from .functional import _return_type, called, into
+from .functional import _return_type, called
 from .functional import scatter as _scatter
 from .ir.types import dim_index
 from .ops import gather as gather_ops
 from .ops import movement, pointwise, reduce, scan
 from .ops import sort as sort_ops
 from .ops.pointwise import cast
+from .out import SAME, into
 
 return_sort = _return_type("sort", "values", "indices")
 return_topk = _return_type("topk", "values", "indices")
@@ -32,7 +33,8 @@ def sort(
     input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False, *, out: Any = None
 ) -> Any:
     """(values, indices) in order along dim; always stable, nan last."""
-    return return_sort(*sort_ops.sort(input, dim_index(dim, input.ndim), bool(descending)))
+    found = sort_ops.sort(input, dim_index(dim, input.ndim), bool(descending))
+    return into(out, return_sort(*found), SAME)
 
 
 def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> Tensor:
@@ -58,7 +60,7 @@ def topk(
     d = dim_index(dim, input.ndim)
     if not 0 <= k <= (input.shape[d] if input.ndim else 1):
         raise RuntimeError("selected index k out of range")
-    return return_topk(*sort_ops.topk(input, int(k), d, bool(largest)))
+    return into(out, return_topk(*sort_ops.topk(input, int(k), d, bool(largest))), SAME)
 
 
 def kthvalue(
@@ -69,7 +71,7 @@ def kthvalue(
     n = input.shape[d] if input.ndim else 1
     if not 1 <= k <= n:
         raise RuntimeError(f"kthvalue(): selected number k out of range for dimension {d}")
-    return return_kthvalue(*_pick(sort(input, d), d, k - 1, keepdim))
+    return into(out, return_kthvalue(*_pick(sort(input, d), d, k - 1, keepdim)), SAME)
 
 
 def _pick(ordered: Any, d: int, at: Any, keepdim: bool) -> tuple:
@@ -101,11 +103,9 @@ def _median(name: str, kind: Any, skip_nan: bool) -> Any:
             else:  # the first nan, when there is one
                 at = pointwise.where(good < n, good, at)
         values, indices = _pick(ordered, d, at, keepdim)
-        return (
-            called(values, "MedianBackward0")
-            if dim is None
-            else kind(called(values, "MedianBackward1"), indices)
-        )
+        if dim is None:
+            return into(out, called(values, "MedianBackward0"))
+        return into(out, kind(called(values, "MedianBackward1"), indices), SAME)
 
     fn.__name__ = name
     fn.__doc__ = "The lower middle element, of all or along dim" + (
@@ -122,7 +122,9 @@ def mode(input: Tensor, dim: int = -1, keepdim: bool = False, *, out: Any = None
     """The most frequent value along dim (the smallest of several) and a place of it."""
     d = dim_index(dim, input.ndim)
     values, at = sort_ops.mode(input, d)
-    return return_mode(values.unsqueeze(d), at.unsqueeze(d)) if keepdim else return_mode(values, at)
+    if keepdim:
+        values, at = values.unsqueeze(d), at.unsqueeze(d)
+    return into(out, return_mode(values, at), SAME)
 
 
 def quantile(
@@ -252,23 +254,32 @@ def isin(
 def cumsum(input: Tensor, dim: int, *, dtype: DType | None = None, out: Any = None) -> Tensor:
     """Running sums along dim; ints and bools sum to int64."""
     x = input if dtype is None else cast(input, dtype)
-    return into(out, scan.cumsum(x, dim_index(dim, x.ndim)))
+    y = scan.cumsum(x, dim_index(dim, x.ndim))
+    _scanned_into("cumsum", out)
+    return into(out, y if dtype is None else cast(y, dtype))
 
 
 def cumprod(input: Tensor, dim: int, *, dtype: DType | None = None, out: Any = None) -> Tensor:
     """Running products along dim; ints and bools multiply to int64."""
     x = input if dtype is None else cast(input, dtype)
-    return into(out, scan.cumprod(x, dim_index(dim, x.ndim)))
+    y = scan.cumprod(x, dim_index(dim, x.ndim))
+    _scanned_into("cumprod", out)
+    return into(out, y if dtype is None else cast(y, dtype))
+
+
+def _scanned_into(name: str, out: Any) -> None:
+    if out is not None and out.dtype is dtypes.bool_:
+        raise NotImplementedError(f"\"{name}_out_cpu\" not implemented for 'Bool'")
 
 
 def cummax(input: Tensor, dim: int, *, out: Any = None) -> Any:
     """(running maxima, their places) along dim."""
-    return return_cummax(*scan.cummax(input, dim_index(dim, input.ndim)))
+    return into(out, return_cummax(*scan.cummax(input, dim_index(dim, input.ndim))), SAME)
 
 
 def cummin(input: Tensor, dim: int, *, out: Any = None) -> Any:
     """(running minima, their places) along dim."""
-    return return_cummin(*scan.cummin(input, dim_index(dim, input.ndim)))
+    return into(out, return_cummin(*scan.cummin(input, dim_index(dim, input.ndim))), SAME)
 
 
 def diff(
@@ -426,9 +437,12 @@ def scatter(
     there when reduce is "add" or "multiply"."""
     src = value if src is None else src
     if reduce is None:
-        return into(out, _scatter(input, dim, index, src))
+        return into(out, _scatter(input, dim, index, src), SAME)
     src = src if isinstance(src, Tensor) else input.new_full(tuple(index.shape), src)  # type: ignore
-    return scatter_reduce(input, dim, index, src, {"add": "sum", "multiply": "prod"}[reduce])
+    if reduce not in ("add", "multiply"):
+        raise RuntimeError("reduce argument must be either add or multiply.")
+    y = scatter_reduce(input, dim, index, src, {"add": "sum", "multiply": "prod"}[reduce])
+    return into(out, y, SAME)
 
 
 FUNCTIONS = (
