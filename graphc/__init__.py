@@ -85,7 +85,7 @@ float, double, half = float32, float64, float16
 short, int, long = int16, int32, int64
 cfloat, cdouble = complex64, complex128
 strided, contiguous_format, preserve_format = "strided", "contiguous_format", "preserve_format"
-channels_last = "channels_last"
+channels_last, channels_last_3d = "channels_last", "channels_last_3d"
 inf, nan, pi, e = (
     _functional.math.inf,
     _functional.math.nan,
@@ -232,6 +232,7 @@ for _name in (
 ):
     globals()[_name] = getattr(Tensor, _name)
 subtract, divide, true_divide = _functional.sub, _functional.div, _functional.div
+ger = _functional.outer
 
 # Heavier rooms load when they are first named.
 _LAZY_MODULES = {

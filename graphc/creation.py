@@ -328,6 +328,11 @@ def empty(
     **named: Any,
 ) -> Tensor:
     """A tensor with arbitrary contents (zeros, inside compiled code)."""
+    if memory_format is not None and memory_format != "contiguous_format":
+        from .functional import in_format
+
+        plain = empty(*size, dtype=dtype, device=device, **named)
+        return into(out, _finish(in_format(plain, memory_format), requires_grad))
     shape = size_of((named["size"],) if "size" in named else size)
     check_device(device)
     d = made_dtype(dtype, out, dtypes.get_default_dtype())
@@ -371,7 +376,11 @@ def _like(fn: Any) -> Any:
     ) -> Tensor:
         t = fn(tuple(input.shape), *args, dtype=dtype or input.dtype, device=device)
         st = input.type_
-        if not st.is_contiguous and memory_format is None:
+        if memory_format is not None and memory_format != "preserve_format":
+            from .functional import in_format
+
+            t = in_format(t, memory_format)
+        elif not st.is_contiguous:
             from .ops.movement import clone
 
             t = clone(t, None if st.is_contiguous else _dense(st))
@@ -403,7 +412,14 @@ def full_like(
     memory_format: Any = None,
 ) -> Tensor:
     """full() with input's shape, dtype and layout."""
-    return _full_like(input, fill_value, dtype=dtype, requires_grad=requires_grad, device=device)
+    return _full_like(
+        input,
+        fill_value,
+        dtype=dtype,
+        requires_grad=requires_grad,
+        device=device,
+        memory_format=memory_format,
+    )
 
 
 def arange(
@@ -427,10 +443,16 @@ def arange(
     )
     if step == 0:
         raise RuntimeError("step must be nonzero")
+    if not (math.isfinite(start) and math.isfinite(end)):
+        raise RuntimeError(f"unsupported range: {start:g} -> {end:g}")
     if (end - start) / step < 0:
         raise RuntimeError("upper bound and lower bound inconsistent with step sign")
     floating = any(isinstance(x, float) for x in (start, end, step))
     d = made_dtype(dtype, out, dtypes.get_default_dtype() if floating else dtypes.int64)
+    if d.category <= dtypes.INT and floating:  # the dtype's arithmetic: bounds truncate first
+        start, end, step, floating = int(start), int(end), int(step), False
+        if step == 0:
+            raise ValueError("step must be nonzero")
     n = math.ceil((end - start) / step) if floating else -((start - end) // step)
     start, step = (float(x) if floating else x for x in (start, step))
     if STATE.tracer is not None:
@@ -453,9 +475,22 @@ def linspace(
     """steps numbers from start to end inclusive, from both ends towards the middle as PyTorch
     does."""
     d = made_dtype(dtype, out, dtypes.get_default_dtype())
+    if not isinstance(steps, (int, np.integer)) or isinstance(steps, bool):
+        from .functional import no_combination
+
+        raise no_combination("linspace", start, end, steps)
     if steps < 0:
         raise RuntimeError("number of steps must be non-negative")
+    ends = [x.ndim for x in (start, end) if isinstance(x, Tensor)]
+    if any(ends):
+        raise RuntimeError(
+            "linspace only supports 0-dimensional start and end tensors, but got start with "
+            f"{ends[0]} dimension(s)"
+            + (f" and end with {ends[-1]} dimension(s)." if ends[1:] else ".")
+        )
     start, end = float(start), float(end)
+    if d.category <= dtypes.INT:  # the dtype's arithmetic: bounds truncate first
+        start, end = float(int(start)), float(int(end))
     i = np.arange(steps, dtype=np.float64)
     step = (end - start) / (steps - 1) if steps > 1 else 0.0
     a = (

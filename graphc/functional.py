@@ -13,14 +13,15 @@ from typing import Any, NamedTuple
 
 from .base import dtypes
 from .base.dtypes import DType
+from .core.modes import STATE
 from .core.tape import entry_class
 from .core.tensor import Tensor
 from .creation import as_tensor
-from .ir.types import broadcast_shapes, dim_index
+from .ir.types import broadcast_shapes, channels_last_strides, contiguous_strides, dim_index
 from .ops import composite, contract, movement, pointwise, reduce
 from .ops import gather as gather_ops
 from .ops.pointwise import cast
-from .out import SAME, apart, into
+from .out import SAME, apart, into, made_dtype
 
 
 def called(t: Tensor, name: str) -> Tensor:
@@ -344,7 +345,8 @@ def where(condition: Tensor, input: Any = None, other: Any = None, *, out: Any =
             "where(): argument 'condition' (position 1) must be Tensor, not "
             f"{type(condition).__name__}"
         )
-    return into(out, pointwise.where(condition, input, other))
+    y = pointwise.where(condition, input, other)
+    return into(out, y, "Expected out type to be {Want} but got {Got}")
 
 
 def lerp(input: Tensor, end: Tensor, weight: Any, *, out: Any = None) -> Tensor:
@@ -438,6 +440,8 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
                 "masked_fill_ only supports a 0-dimensional value tensor, but got tensor with "
                 f"{value.ndim} dimension(s)."
             )
+        if value.dtype.is_complex and not input.dtype.is_complex:
+            filled_value(1j, input.dtype)
         value = cast(value, input.dtype)
     else:
         value = filled_value(value, input.dtype)
@@ -782,8 +786,8 @@ def _norm(x: Tensor, p: Any, dim: Any, keepdim: bool) -> Tensor:
         return reduce.amax(a, dims, keepdim)
     if p == -math.inf:
         return reduce.amin(a, dims, keepdim)
-    if p == 0:
-        return reduce.sum(cast(x != 0, x.dtype), dims, keepdim)
+    if p == 0:  # ones and zeros that take a gradient of zero
+        return reduce.sum(pointwise.floor(pointwise.where(x == 0, x, 1.0)), dims, keepdim)
     if p == 1:
         return reduce.sum(a, dims, keepdim)
     if p == 2:
@@ -839,9 +843,15 @@ def dot(input: Tensor, tensor: Tensor, *, out: Any = None) -> Tensor:
     return into(out, contract.matmul(input, tensor))
 
 
+subtract, divide, true_divide = sub, div, div
+
+
 def outer(input: Tensor, vec2: Tensor, *, out: Any = None) -> Tensor:
     """Products of every pair of two vectors' elements."""
     return into(out, input.unsqueeze(1) * vec2.unsqueeze(0))  # type: ignore[attr-defined]
+
+
+ger = outer
 
 
 def addmm(
@@ -960,7 +970,7 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
 
 def ravel(input: Tensor) -> Tensor:
     """input as one row-major axis."""
-    return movement.reshape(input, (-1,))
+    return movement.contiguous(movement.reshape(input, (-1,)))
 
 
 def unflatten(input: Tensor, dim: int, sizes: Any) -> Tensor:
@@ -1222,6 +1232,8 @@ def _triangle(name: str, keep: str) -> Callable:
     def fn(input: Tensor, diagonal: int = 0, *, out: Any = None) -> Tensor:
         from .creation import arange
 
+        if input.ndim < 2:
+            raise RuntimeError(f"{name}: input tensor must have at least 2 dimensions")
         r, c = input.shape[-2], input.shape[-1]
         rows, cols = arange(r).unsqueeze(1), arange(c).unsqueeze(0)  # type: ignore[attr-defined]
         ahead = cols - rows
@@ -1232,6 +1244,7 @@ def _triangle(name: str, keep: str) -> Callable:
                 pointwise.where(mask, input, False if input.dtype is dtypes.bool_ else 0),
                 name.capitalize() + "Backward0",
             ),
+            SAME,
         )
 
     fn.__name__ = name
@@ -1252,8 +1265,40 @@ def tile(input: Tensor, dims: Any) -> Tensor:
 
 
 def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:
-    """A copy; keeps the axis order of dense layouts."""
-    return movement.clone(input, None)
+    """A copy; keeps the axis order of dense layouts unless memory_format names another."""
+    return movement.clone(input, format_strides(tuple(input.type_.shape), memory_format))
+
+
+def format_strides(shape: tuple, memory_format: Any) -> tuple | None:
+    """The strides that a memory format asks for; None to keep the layout."""
+    if memory_format is None or memory_format == "preserve_format":
+        return None
+    if memory_format == "contiguous_format":
+        return contiguous_strides(shape)
+    rank = {"channels_last": 4, "channels_last_3d": 5}.get(memory_format)
+    if rank is None:
+        raise TypeError(
+            "argument 'memory_format' must be torch.memory_format, not "
+            f"{type(memory_format).__name__}"
+        )
+    if len(shape) != rank:
+        raise RuntimeError(f"required rank {rank} tensor to use {memory_format} format")
+    return channels_last_strides(shape)
+
+
+def in_format(input: Tensor, memory_format: Any) -> Tensor:
+    """input itself when it is laid out as the format says, else a copy that is."""
+    strides = format_strides(tuple(input.type_.shape), memory_format)
+    if strides is None or laid_out(input, strides):
+        return input
+    return movement.clone(input, strides)
+
+
+def laid_out(input: Tensor, strides: Any) -> bool:
+    """Whether stepping through input is stepping by `strides`."""
+    t = input.type_
+    steps = zip(t.shape, t.strides, strides, strict=True)
+    return not t.numel or not [n for n, a, b in steps if n != 1 and a != b]
 
 
 def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple:
@@ -1279,9 +1324,22 @@ def gather(
     input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False, out: Any = None
 ) -> Tensor:
     """out[i][j] = input[index[i][j]][j] (along dim 0), and so on."""
+    d = dim_index(dim, input.ndim)
+    if out is not None:
+        apart(out, input, index)
+    if not index.type_.numel:
+        none = movement.slice_(ravel(input), 0, 0, 0, 1)
+        return into(out, movement.reshape(none, tuple(index.type_.shape)), SAME)
     if index.dtype is not dtypes.int64 and index.dtype is not dtypes.int32:
         raise RuntimeError("gather(): Expected dtype int32/int64 for index")
-    return into(out, gather_ops.gather(input, index, dim_index(dim, input.ndim)), SAME)
+    if input.ndim == 0 or index.ndim == 0:  # a 0-d tensor is a vector of one element here
+        if input.ndim > 1 or index.ndim > 1:
+            raise RuntimeError(
+                "Index tensor must have the same number of dimensions as input tensor"
+            )
+        y = gather_ops.gather(input.reshape(-1), index.reshape(-1), 0)  # type: ignore[attr-defined]
+        return into(out, y.reshape(tuple(index.shape)), SAME)
+    return into(out, gather_ops.gather(input, index, d), SAME)
 
 
 def index_select(input: Tensor, dim: int, index: Tensor, *, out: Any = None) -> Tensor:
@@ -1312,15 +1370,50 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: Any = None, *, out: Any 
     return into(out, gather_ops.gather(x, at, d))
 
 
+def scattered(op: Any, input: Tensor, dim: int, index: Tensor, src: Any, *options: Any) -> Tensor:
+    """op (a scatter) after PyTorch's checks; a 0-d tensor counts as a vector of one element."""
+    d = dim_index(dim, input.ndim)
+    given = src if isinstance(src, Tensor) else None
+    if index.dtype is not dtypes.int64 and index.dtype is not dtypes.int32:
+        if index.type_.numel:
+            raise RuntimeError("scatter(): Expected dtype int32/int64 for index")
+        index = cast(index, dtypes.int64)
+    if given is not None and given.dtype is not input.dtype:
+        raise RuntimeError("scatter(): Expected self.dtype to be equal to src.dtype")
+    if not index.type_.numel:
+        return input.clone()  # type: ignore[attr-defined]
+    for t, what in ((input, "self"), (given, "src")):
+        if t is not None and (t.ndim or 1) != (index.ndim or 1):
+            raise RuntimeError(
+                f"Index tensor must have the same number of dimensions as {what} tensor"
+            )
+    if src is not given:
+        src = input.new_full(tuple(index.shape), src)  # type: ignore[attr-defined]
+    if input.ndim == 0 or index.ndim == 0 or src.ndim == 0:
+        y = op(input.reshape(-1), index.reshape(-1), src.reshape(-1), 0, *options)  # type: ignore
+        return y.reshape(tuple(input.shape))
+    big = [n for i, n in enumerate(index.shape) if i != d and n > input.shape[i]]
+    big += [n for n, m in zip(index.shape, given.shape) if n > m] if given is not None else []
+    if big:
+        also = (
+            f" and to be no larger size than src {list(given.shape)}" if given is not None else ""
+        )
+        raise RuntimeError(
+            f"Expected index {list(index.shape)} to be no larger than self {list(input.shape)} "
+            f"apart from dimension {d}{also}"
+        )
+    return op(input, index, src, d, *options)
+
+
 def scatter(input: Tensor, dim: int, index: Tensor, src: Any) -> Tensor:
     """A copy of input with src written at index along dim."""
-    src = src if isinstance(src, Tensor) else input.new_full(tuple(index.shape), src)  # type: ignore
-    return gather_ops.scatter_set(input, index, src, dim_index(dim, input.ndim))
+    return scattered(gather_ops.scatter_set, input, dim, index, src)
 
 
-def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
+def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor, *, out: Any = None) -> Tensor:
     """A copy of input with src added at index along dim."""
-    return gather_ops.scatter_add(input, index, src, dim_index(dim, input.ndim))
+    apart(out, index, src)
+    return into(out, scattered(gather_ops.scatter_add, input, dim, index, src), SAME)
 
 
 def _check_index_add(input: Tensor, dim: int, index: Tensor, source: Tensor) -> None:
@@ -1388,6 +1481,8 @@ def nonzero(input: Tensor, *, out: Any = None, as_tuple: bool = False) -> Any:
         x = input.reshape(1) if input.ndim == 0 else input  # type: ignore[attr-defined]
         at = gather_ops.nonzero(x)
         return tuple(movement.select(at, 1, d).contiguous() for d in range(x.ndim))  # type: ignore
+    if out is not None and not isinstance(out, Tensor):
+        raise not_tensor("nonzero", "out", 0, out)
     text = "nonzero: Expected out tensor to have scalar type Long but got scalar type{Got}"
     return into(out, gather_ops.nonzero(input), text)
 
@@ -1481,7 +1576,13 @@ def bernoulli(input: Tensor, *, generator: Any = None, out: Any = None) -> Tenso
         dtypes.float64 if input.dtype is dtypes.float64 else dtypes.float32,
         generator,
     )
-    return into(out, cast(u < input, input.dtype))
+    y = cast(u < input, input.dtype)
+    return into(out, y if out is None else cast(y, out.dtype))
+
+
+def check_std(std: float) -> None:
+    if std < 0:
+        raise RuntimeError(f"normal expects std >= 0.0, but found std {std:g}")
 
 
 def normal(
@@ -1492,16 +1593,25 @@ def normal(
     generator: Any = None,
     out: Any = None,
     dtype: DType | None = None,
+    layout: Any = None,
     device: Any = None,
     requires_grad: bool = False,
+    pin_memory: bool = False,
 ) -> Tensor:
     """mean + std * a standard normal number, elementwise."""
     from .ops.random import randn
 
+    if not isinstance(std, Tensor):
+        check_std(std)
+    elif STATE.tracer is None and std.type_.numel and bool((std < 0).any()):  # type: ignore
+        raise RuntimeError("normal expects all elements of std >= 0.0")
     if size is not None:
-        return into(
-            out, randn(tuple(size), dtype or dtypes.get_default_dtype(), generator) * std + mean
-        )
+        dtype = made_dtype(dtype, out, dtypes.get_default_dtype())
+    if out is not None and not (out.dtype.is_floating_point or out.dtype.is_complex):
+        raise NotImplementedError(f"\"normal_kernel_cpu\" not implemented for '{out.dtype.title}'")
+    if size is not None:
+        y = randn(tuple(size), dtype, generator) * std + mean  # type: ignore[arg-type]
+        return into(out, y.requires_grad_() if requires_grad else y)
     like = mean if isinstance(mean, Tensor) else std
     shape = broadcast_shapes(*[tuple(x.shape) for x in (mean, std) if isinstance(x, Tensor)])
     return into(out, randn(shape, like.dtype, generator) * std + mean)
@@ -1523,7 +1633,21 @@ def multinomial(
 
     if input.ndim not in (1, 2):
         raise RuntimeError("prob_dist must be 1 or 2 dim")
+    if not input.dtype.is_floating_point:
+        raise RuntimeError(
+            "multinomial only supports floating-point dtypes for input, got: " + input.dtype.title
+        )
+    if num_samples <= 0:
+        raise RuntimeError("cannot sample n_sample <= 0 samples")
+    if input.shape[-1] > 1 << 24:
+        raise RuntimeError("number of categories cannot exceed 2^24")
     w = np.atleast_2d(input.concrete("multinomial()").astype(np.float64))
+    if replacement and num_samples > 1:
+        said = "invalid multinomial distribution (encountering probability entry "
+        if not (w >= 0).all():
+            raise RuntimeError(said + "< 0)")
+        if not np.isfinite(w).all():
+            raise RuntimeError(said + "= infinity or NaN)")
     if not np.isfinite(w).all() or (w < 0).any():
         raise RuntimeError("probability tensor contains either `inf`, `nan` or element < 0")
     if (w.sum(1) <= 0).any():

@@ -118,6 +118,10 @@ METHODS = (
     "less_equal",
     "greater",
     "greater_equal",
+    "subtract",
+    "divide",
+    "true_divide",
+    "ger",
     "multinomial",
     "bernoulli",
 )
@@ -165,6 +169,15 @@ INPLACE = (
     "absolute",
     "negative",
     "multiply",
+    "subtract",
+    "divide",
+    "true_divide",
+    "logical_not",
+    "not_equal",
+    "less",
+    "less_equal",
+    "greater",
+    "greater_equal",
 )
 _DIRECT = {"add": pointwise.add, "sub": pointwise.sub, "mul": pointwise.mul, "div": pointwise.div}
 
@@ -201,12 +214,22 @@ def _operand(x: Any) -> bool:
 _PLAIN = (int, float)
 
 
+def _no_descriptor(fn: Any, x: Any) -> TypeError:
+    name = getattr(fn, "name", getattr(fn, "__name__", "")).removeprefix("bitwise_")
+    return TypeError(
+        f"descriptor '__r{name}__' for 'torch._C.TensorBase' objects doesn't apply to a "
+        f"'{type(x).__name__}' object"
+    )
+
+
 def _operator(fn: Callable, swap: bool = False) -> Callable:
     if isinstance(fn, Op):  # straight to the funnel: these are the hottest calls of all
         apply = dispatch.apply
         if swap:
 
             def fast(self: Tensor, other: Any) -> Any:
+                if not isinstance(self, Tensor):
+                    raise _no_descriptor(fn, self)
                 if type(other) in _PLAIN or _operand(other):
                     return apply(fn, (other, self))
                 return NotImplemented
@@ -315,10 +338,19 @@ class _Methods:
         return self.dtype.itemsize
 
     def is_contiguous(self: Any, memory_format: Any = None) -> bool:
-        return self.type_.is_contiguous
+        if memory_format in (None, "contiguous_format"):
+            return self.type_.is_contiguous
+        shape = self.type_.shape
+        if len(shape) != {"channels_last": 4, "channels_last_3d": 5}.get(memory_format):
+            return False
+        return functional.laid_out(self, functional.format_strides(shape, memory_format))
 
     def contiguous(self: Any, memory_format: Any = None) -> Any:
-        return movement.contiguous(self)
+        if memory_format in (None, "contiguous_format"):
+            return movement.contiguous(self)
+        if memory_format == "preserve_format":
+            raise RuntimeError("preserve memory format is unsupported by the contiguous operator")
+        return functional.in_format(self, memory_format)
 
     def view(self: Any, *shape: Any) -> Any:
         if len(shape) == 1 and isinstance(shape[0], DType):
@@ -425,8 +457,8 @@ class _Methods:
         )
         return movement.as_strided(self, shape, strides, 0)
 
-    def flip(self: Any, *dims: Any) -> Any:
-        return functional.flip(self, size_args(dims))
+    def flip(self: Any, *axes: Any, dims: Any = None) -> Any:
+        return functional.flip(self, size_args(axes) if dims is None else dims)
 
     def tile(self: Any, *dims: Any) -> Any:
         return functional.tile(self, size_args(dims))
@@ -538,9 +570,13 @@ class _Methods:
             elif a is not None:
                 device = a
         check_device(device)
+        flags = [a for a in args if isinstance(a, bool)]  # non_blocking, copy
+        copy = copy or len(flags) > 1 and flags[1]
         if dtype is None or dtype is self.dtype:
-            return movement.clone(self, None) if copy else self
-        return pointwise.cast(self, dtype)
+            y = functional.clone(self, memory_format=memory_format) if copy else self
+        else:
+            y = pointwise.cast(self, dtype)
+        return y if memory_format is None else functional.in_format(y, memory_format)
 
     def type(self: Any, dtype: Any = None, non_blocking: bool = False) -> Any:
         if dtype is None:
@@ -793,10 +829,16 @@ class _Methods:
         self: Any, from_: float = 0, to: float = 1, *, generator: Any = None, **named: Any
     ) -> Any:
         low, high = named.get("a", named.get("from", from_)), named.get("b", to)
+        if low > high:
+            raise RuntimeError(
+                f"uniform_ expects to return a [from, to) range, but found from={low:g} > "
+                f"to={high:g}"
+            )
         u = random_ops.rand(tuple(self.shape), self.dtype, generator)
         return _overwrite(self, u * (high - low) + low)
 
     def normal_(self: Any, mean: float = 0, std: float = 1, *, generator: Any = None) -> Any:
+        functional.check_std(std)
         return _overwrite(
             self, random_ops.randn(tuple(self.shape), self.dtype, generator) * std + mean
         )
@@ -847,6 +889,8 @@ class _Methods:
 
     def transpose_(self: Any, dim0: int, dim1: int) -> Any:
         return _reshape_in_place(self, functional.transpose(self, dim0, dim1))
+
+    swapaxes_ = swapdims_ = transpose_
 
     # copies of the object
     def __deepcopy__(self: Any, memo: dict) -> Any:
@@ -1039,7 +1083,8 @@ def _view_dtype(t: Tensor, d: DType) -> Tensor:
 
 def _cast_method(name: str, d: DType) -> Callable:
     def method(self: Tensor, memory_format: Any = None) -> Tensor:
-        return pointwise.cast(self, d)
+        y = pointwise.cast(self, d)
+        return y if memory_format is None else functional.in_format(y, memory_format)
 
     method.__name__ = name
     method.__doc__ = f"self as {d}."
@@ -1097,6 +1142,9 @@ def attach() -> None:
         "__getitem__": indexing.getitem,  # type: ignore
         "__setitem__": indexing.setitem,
         "__array_priority__": 1000,
+        "__div__": Tensor.__truediv__,
+        "__rdiv__": lambda self, other: self.reciprocal() * other,
+        "__idiv__": _inplace_operator("div_"),
     }
     methods.update(
         {

@@ -10,7 +10,7 @@ from .base import dtypes
 from .base.dtypes import DType
 from .core.tensor import Tensor
 from .creation import arange, as_tensor
-from .functional import _return_type, called
+from .functional import _return_type, called, scattered
 from .functional import scatter as _scatter
 from .ir.types import dim_index
 from .ops import gather as gather_ops
@@ -81,7 +81,7 @@ def _pick(ordered: Any, d: int, at: Any, keepdim: bool) -> tuple:
     out = []
     for x in ordered:
         y = gather_ops.gather(x, at, d) if isinstance(at, Tensor) else x.narrow(d, at, 1)
-        out.append(y if keepdim else y.squeeze(d))
+        out.append(movement.contiguous(y if keepdim else y.squeeze(d)))
     return tuple(out)
 
 
@@ -229,6 +229,8 @@ def bucketize(
     input: Any, boundaries: Tensor, *, out_int32: bool = False, right: bool = False, out: Any = None
 ) -> Tensor:
     """Indices of the buckets, between sorted boundaries, that the values fall into."""
+    if boundaries.ndim != 1:
+        raise RuntimeError(f"boundaries tensor must be 1 dimension, but got dim({boundaries.ndim})")
     return searchsorted(boundaries, input, out_int32=out_int32, right=right, out=out)
 
 
@@ -255,21 +257,22 @@ def cumsum(input: Tensor, dim: int, *, dtype: DType | None = None, out: Any = No
     """Running sums along dim; ints and bools sum to int64."""
     x = input if dtype is None else cast(input, dtype)
     y = scan.cumsum(x, dim_index(dim, x.ndim))
-    _scanned_into("cumsum", out)
-    return into(out, y if dtype is None else cast(y, dtype))
+    return _scanned_into("cumsum", y if dtype is None else cast(y, dtype), out)
 
 
 def cumprod(input: Tensor, dim: int, *, dtype: DType | None = None, out: Any = None) -> Tensor:
     """Running products along dim; ints and bools multiply to int64."""
     x = input if dtype is None else cast(input, dtype)
     y = scan.cumprod(x, dim_index(dim, x.ndim))
-    _scanned_into("cumprod", out)
-    return into(out, y if dtype is None else cast(y, dtype))
+    return _scanned_into("cumprod", y if dtype is None else cast(y, dtype), out)
 
 
-def _scanned_into(name: str, out: Any) -> None:
-    if out is not None and out.dtype is dtypes.bool_:
+def _scanned_into(name: str, y: Tensor, out: Any) -> Tensor:
+    if out is not None and out.dtype is not y.dtype and not y.ndim:
+        y = cast(y, out.dtype)
+    elif out is not None and out.dtype is dtypes.bool_ and y.type_.numel:
         raise NotImplementedError(f"\"{name}_out_cpu\" not implemented for 'Bool'")
+    return into(out, y)
 
 
 def cummax(input: Tensor, dim: int, *, out: Any = None) -> Any:
@@ -401,26 +404,28 @@ def scatter_reduce(
     d = dim_index(dim, input.ndim)
     if reduce in ("amax", "amin"):
         op = sort_ops.scatter_amax if reduce == "amax" else sort_ops.scatter_amin
-        return into(out, op(input, index, src, d, include_self))
+        return into(out, scattered(op, input, dim, index, src, include_self), SAME)
     if reduce == "prod":
         if src._needs or input._needs:
             raise RuntimeError(
                 "scatter_reduce(): the gradient of reduce='prod' is not available; write the "
                 "product as the exponential of a sum of logarithms"
             )
-        return into(out, sort_ops.scatter_prod(input, index, src, d, include_self))
+        y = scattered(sort_ops.scatter_prod, input, dim, index, src, include_self)
+        return into(out, y, SAME)
     if reduce not in ("sum", "mean"):
         raise RuntimeError(
             "reduce argument must be either sum, prod, mean, amax or amin, got " + reduce + "."
         )
     ones = src.new_ones(tuple(src.shape))  # type: ignore[attr-defined]
-    count = gather_ops.scatter_add(input.new_zeros(tuple(input.shape)), index, ones, d)  # type: ignore
+    none = input.new_zeros(tuple(input.shape))  # type: ignore[attr-defined]
+    count = scattered(gather_ops.scatter_add, none, d, index, ones)
     start = input if include_self else pointwise.where(count > 0, 0, input)
-    total = gather_ops.scatter_add(start, index, src, d)
+    total = scattered(gather_ops.scatter_add, start, d, index, src)
     if reduce == "sum":
-        return into(out, total)
+        return into(out, total, SAME)
     n = pointwise.clamp_min(count + 1 if include_self else count, 1)
-    return into(out, total / n if input.dtype.is_floating_point else total // n)
+    return into(out, total / n if input.dtype.is_floating_point else total // n, SAME)
 
 
 def scatter(

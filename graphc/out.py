@@ -1,8 +1,8 @@
 """Results written into the caller's tensors, for `out=`: takes a result (or a tuple) and the target
 (or targets), gives the target.
 
-Invariant: a call without `out=` returns its result untouched; with it, the target holds the result in
-the target's own dtype, or an error that PyTorch raises too."""
+Invariant: a call without `out=` returns its result untouched; with it, the target holds the result
+in the target's own dtype, or an error that PyTorch raises too."""
 
 from __future__ import annotations
 

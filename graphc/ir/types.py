@@ -22,6 +22,12 @@ def contiguous_strides(shape: Sequence[Size]) -> tuple:
     return tuple(reversed(out))
 
 
+def channels_last_strides(shape: tuple) -> tuple:
+    """Strides of [N, C, ...] stored as [N, ..., C], in elements."""
+    inner = contiguous_strides((shape[0], *shape[2:], shape[1]))
+    return (inner[0], inner[-1], *inner[1:-1])
+
+
 def numel(shape: Sequence[Size]) -> Size:
     n: Any = 1
     for s in shape:

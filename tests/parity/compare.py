@@ -8,8 +8,8 @@
   error a matter of luck;
 - nan and inf stand at the same places; dtype and shape are the same.
 
-Strides are compared apart from values: `strides` looks at dimensions of more than one element, where
-stepping is visible, and whether the result shares memory with an input."""
+Strides are compared apart from values: `strides` looks at dimensions of more than one element,
+where stepping is visible, and whether the result shares memory with an input."""
 
 from __future__ import annotations
 

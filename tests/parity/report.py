@@ -1,5 +1,5 @@
-"""`python -m tests.parity.report [--op NAME] [--all] [--fails N]` prints the parity table: per OpInfo
-and kind of check, passed/all samples; with --op the differences themselves.
+"""`python -m tests.parity.report [--op NAME] [--all] [--fails N]` prints the parity table: per
+OpInfo and kind of check, passed/all samples; with --op the differences themselves.
 
 Nothing is asserted here; `test_opinfo.py` does."""
 

@@ -14,13 +14,15 @@ from ...core.modes import is_grad_enabled, no_grad
 from ...core.tensor import Tensor
 from ...ops import contract, gather
 from ...ops import pointwise as pw
+from ...out import SAME, into
 from .._names import typename
 from .dropout import dropout
 
 
-def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None, *,
+           out: Tensor | None = None) -> Tensor:
     """input @ weight.T + bias; input (*, in), weight (out, in) or (in), bias (out)."""
-    return contract.linear(input, weight, bias)
+    return into(out, contract.linear(input, weight, bias), SAME)
 
 
 def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -47,7 +49,8 @@ def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None,
 
     padding_idx: a row that gets no gradient; max_norm: longer rows that are looked up are shortened
     in place first; scale_grad_by_freq divides gradients by how often the index occurs. IndexError
-    "index out of range in self". graphc has no sparse gradients: RuntimeError for sparse=True."""
+    "index out of range in self". graphc has no sparse gradients: RuntimeError for sparse=True
+    where a gradient is wanted."""
     if not isinstance(input, Tensor):
         raise TypeError(f"embedding(): argument 'indices' (position 2) must be Tensor, not "
                         f"{type(input).__name__}")
@@ -57,7 +60,7 @@ def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None,
                            "checking arguments for embedding)")
     if weight.ndim != 2:
         raise RuntimeError("'weight' must be 2-D")
-    if sparse:
+    if sparse and weight.requires_grad and is_grad_enabled():
         raise RuntimeError("embedding(sparse=True): graphc has no sparse gradients; use "
                            "sparse=False")
     if padding_idx is not None:
