@@ -11,7 +11,7 @@ import numpy as np
 
 from .base import dtypes
 from .base.dtypes import DType, from_numpy_dtype
-from .base.errors import CaptureBreak
+from .base.errors import CaptureBreak, no_combination
 from .core import dispatch
 from .core.modes import STATE
 from .core.storage import INFERENCE
@@ -19,7 +19,7 @@ from .core.tensor import Tensor, alias, wrap
 from .device import check_device
 from .ir.types import numel
 from .native import library
-from .ops import constant
+from .ops import constant, movement
 from .ops import random as random_ops
 from .out import into, made_dtype
 
@@ -329,10 +329,8 @@ def empty(
 ) -> Tensor:
     """A tensor with arbitrary contents (zeros, inside compiled code)."""
     if memory_format is not None and memory_format != "contiguous_format":
-        from .functional import in_format
-
         plain = empty(*size, dtype=dtype, device=device, **named)
-        return into(out, _finish(in_format(plain, memory_format), requires_grad))
+        return into(out, _finish(movement.in_format(plain, memory_format), requires_grad))
     shape = size_of((named["size"],) if "size" in named else size)
     check_device(device)
     d = made_dtype(dtype, out, dtypes.get_default_dtype())
@@ -377,9 +375,7 @@ def _like(fn: Any) -> Any:
         t = fn(tuple(input.shape), *args, dtype=dtype or input.dtype, device=device)
         st = input.type_
         if memory_format is not None and memory_format != "preserve_format":
-            from .functional import in_format
-
-            t = in_format(t, memory_format)
+            t = movement.in_format(t, memory_format)
         elif not st.is_contiguous:
             from .ops.movement import clone
 
@@ -476,8 +472,6 @@ def linspace(
     does."""
     d = made_dtype(dtype, out, dtypes.get_default_dtype())
     if not isinstance(steps, (int, np.integer)) or isinstance(steps, bool):
-        from .functional import no_combination
-
         raise no_combination("linspace", start, end, steps)
     if steps < 0:
         raise RuntimeError("number of steps must be non-negative")

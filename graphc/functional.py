@@ -13,11 +13,12 @@ from typing import Any, NamedTuple
 
 from .base import dtypes
 from .base.dtypes import DType
+from .base.errors import no_combination, not_tensor
 from .core.modes import STATE
 from .core.tape import entry_class
 from .core.tensor import Tensor
 from .creation import as_tensor
-from .ir.types import broadcast_shapes, channels_last_strides, contiguous_strides, dim_index
+from .ir.types import broadcast_shapes, dim_index
 from .ops import composite, contract, movement, pointwise, reduce
 from .ops import gather as gather_ops
 from .ops.pointwise import cast
@@ -47,24 +48,6 @@ _OF_TENSORS = ("atan2", "maximum", "minimum", "fmax", "fmin") + (
     "logical_xor",
 )
 _TENSOR_FIRST = ("eq", "ne", "lt", "le", "gt", "ge", "fmod", "copysign")
-
-
-def not_tensor(name: str, argument: str, position: int, x: Any) -> TypeError:
-    return TypeError(
-        f"{name}(): argument '{argument}' (position {position}) must be Tensor, not "
-        f"{type(x).__name__}"
-    )
-
-
-def no_combination(name: str, *args: Any) -> TypeError:
-    """The error for arguments that fit none of a function's signatures."""
-    got = ", ".join(
-        type(a).__name__ if not isinstance(a, Tensor) else "Tensor" for a in args if a is not ...
-    )
-    return TypeError(
-        f"{name}() received an invalid combination of arguments - got ({got}), but expected one "
-        f"of:\n      see torch.{name}"
-    )
 
 
 def _binary(op: Any) -> Callable:
@@ -168,6 +151,12 @@ globals().update(
     greater_equal=globals()["ge"],
     arctan2=globals()["atan2"],
 )
+
+
+def sign(input: Tensor, *, out: Any = None) -> Tensor:
+    """-1, 0 or 1; of bools the input."""
+    exact = "Found dtype {Got} but expected {Want}" if input.dtype is dtypes.bool_ else ""
+    return into(out, pointwise.sign(input), exact)
 
 
 # ---------------------------------------------------------------- arithmetic with options
@@ -1266,39 +1255,7 @@ def tile(input: Tensor, dims: Any) -> Tensor:
 
 def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:
     """A copy; keeps the axis order of dense layouts unless memory_format names another."""
-    return movement.clone(input, format_strides(tuple(input.type_.shape), memory_format))
-
-
-def format_strides(shape: tuple, memory_format: Any) -> tuple | None:
-    """The strides that a memory format asks for; None to keep the layout."""
-    if memory_format is None or memory_format == "preserve_format":
-        return None
-    if memory_format == "contiguous_format":
-        return contiguous_strides(shape)
-    rank = {"channels_last": 4, "channels_last_3d": 5}.get(memory_format)
-    if rank is None:
-        raise TypeError(
-            "argument 'memory_format' must be torch.memory_format, not "
-            f"{type(memory_format).__name__}"
-        )
-    if len(shape) != rank:
-        raise RuntimeError(f"required rank {rank} tensor to use {memory_format} format")
-    return channels_last_strides(shape)
-
-
-def in_format(input: Tensor, memory_format: Any) -> Tensor:
-    """input itself when it is laid out as the format says, else a copy that is."""
-    strides = format_strides(tuple(input.type_.shape), memory_format)
-    if strides is None or laid_out(input, strides):
-        return input
-    return movement.clone(input, strides)
-
-
-def laid_out(input: Tensor, strides: Any) -> bool:
-    """Whether stepping through input is stepping by `strides`."""
-    t = input.type_
-    steps = zip(t.shape, t.strides, strides, strict=True)
-    return not t.numel or not [n for n, a, b in steps if n != 1 and a != b]
+    return movement.clone(input, movement.format_strides(tuple(input.type_.shape), memory_format))
 
 
 def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple:
@@ -1477,12 +1434,12 @@ def index_add(
 
 def nonzero(input: Tensor, *, out: Any = None, as_tuple: bool = False) -> Any:
     """Coordinates of the elements that are not zero: [count, ndim], or a tuple per axis."""
+    if out is not None and not isinstance(out, Tensor):
+        raise not_tensor("nonzero", "out", 0, out)
     if as_tuple:
         x = input.reshape(1) if input.ndim == 0 else input  # type: ignore[attr-defined]
         at = gather_ops.nonzero(x)
         return tuple(movement.select(at, 1, d).contiguous() for d in range(x.ndim))  # type: ignore
-    if out is not None and not isinstance(out, Tensor):
-        raise not_tensor("nonzero", "out", 0, out)
     text = "nonzero: Expected out tensor to have scalar type Long but got scalar type{Got}"
     return into(out, gather_ops.nonzero(input), text)
 

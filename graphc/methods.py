@@ -343,14 +343,14 @@ class _Methods:
         shape = self.type_.shape
         if len(shape) != {"channels_last": 4, "channels_last_3d": 5}.get(memory_format):
             return False
-        return functional.laid_out(self, functional.format_strides(shape, memory_format))
+        return movement.laid_out(self, movement.format_strides(shape, memory_format))
 
     def contiguous(self: Any, memory_format: Any = None) -> Any:
         if memory_format in (None, "contiguous_format"):
             return movement.contiguous(self)
         if memory_format == "preserve_format":
             raise RuntimeError("preserve memory format is unsupported by the contiguous operator")
-        return functional.in_format(self, memory_format)
+        return movement.in_format(self, memory_format)
 
     def view(self: Any, *shape: Any) -> Any:
         if len(shape) == 1 and isinstance(shape[0], DType):
@@ -573,10 +573,10 @@ class _Methods:
         flags = [a for a in args if isinstance(a, bool)]  # non_blocking, copy
         copy = copy or len(flags) > 1 and flags[1]
         if dtype is None or dtype is self.dtype:
-            y = functional.clone(self, memory_format=memory_format) if copy else self
-        else:
-            y = pointwise.cast(self, dtype)
-        return y if memory_format is None else functional.in_format(y, memory_format)
+            if copy:
+                return functional.clone(self, memory_format=memory_format)
+            return movement.suggested(self, memory_format)
+        return movement.in_format(pointwise.cast(self, dtype), memory_format)
 
     def type(self: Any, dtype: Any = None, non_blocking: bool = False) -> Any:
         if dtype is None:
@@ -1083,8 +1083,9 @@ def _view_dtype(t: Tensor, d: DType) -> Tensor:
 
 def _cast_method(name: str, d: DType) -> Callable:
     def method(self: Tensor, memory_format: Any = None) -> Tensor:
-        y = pointwise.cast(self, d)
-        return y if memory_format is None else functional.in_format(y, memory_format)
+        if memory_format is None:
+            return pointwise.cast(self, d)
+        return self.to(d, memory_format=memory_format)  # type: ignore[attr-defined]
 
     method.__name__ = name
     method.__doc__ = f"self as {d}."

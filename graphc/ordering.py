@@ -257,21 +257,24 @@ def cumsum(input: Tensor, dim: int, *, dtype: DType | None = None, out: Any = No
     """Running sums along dim; ints and bools sum to int64."""
     x = input if dtype is None else cast(input, dtype)
     y = scan.cumsum(x, dim_index(dim, x.ndim))
-    return _scanned_into("cumsum", y if dtype is None else cast(y, dtype), out)
+    return _scanned_into("cumsum", y, dtype, out)
 
 
 def cumprod(input: Tensor, dim: int, *, dtype: DType | None = None, out: Any = None) -> Tensor:
     """Running products along dim; ints and bools multiply to int64."""
     x = input if dtype is None else cast(input, dtype)
     y = scan.cumprod(x, dim_index(dim, x.ndim))
-    return _scanned_into("cumprod", y if dtype is None else cast(y, dtype), out)
+    return _scanned_into("cumprod", y, dtype, out)
 
 
-def _scanned_into(name: str, y: Tensor, out: Any) -> Tensor:
-    if out is not None and out.dtype is not y.dtype and not y.ndim:
-        y = cast(y, out.dtype)
-    elif out is not None and out.dtype is dtypes.bool_ and y.type_.numel:
-        raise NotImplementedError(f"\"{name}_out_cpu\" not implemented for 'Bool'")
+def _scanned_into(name: str, y: Tensor, dtype: DType | None, out: Any) -> Tensor:
+    if dtype is not None:
+        return into(out, cast(y, dtype), SAME)
+    if out is not None and out.dtype is not y.dtype:
+        if y.ndim == 0 or not y.type_.numel:
+            y = cast(y, out.dtype)
+        elif out.dtype is dtypes.bool_:
+            raise NotImplementedError(f"\"{name}_out_cpu\" not implemented for 'Bool'")
     return into(out, y)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from ..base import dtypes
 from ..core.tensor import Tensor
 from ..ir.op import Make, Sample
-from ..ir.types import TensorType, channels_last_strides, dim_index, numel
+from ..ir.types import TensorType, channels_last_strides, dim_index, like_channels_last, numel
 from ..native import library
 from .define import gather as gather_op
 from .define import opaque, scatter
@@ -254,21 +254,9 @@ def _cat_infer(tensors: tuple, dim: int) -> TensorType:
                 )
         total = total + t.shape[dim]
     shape = first.shape[:dim] + (total,) + first.shape[dim + 1 :]
-    if len(shape) in (4, 5) and all(_channels_last(t.shape, t.strides) for t in tensors):
+    if len(shape) in (4, 5) and all(like_channels_last(t.shape, t.strides) for t in tensors):
         return TensorType(shape, first.dtype, channels_last_strides(shape), first.device)
     return first.with_shape(shape)
-
-
-def _channels_last(shape: tuple, strides: tuple) -> bool:
-    """Whether a layout of rank 4 or 5 is one that PyTorch takes for channels-last."""
-    if not strides or strides[1] == 0 or 0 in shape:
-        return False
-    least: Any = 0
-    for d in (1, *range(len(shape) - 1, 1, -1), 0):
-        if strides[d] < least or d == 0 and least == strides[1]:
-            return False
-        least = strides[d] * (shape[d] if shape[d] > 1 else 1)
-    return True
 
 
 def _cat_kernel(arrays: list, dim: int) -> np.ndarray:
@@ -281,7 +269,7 @@ def _cat_kernel(arrays: list, dim: int) -> np.ndarray:
         ):
             _cat_infer(tuple(TensorType(x.shape, dtypes.float32, ()) for x in arrays), dim)
     if len(shape) in (4, 5) and all(
-        _channels_last(a.shape, tuple(s // a.itemsize for s in a.strides)) for a in arrays
+        like_channels_last(a.shape, tuple(s // a.itemsize for s in a.strides)) for a in arrays
     ):
         out = empty_strided(tuple(shape), channels_last_strides(tuple(shape)), first.dtype)
     else:

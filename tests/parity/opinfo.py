@@ -1,9 +1,9 @@
 """PyTorch's own sample inputs (OpInfo) under both libraries: an OpInfo in, one Outcome per sample
 and kind of check out.
 
-Kinds: forward (in every dtype of DTYPES, or COMPLEX, that the OpInfo has), strides (layout and shared memory of those results), noncontig (the same samples made
-non-contiguous), grad and gradgrad (float64), inplace, out, method, alias and error (the error's
-type and its text's first line).
+Kinds: forward (in every dtype of DTYPES, or COMPLEX, that the OpInfo has), strides (layout and
+shared memory of those results), noncontig (the same samples made non-contiguous), grad and gradgrad
+(float64), inplace, out, method, alias and error (the error's type and its text's first line).
 
 Invariant: PyTorch decides. What it accepts must give its values, what it refuses must be refused
 with its type of error; a call that graphc does not have counts as missing, never as skipped. Where
@@ -75,12 +75,17 @@ class Outcome:
 
 
 @functools.cache
+def name_table() -> dict[str, dict[str, list[str]]]:
+    """names.toml: the public names by tier and kind."""
+    return tomllib.loads((HERE / "names.toml").read_text(encoding="utf-8"))
+
+
+@functools.cache
 def names() -> dict[str, int]:
     """The tier of every name of names.toml."""
-    table = tomllib.loads((HERE / "names.toml").read_text(encoding="utf-8"))
     return {
         name: int(tier.removeprefix("tier"))
-        for tier, kinds in table.items()
+        for tier, kinds in name_table().items()
         for listed in kinds.values()
         for name in listed
     }
@@ -102,6 +107,21 @@ def tier_of(info: Any) -> int | None:
 def chosen() -> dict[str, Any]:
     """The OpInfos of tier 1 and 2, by full name."""
     return {full_name(o): o for o in invocations.op_db if tier_of(o) is not None}
+
+
+def called_names() -> set[str]:
+    """The names that the checks of the chosen OpInfos call: functions, methods, in-place forms."""
+    found = set()
+    for info in chosen().values():
+        if not of_test_library(info.op):
+            found.add(info.name)
+        for a in (info, *info.aliases):
+            if a is not info:
+                found.add(a.name)
+            for f in (a.method_variant, a.inplace_variant):
+                if f is not None and not of_test_library(f):
+                    found.add(f"Tensor.{f.__name__}")
+    return found
 
 
 # ---- the twin of a call
