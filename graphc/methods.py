@@ -531,7 +531,7 @@ class _Methods:
         return iter(functional.unbind(self, 0))
 
     def __reversed__(self: Any) -> Any:
-        return self.flip(*range(self.ndim)) if self.ndim else self
+        return self.flip(0) if self.ndim else self
 
     def where(self: Any, condition: Any, other: Any) -> Any:
         """self where condition, else other."""
@@ -928,6 +928,21 @@ class _Methods:
             elif not k.startswith("_"):
                 out.__dict__[k] = copy.deepcopy(v, memo)
         return out
+
+    def __setstate__(self: Any, state: tuple) -> None:
+        """State of old pickles: (requires_grad, None, hooks), (data, grad, hooks, requires_grad,
+        None), or (storage, offset, size, stride)."""
+        if not self.is_leaf:
+            raise RuntimeError("__setstate__ can be only called on leaf Tensors")
+        if len(state) == 4:
+            storage, at, size, stride = state
+            self.data = _window(storage, self.dtype, tuple(size), tuple(stride), at)
+            return
+        if len(state) == 5:
+            self.data = state[0]
+            state = (state[3], state[4], state[2])
+        needs, _, _ = state
+        self.requires_grad = needs
 
     def __reduce_ex__(self: Any, protocol: Any) -> tuple:
         extra = {k: v for k, v in self.__dict__.items() if not k.startswith("_")}
