@@ -108,6 +108,8 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
                                f"parameter numbers = {weight.numel()} and channel size = "
                                f"{channels}.")
         weight = weight.view(1, channels, *(1,) * (input.ndim - 2))
+    elif input.ndim == 0:
+        weight = weight.reshape(())
     return pw.where(input > 0, input, weight * input)
 
 
