@@ -260,6 +260,7 @@ for _name in (
 ):
     globals()[_name] = getattr(Tensor, _name)
 subtract, divide, true_divide = _functional.sub, _functional.div, _functional.div
+ger = _functional.outer
 
 # Heavier rooms load when they are first named.
 _LAZY_MODULES = {

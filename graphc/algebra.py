@@ -12,11 +12,12 @@ from .base.dtypes import DType
 from .core import autocast
 from .core.tensor import Size, Tensor
 from .creation import arange, full, linspace, zeros
-from .functional import cat, diag, diagonal, into, nonzero, norm, stack
+from .functional import cat, diag, diagonal, nonzero, norm, stack
 from .ir.types import broadcast_shapes as _broadcast
 from .ir.types import dim_index, numel
 from .ops import contract, movement, pointwise, reduce
 from .ops import gather as gather_ops
+from .out import into
 
 # ---------------------------------------------------------------- einsum
 

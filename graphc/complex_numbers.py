@@ -9,8 +9,9 @@ from typing import Any
 
 from .base import dtypes
 from .core.tensor import Tensor
-from .functional import called, into
+from .functional import called
 from .ops import complex_parts, movement, pointwise
+from .out import into
 
 
 def complex(real: Tensor, imag: Tensor, *, out: Any = None) -> Tensor:

@@ -12,7 +12,7 @@ import numpy as np
 
 from .base import dtypes, formats
 from .base.dtypes import DType, from_numpy_dtype
-from .base.errors import CaptureBreak
+from .base.errors import CaptureBreak, no_combination
 from .core import dispatch
 from .core.modes import STATE
 from .core.storage import INFERENCE
@@ -20,8 +20,9 @@ from .core.tensor import Tensor, alias, wrap
 from .device import check_device
 from .ir.types import numel
 from .native import library
-from .ops import constant
+from .ops import constant, movement
 from .ops import random as random_ops
+from .out import into, made_dtype
 
 
 def _finish(t: Tensor, requires_grad: bool) -> Tensor:
@@ -346,7 +347,7 @@ def zeros(
     return full(
         named["size"] if "size" in named else size_of(size, "zeros"),
         0,
-        dtype=dtype or dtypes.get_default_dtype(),
+        dtype=made_dtype(dtype, out, dtypes.get_default_dtype()),
         device=device,
         requires_grad=requires_grad,
         out=out,
@@ -367,7 +368,7 @@ def ones(
     return full(
         named["size"] if "size" in named else size_of(size, "ones"),
         1,
-        dtype=dtype or dtypes.get_default_dtype(),
+        dtype=made_dtype(dtype, out, dtypes.get_default_dtype()),
         device=device,
         requires_grad=requires_grad,
         out=out,
@@ -386,14 +387,15 @@ def empty(
     **named: Any,
 ) -> Tensor:
     """A tensor with arbitrary contents (zeros, inside compiled code)."""
+    if memory_format is not None and memory_format is not formats.contiguous_format:
+        plain = empty(*size, dtype=dtype, device=device, **named)
+        return into(out, _finish(movement.in_format(plain, memory_format), requires_grad))
     shape = size_of((named["size"],) if "size" in named else size)
     check_device(device)
-    d = dtype or dtypes.get_default_dtype()
+    d = made_dtype(dtype, out, dtypes.get_default_dtype())
     if STATE.tracer is not None:
-        made = _fill(shape, 0, d)
-    else:
-        made = wrap(library.empty(shape, d.np), d)
-    return _finish(_laid_out("empty", made, memory_format), requires_grad)
+        return into(out, _finish(_fill(shape, 0, d), requires_grad))
+    return into(out, _finish(wrap(library.empty(shape, d.np), d), requires_grad))
 
 
 def full(
@@ -414,10 +416,8 @@ def full(
         if STATE.tracer is not None:
             return fill_value.to(dtype).expand(size_of((size,))).clone()  # type: ignore[attr-defined]
         fill_value = fill_value.item()  # type: ignore[attr-defined]
-    t = _fill(size_of((size,)), fill_value, dtype or dtypes.of_number(fill_value))
-    if out is not None:
-        return out.copy_(t)
-    return _finish(t, requires_grad)
+    d = made_dtype(dtype, out, dtypes.of_number(fill_value))
+    return into(out, _finish(_fill(size_of((size,)), fill_value, d), requires_grad))
 
 
 def _like(fn: Any) -> Any:
@@ -433,26 +433,13 @@ def _like(fn: Any) -> Any:
     ) -> Tensor:
         t = fn(tuple(input.shape), *args, dtype=dtype or input.dtype, device=device)
         st = input.type_
-        if memory_format is None or memory_format is formats.preserve_format:
-            if not st.is_contiguous:
-                from .ops.movement import clone
-
-                t = clone(t, _dense(st))
-        else:
-            t = _laid_out(fn.__name__ + "_like", t, memory_format)
+        if memory_format is not None and memory_format is not formats.preserve_format:
+            t = movement.in_format(t, memory_format)
+        elif not st.is_contiguous:
+            t = movement.clone(t, _dense(st))
         return beside(input, _finish(t, requires_grad))
 
     return like
-
-
-def _laid_out(name: str, t: Tensor, memory_format: Any) -> Tensor:
-    """A fresh contiguous tensor, in the format that is asked for."""
-    chosen = formats.check(name, memory_format)
-    if chosen is None or not chosen.axes:
-        return t
-    from .ops.movement import clone
-
-    return clone(t, formats.channel_strides(tuple(t.shape), chosen))
 
 
 def beside(like: Tensor, t: Tensor) -> Tensor:
@@ -485,8 +472,14 @@ def full_like(
     memory_format: Any = None,
 ) -> Tensor:
     """full() with input's shape, dtype and layout."""
-    return _full_like(input, fill_value, dtype=dtype, requires_grad=requires_grad, device=device,
-                      memory_format=memory_format)  # fmt: skip
+    return _full_like(
+        input,
+        fill_value,
+        dtype=dtype,
+        requires_grad=requires_grad,
+        device=device,
+        memory_format=memory_format,
+    )
 
 
 def arange(
@@ -510,15 +503,22 @@ def arange(
     )
     if step == 0:
         raise RuntimeError("step must be nonzero")
+    if not (math.isfinite(start) and math.isfinite(end)):
+        raise RuntimeError(f"unsupported range: {start:g} -> {end:g}")
     if (end - start) / step < 0:
         raise RuntimeError("upper bound and lower bound inconsistent with step sign")
     floating = any(isinstance(x, float) for x in (start, end, step))
-    d = dtype or (dtypes.get_default_dtype() if floating else dtypes.int64)
+    d = made_dtype(dtype, out, dtypes.get_default_dtype() if floating else dtypes.int64)
+    if d.category <= dtypes.INT and floating:  # the dtype's arithmetic: bounds truncate first
+        start, end, step, floating = int(start), int(end), int(step), False
+        if step == 0:
+            raise ValueError("step must be nonzero")
     n = math.ceil((end - start) / step) if floating else -((start - end) // step)
     start, step = (float(x) if floating else x for x in (start, step))
     if STATE.tracer is not None:
-        return _finish(constant.arange((n,), start, step, d), requires_grad)
-    return _finish(wrap(constant.arange_kernel((n,), start, step, d), d), requires_grad)
+        return into(out, _finish(constant.arange((n,), start, step, d), requires_grad))
+    t = wrap(constant.arange_kernel((n,), start, step, d), d)
+    return into(out, _finish(t, requires_grad))
 
 
 def linspace(
@@ -534,10 +534,21 @@ def linspace(
 ) -> Tensor:
     """steps numbers from start to end inclusive, from both ends towards the middle as PyTorch
     does."""
-    d = dtype or dtypes.get_default_dtype()
+    d = made_dtype(dtype, out, dtypes.get_default_dtype())
+    if not isinstance(steps, (int, np.integer)) or isinstance(steps, bool):
+        raise no_combination("linspace", start, end, steps)
     if steps < 0:
         raise RuntimeError("number of steps must be non-negative")
+    ends = [x.ndim for x in (start, end) if isinstance(x, Tensor)]
+    if any(ends):
+        raise RuntimeError(
+            "linspace only supports 0-dimensional start and end tensors, but got start with "
+            f"{ends[0]} dimension(s)"
+            + (f" and end with {ends[-1]} dimension(s)." if ends[1:] else ".")
+        )
     start, end = float(start), float(end)
+    if d.category <= dtypes.INT:  # the dtype's arithmetic: bounds truncate first
+        start, end = float(int(start)), float(int(end))
     i = np.arange(steps, dtype=np.float64)
     step = (end - start) / (steps - 1) if steps > 1 else 0.0
     a = (
@@ -545,7 +556,8 @@ def linspace(
         if steps > 1
         else np.full(steps, start)
     )
-    return _finish(_traced(wrap(dispatch.cast_array(a, dtypes.float64, d), d)), requires_grad)
+    t = _traced(wrap(dispatch.cast_array(a, dtypes.float64, d), d))
+    return into(out, _finish(t, requires_grad))
 
 
 def eye(
@@ -559,8 +571,11 @@ def eye(
     requires_grad: bool = False,
 ) -> Tensor:
     """The identity matrix [n, m]."""
-    d = dtype or dtypes.get_default_dtype()
-    return _finish(_traced(wrap(np.eye(n, m, dtype=d.np), d)), requires_grad)
+    d = made_dtype(dtype, out, dtypes.get_default_dtype())
+    for name, size in (("n", n), ("m", m)):
+        if size is not None and size < 0:
+            raise RuntimeError(f"{name} must be greater or equal to 0, got {size}")
+    return into(out, _finish(_traced(wrap(np.eye(n, m, dtype=d.np), d)), requires_grad))
 
 
 # ---------------------------------------------------------------- random
@@ -586,7 +601,7 @@ def _random(fn: Any, floating: str) -> Any:
         **named: Any,
     ) -> Tensor:
         shape = size_of((named["size"],) if "size" in named else size)
-        d = dtype or dtypes.get_default_dtype()
+        d = made_dtype(dtype, out, dtypes.get_default_dtype())
         check_device(device)
         if d.is_complex:  # both parts drawn alike; of a normal number each has half the variance
             t = _complex_random(fn, shape, d.to_real(), generator)
@@ -594,7 +609,7 @@ def _random(fn: Any, floating: str) -> Any:
             raise NotImplementedError(f"\"{floating}\" not implemented for '{d.title}'")
         else:
             t = fn(shape, d, generator)
-        return out.copy_(t) if out is not None else _finish(t, requires_grad)
+        return into(out, _finish(t, requires_grad))
 
     return make
 
@@ -646,9 +661,9 @@ def randint(
     """Integers in [low, high) of the given size; randint(high, size) starts at 0."""
     if size is None:
         low, high, size = 0, low, high
-    return random_ops.randint_in(
-        int(low), int(high), size_of((size,)), dtype or dtypes.int64, generator
-    )
+    d = made_dtype(dtype, out, dtypes.int64)
+    t = random_ops.randint_in(int(low), int(high), size_of((size,)), d, generator)
+    return into(out, _finish(t, requires_grad))
 
 
 def randperm(
@@ -672,8 +687,8 @@ def randperm(
             kind="random",
         )
     a = random_ops.permutation(int(n), generator)
-    d = dtype or dtypes.int64
-    return wrap(dispatch.cast_array(a, dtypes.int64, d), d)
+    d = made_dtype(dtype, out, dtypes.int64)
+    return into(out, wrap(dispatch.cast_array(a, dtypes.int64, d), d))
 
 
 def numel_of(t: Tensor) -> Any:

@@ -13,10 +13,10 @@ from .base.dtypes import DType
 from .core.tensor import Tensor
 from .creation import _finish, arange
 from .device import check_device
-from .functional import into
 from .ir.types import dim_index
 from .ops import fft as ops
 from .ops.pointwise import cast
+from .out import into
 
 # ---------------------------------------------------------------- arguments
 

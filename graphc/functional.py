@@ -8,21 +8,22 @@ Source: https://pytorch.org/docs/stable/torch.html"""
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from .base import dtypes, formats
+from .base import dtypes
 from .base.dtypes import DType
+from .base.errors import no_combination, not_tensor
 from .core import autocast
 from .core.modes import STATE
-from .core.tape import entry_class, short_name
+from .core.tape import entry_class
 from .core.tensor import Tensor
 from .creation import as_tensor
-from .ir.types import broadcast_shapes, contiguous_strides, dim_index
+from .ir.types import broadcast_shapes, dim_index
 from .ops import composite, contract, movement, pointwise, reduce
 from .ops import gather as gather_ops
 from .ops.pointwise import cast
+from .out import SAME, apart, into, made_dtype
 
 
 def called(t: Tensor, name: str) -> Tensor:
@@ -30,53 +31,6 @@ def called(t: Tensor, name: str) -> Tensor:
     if t._fn is not None:
         t._fn.__class__ = entry_class(name)
     return t
-
-
-def into(out: Any, result: Tensor) -> Tensor:
-    """result, or `out` filled with it (and resized to it) when the caller gave one. RuntimeError
-    where gradients would be lost or the dtype does not fit."""
-    if out is None:
-        return result
-    if STATE.grad and (result._needs or out._needs):
-        name = short_name(result._fn.name()).lower() if result._fn is not None else "this"
-        raise RuntimeError(
-            f"{name}(): functions with out=... arguments don't support automatic differentiation, "
-            "but one of the arguments requires grad."
-        )
-    if out.dtype is not result.dtype and not dtypes.can_cast(result.dtype, out.dtype):
-        raise RuntimeError(
-            f"result type {result.dtype.title} can't be cast to the desired output type "
-            f"{out.dtype.title}"
-        )
-    if out.shape != result.shape:
-        if out.numel():
-            warnings.warn(
-                "An output with one or more elements was resized since it had shape "
-                f"{list(out.shape)}, which does not match the required output shape "
-                f"{list(result.shape)}. This behavior is deprecated, and in a future PyTorch "
-                "release outputs will not be resized unless they have zero elements. You can "
-                "explicitly reuse an out tensor t by resizing it, inplace, to zero elements with "
-                "t.resize_(0).",
-                UserWarning,
-                stacklevel=3,
-            )
-        out.resize_(tuple(result.shape))
-    return out.copy_(result)
-
-
-def into_each(out: Any, kind: Any, results: Any) -> Any:
-    """A named tuple of the results, or of the tensors in `out` filled with them."""
-    if out is None:
-        return kind(*results)
-    if len(out) != len(tuple(results)):
-        raise TypeError(f"expected {len(tuple(results))} tensors in out, got {len(out)}")
-    for o, r in zip(out, results, strict=True):
-        if o.dtype is not r.dtype and r.dtype is dtypes.int64:
-            raise RuntimeError(
-                f"Expected out tensor to have dtype {dtypes.c_name(r.dtype)}, but got "
-                f"{dtypes.c_name(o.dtype)} instead"
-            )
-    return kind(*[into(o, r) for o, r in zip(out, results, strict=True)])
 
 
 def _unary(op: Any) -> Callable:
@@ -88,8 +42,26 @@ def _unary(op: Any) -> Callable:
     return fn
 
 
+# what operands may be: tensors alone, or numbers too once the first is a tensor
+_OF_TENSORS = ("atan2", "maximum", "minimum", "fmax", "fmin") + (
+    "logical_and",
+    "logical_or",
+    "logical_xor",
+)
+_TENSOR_FIRST = ("eq", "ne", "lt", "le", "gt", "ge", "fmod", "copysign")
+
+
 def _binary(op: Any) -> Callable:
+    name, tensors, first = op.name, op.name in _OF_TENSORS, op.name in _TENSOR_FIRST
+
     def fn(input: Any, other: Any, *, out: Any = None) -> Tensor:
+        if not isinstance(input, Tensor):
+            if tensors:
+                raise not_tensor(name, "input", 1, input)
+            if first:
+                raise no_combination(name, input, other)
+        elif tensors and not isinstance(other, Tensor):
+            raise not_tensor(name, "other", 2, other)
         return op(input, other) if out is None else into(out, op(input, other))
 
     fn.__name__ = fn.__qualname__ = op.name
@@ -182,6 +154,12 @@ globals().update(
 )
 
 
+def sign(input: Tensor, *, out: Any = None) -> Tensor:
+    """-1, 0 or 1; of bools the input."""
+    exact = "Found dtype {Got} but expected {Want}" if input.dtype is dtypes.bool_ else ""
+    return into(out, pointwise.sign(input), exact)
+
+
 # ---------------------------------------------------------------- arithmetic with options
 
 
@@ -267,6 +245,8 @@ def fmod(input: Any, other: Any, *, out: Any = None) -> Tensor:  # type: ignore[
 
 def pow(input: Any, exponent: Any, *, out: Any = None) -> Tensor:
     """input ** exponent. RuntimeError for integers to negative integer powers."""
+    if not isinstance(input, Tensor) and not isinstance(exponent, Tensor):
+        raise no_combination("pow", input, exponent)
     if (
         isinstance(exponent, int)
         and not isinstance(exponent, bool)
@@ -322,11 +302,15 @@ clip = clamp
 
 def clamp_min(input: Tensor, min: Any, *, out: Any = None) -> Tensor:
     """input, at least min."""
+    if not isinstance(input, Tensor):
+        raise no_combination("clamp_min", input, min)
     return into(out, pointwise.clamp_min(input, min))
 
 
 def clamp_max(input: Tensor, max: Any, *, out: Any = None) -> Tensor:
     """input, at most max."""
+    if not isinstance(input, Tensor):
+        raise no_combination("clamp_max", input, max)
     return into(out, pointwise.clamp_max(input, max))
 
 
@@ -356,7 +340,8 @@ def where(condition: Tensor, input: Any = None, other: Any = None, *, out: Any =
             "where(): argument 'condition' (position 1) must be Tensor, not "
             f"{type(condition).__name__}"
         )
-    return into(out, pointwise.where(condition, input, other))
+    y = pointwise.where(condition, input, other)
+    return into(out, y, "Expected out type to be {Want} but got {Got}")
 
 
 def lerp(input: Tensor, end: Tensor, weight: Any, *, out: Any = None) -> Tensor:
@@ -384,6 +369,59 @@ def addcdiv(
     return into(out, input + (q if isinstance(value, int) and value == 1 else q * value))
 
 
+def filled_value(value: Any, dtype: DType) -> Any:
+    """A number as one of `dtype`'s category. RuntimeError when the dtype cannot hold it."""
+    if not isinstance(value, (int, float, complex)):
+        return value
+    if isinstance(value, complex):
+        if dtype.is_complex:
+            return value
+        if value.imag != 0:
+            raise RuntimeError(
+                f"value cannot be converted to type {_VALUE_NAMES.get(dtype.name, dtype.name)} "
+                "without overflow"
+            )
+        value = value.real
+    if dtype.category <= dtypes.INT:
+        if dtype is dtypes.bool_:
+            return bool(value)
+        if isinstance(value, float) and not math.isfinite(value):
+            low, high = 1, 0
+        else:
+            value = int(value)
+            info = dtypes.iinfo(dtype)
+            # -1 and the like wrap in unsigned types, as they do in PyTorch
+            low, high = info.min if info.min else -info.max, info.max
+        if not low <= value <= high:
+            raise RuntimeError(
+                f"value cannot be converted to type {_VALUE_NAMES.get(dtype.name, dtype.name)} "
+                "without overflow"
+            )
+        return value
+    if isinstance(value, (int, float)) and not dtype.is_complex:
+        top = dtypes.finfo(dtype).max
+        if math.isfinite(value) and not -top <= value <= top:
+            raise RuntimeError(
+                f"value cannot be converted to type {_VALUE_NAMES.get(dtype.name, dtype.name)} "
+                "without overflow"
+            )
+    return value
+
+
+_VALUE_NAMES = {
+    "float32": "float",
+    "float64": "double",
+    "int64": "int64_t",
+    "int32": "int",
+    "int16": "int16_t",
+    "int8": "int8_t",
+    "uint8": "uint8_t",
+    "bool": "bool",
+    "float16": "at::Half",
+    "bfloat16": "at::BFloat16",
+}
+
+
 def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
     """value where mask, else input; input's dtype."""
     if mask.dtype is not dtypes.bool_:
@@ -397,9 +435,11 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
                 "masked_fill_ only supports a 0-dimensional value tensor, but got tensor with "
                 f"{value.ndim} dimension(s)."
             )
+        if value.dtype.is_complex and not input.dtype.is_complex:
+            filled_value(1j, input.dtype)
         value = cast(value, input.dtype)
-    elif input.dtype.category <= dtypes.INT and isinstance(value, float):
-        value = int(value)
+    else:
+        value = filled_value(value, input.dtype)
     return called(pointwise.where(mask, value, input), "MaskedFillBackward0")
 
 
@@ -462,6 +502,8 @@ def sum(
     dim = _axes(dim, named)
     x = input if dtype is None else cast(input, dtype)
     y = reduce.sum(x, reduce.dims_of(x, dim), _keep(keepdim, named) if named else keepdim)
+    if dtype is not None and y.dtype is not dtype:  # ints are summed as int64
+        y = cast(y, dtype)
     return into(out, y if dim is None or y._fn is None else called(y, "SumBackward1"))
 
 
@@ -485,6 +527,11 @@ def mean(
     dim = _axes(dim, named)
     x = input if dtype is None else cast(input, dtype)
     if not (x.dtype.is_floating_point or x.dtype.is_complex):
+        if dtype is not None:
+            raise RuntimeError(
+                "mean(): could not infer output dtype. Optional dtype must be either a floating "
+                f"point or complex dtype. Got: {dtype.title}"
+            )
         reduce._mean_infer(x.type_, ())
     y = reduce.mean(x, reduce.dims_of(x, dim), _keep(keepdim, named) if named else keepdim)
     return into(out, y if dim is None or y._fn is None else called(y, "MeanBackward1"))
@@ -502,7 +549,8 @@ def prod(
     """Product over one axis or all."""
     dim = _axes(dim, named)
     x = input if dtype is None else cast(input, dtype)
-    return into(out, reduce.prod(x, reduce.dims_of(x, dim), _keep(keepdim, named)))
+    y = reduce.prod(x, reduce.dims_of(x, dim), _keep(keepdim, named))
+    return into(out, y if dtype is None else cast(y, dtype))
 
 
 def _moment(op: Any) -> Callable:
@@ -599,6 +647,10 @@ def _extremum(name: str, arg: Any, full_op: Any, pair: Any, kind: Any) -> Callab
         input: Tensor, dim: Any = None, keepdim: bool = False, *, out: Any = None, **named: Any
     ) -> Any:
         dim = _axes(dim, named)
+        if "other" in named:
+            dim = named.pop("other")
+        if not isinstance(input, Tensor):
+            raise no_combination(name, input, dim)
         if isinstance(dim, Tensor):
             return into(out, pair(input, dim))
         if dim is None:
@@ -607,19 +659,18 @@ def _extremum(name: str, arg: Any, full_op: Any, pair: Any, kind: Any) -> Callab
                     f"{name}(): Expected reduction dim to be specified for input.numel() == 0. "
                     "Specify the reduction dim with the 'dim' argument."
                 )
-            return called(
-                full_op(input, reduce.dims_of(input, None), False), name.capitalize() + "Backward1"
-            )
+            y = full_op(input, reduce.dims_of(input, None), False)
+            return into(out, called(y, name.capitalize() + "Backward1"))
         keep = _keep(keepdim, named)
         dims = reduce.one_dim(dim, input.ndim)
         reduce.check_nonempty(name, tuple(input.shape), dims)
         at = arg(input, dims, True)
         if input.ndim == 0:
-            return into_each(out, kind, (input.clone(), at))  # type: ignore[attr-defined]
+            return into(out, kind(input.clone(), at), SAME)  # type: ignore[attr-defined]
         values = gather_ops.gather(input, at, dims[0])
         if not keep:
             values, at = movement.squeeze(values, dims), movement.squeeze(at, dims)
-        return into_each(out, kind, (called(values, name.capitalize() + "Backward0"), at))
+        return into(out, kind(called(values, name.capitalize() + "Backward0"), at), SAME)
 
     fn.__name__ = name
     fn.__doc__ = (
@@ -630,6 +681,12 @@ def _extremum(name: str, arg: Any, full_op: Any, pair: Any, kind: Any) -> Callab
 
 max = _extremum("max", reduce.argmax, reduce.amax, pointwise.maximum, return_max)
 min = _extremum("min", reduce.argmin, reduce.amin, pointwise.minimum, return_min)
+
+
+_AS_INPUT = (
+    "Expected the dtype for input and out to match, but got {Want} for input's dtype and {Got} for "
+    "out's dtype."
+)
 
 
 def _extreme(name: str, input: Tensor, dim: Any, keepdim: bool) -> Tensor:
@@ -646,12 +703,12 @@ def _extreme(name: str, input: Tensor, dim: Any, keepdim: bool) -> Tensor:
 
 def amax(input: Tensor, dim: Any = (), keepdim: bool = False, *, out: Any = None) -> Tensor:
     """Maximum over dim; gradients are shared evenly among ties."""
-    return into(out, _extreme("amax", input, dim, keepdim))
+    return into(out, _extreme("amax", input, dim, keepdim), _AS_INPUT)
 
 
 def amin(input: Tensor, dim: Any = (), keepdim: bool = False, *, out: Any = None) -> Tensor:
     """Minimum over dim; gradients are shared evenly among ties."""
-    return into(out, _extreme("amin", input, dim, keepdim))
+    return into(out, _extreme("amin", input, dim, keepdim), _AS_INPUT)
 
 
 return_aminmax = _return_type("aminmax", "min", "max")
@@ -688,14 +745,16 @@ def any(
     input: Tensor, dim: Any = None, keepdim: bool = False, *, out: Any = None, **named: Any
 ) -> Tensor:
     """Whether any element along dim is true."""
-    return into(out, reduce.any(input, reduce.dims_of(input, _axes(dim, named)), keepdim))
+    y = reduce.any(input, reduce.dims_of(input, _axes(dim, named)), _keep(keepdim, named))
+    return into(out, y, "any only supports bool tensor for result, got: {Got}")
 
 
 def all(
     input: Tensor, dim: Any = None, keepdim: bool = False, *, out: Any = None, **named: Any
 ) -> Tensor:
     """Whether all elements along dim are true."""
-    return into(out, reduce.all(input, reduce.dims_of(input, _axes(dim, named)), keepdim))
+    y = reduce.all(input, reduce.dims_of(input, _axes(dim, named)), _keep(keepdim, named))
+    return into(out, y, "all only supports bool tensor for result, got: {Got}")
 
 
 def logsumexp(input: Tensor, dim: Any, keepdim: bool = False, *, out: Any = None) -> Tensor:
@@ -731,7 +790,10 @@ def _norm(x: Tensor, p: Any, dim: Any, keepdim: bool) -> Tensor:
     if p == -math.inf:
         return reduce.amin(a, dims, keepdim)
     if p == 0:
-        return reduce.sum(cast(x != 0, x.dtype.to_real()), dims, keepdim)
+        if x.dtype.is_complex:
+            return reduce.sum(cast(x != 0, x.dtype.to_real()), dims, keepdim)
+        # ones and zeros that take a gradient of zero
+        return reduce.sum(pointwise.floor(pointwise.where(x == 0, x, 1.0)), dims, keepdim)
     if p == 1:
         return reduce.sum(a, dims, keepdim)
     if p == 2:
@@ -780,14 +842,25 @@ def mv(input: Tensor, vec: Tensor, *, out: Any = None) -> Tensor:
 
 def dot(input: Tensor, tensor: Tensor, *, out: Any = None) -> Tensor:
     """Sum of products of two vectors."""
+    if input.ndim == tensor.ndim == 1 and input.dtype is not tensor.dtype:
+        raise RuntimeError(
+            "dot : expected both vectors to have same dtype, but found "
+            f"{input.dtype.title} and {tensor.dtype.title}"
+        )
     if input.ndim != 1 or tensor.ndim != 1:
         raise RuntimeError(f"1D tensors expected, but got {input.ndim}D and {tensor.ndim}D tensors")
     return into(out, contract.matmul(input, tensor))
 
 
+subtract, divide, true_divide = sub, div, div
+
+
 def outer(input: Tensor, vec2: Tensor, *, out: Any = None) -> Tensor:
     """Products of every pair of two vectors' elements."""
     return into(out, input.unsqueeze(1) * vec2.unsqueeze(0))  # type: ignore[attr-defined]
+
+
+ger = outer
 
 
 def addmm(
@@ -842,8 +915,17 @@ def permute(input: Tensor, dims: Any) -> Tensor:
 def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
     """input with the axes of source at the places of destination."""
     n = input.ndim
-    s = [dim_index(d, n) for d in ((source,) if isinstance(source, int) else source)]
-    t = [dim_index(d, n) for d in ((destination,) if isinstance(destination, int) else destination)]
+    source = [source] if isinstance(source, int) else list(source)
+    destination = [destination] if isinstance(destination, int) else list(destination)
+    if len(source) != len(destination):
+        raise RuntimeError(
+            f"movedim: Invalid source or destination dims: source ({source} dims) should contain "
+            f"the same number of dims as destination ({destination} dims)"
+        )
+    s, t = [dim_index(d, n) for d in source], [dim_index(d, n) for d in destination]
+    for what, given, found in (("source", source, s), ("destination", destination, t)):
+        if len(set(found)) < len(found):
+            raise RuntimeError(f"movedim: repeated dim in `{what}` ({given})")
     if n == 0:
         return movement.permute(input, ())
     order = [d for d in range(n) if d not in s]
@@ -897,7 +979,7 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
 
 def ravel(input: Tensor) -> Tensor:
     """input as one row-major axis."""
-    return movement.reshape(input, (-1,))
+    return movement.contiguous(movement.reshape(input, (-1,)))
 
 
 def unflatten(input: Tensor, dim: int, sizes: Any) -> Tensor:
@@ -925,7 +1007,12 @@ def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
         raise RuntimeError("narrow() cannot be applied to a 0-dim tensor.")
     d = dim_index(dim, input.ndim)
     n = input.type_.shape[d]
-    start = start.item() if isinstance(start, Tensor) else start
+    if isinstance(start, Tensor):
+        if start.ndim or start.dtype.category != dtypes.INT:
+            raise RuntimeError("start must be an 0-dim integral Tensor.")
+        start = start.item()  # type: ignore[attr-defined]
+    if isinstance(length, int) and length < 0:
+        raise RuntimeError("narrow(): length must be non-negative.")
     if not -n <= start <= n:
         raise IndexError(
             f"start out of range (expected to be in range of [{-n}, {n}], but got {start})"
@@ -1016,10 +1103,18 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple:
 
 def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple:
     """Pieces along dim: cut at indices, or into sections that differ by at most one."""
+    if input.ndim == 0:
+        raise RuntimeError(
+            "tensor_split expected at least a 1-dimensional tensor, but got a tensor with 0 dims"
+        )
     d = dim_index(dim, input.ndim)
     n = input.type_.shape[d]
+    if isinstance(indices_or_sections, Tensor) and indices_or_sections.ndim == 0:
+        indices_or_sections = int(indices_or_sections)
     if isinstance(indices_or_sections, int):
         k = indices_or_sections
+        if k <= 0:
+            raise RuntimeError(f"number of sections must be larger than 0, got {k}")
         sizes = [n // k + (1 if i < n % k else 0) for i in range(k)]
     else:
         cuts = [0, *(int(i) for i in indices_or_sections), n]
@@ -1040,7 +1135,22 @@ def unbind(input: Tensor, dim: int = 0) -> tuple:
 
 def cat(tensors: Any, dim: int = 0, *, out: Any = None, **named: Any) -> Tensor:
     """Tensors joined along an existing axis."""
-    return into(out, gather_ops.cat(tensors, named.get("axis", dim)))
+    if isinstance(tensors, Tensor):
+        raise TypeError(
+            "cat(): argument 'tensors' (position 1) must be tuple of Tensors, not Tensor"
+        )
+    y = gather_ops.cat(tensors, named.get("axis", dim))
+    if out is not None:
+        _check_cat_out(y, out)
+        apart(out, *tensors)
+    return into(out, y)
+
+
+def _check_cat_out(y: Tensor, out: Tensor) -> None:
+    if not dtypes.can_cast(y.dtype, out.dtype):
+        raise TypeError(
+            f"torch.cat(): input types can't be cast to the desired output type {out.dtype.title}"
+        )
 
 
 concat = concatenate = cat
@@ -1058,9 +1168,10 @@ def stack(tensors: Any, dim: int = 0, *, out: Any = None) -> Tensor:
                 f"0 and {list(x.shape)} at entry {i}"
             )
     d = dim_index(dim, xs[0].ndim + 1)
-    return into(
-        out, called(gather_ops.cat([movement.unsqueeze(x, d) for x in xs], d), "StackBackward0")
-    )
+    y = called(gather_ops.cat([movement.unsqueeze(x, d) for x in xs], d), "StackBackward0")
+    if out is not None:
+        _check_cat_out(y, out)
+    return into(out, y)
 
 
 def hstack(tensors: Any, *, out: Any = None) -> Tensor:
@@ -1085,10 +1196,20 @@ def flip(input: Tensor, dims: Any) -> Tensor:
 
 def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
     """input rolled along dims; without dims, flattened first."""
+    if isinstance(shifts, (tuple, list)) and not shifts:
+        raise RuntimeError("`shifts` required")
     if dims is None or dims == ():
+        if isinstance(shifts, (tuple, list)):
+            if len(shifts) != 1:
+                raise RuntimeError(
+                    f"shifts and dimensions must align. shifts: {len(shifts)}, dims:0"
+                )
+            shifts = shifts[0]
         return movement.roll(ravel(input), (int(shifts),), (0,)).reshape(tuple(input.shape))  # type: ignore
     s = (shifts,) if isinstance(shifts, int) else tuple(shifts)
     d = (dims,) if isinstance(dims, int) else tuple(dims)
+    if len(s) != len(d):
+        raise RuntimeError(f"shifts and dimensions must align. shifts: {len(s)}, dims:{len(d)}")
     _no_axis_of_none(input)
     return movement.roll(input, s, tuple(dim_index(k, input.ndim) for k in d))
 
@@ -1105,17 +1226,23 @@ def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Te
 def diag(input: Tensor, diagonal: int = 0, *, out: Any = None) -> Tensor:
     """The diagonal of a matrix, or a matrix with the given diagonal."""
     if input.ndim == 2:
-        return into(out, movement.diagonal(input, diagonal, 0, 1).clone())  # type: ignore[attr-defined]
+        y = movement.diagonal(input, diagonal, 0, 1).clone()  # type: ignore[attr-defined]
+        return into(out, y, SAME)
+    if input.ndim != 1:
+        raise RuntimeError(f"diag(): Supports 1D or 2D tensors. Got {input.ndim}D")
     n = input.shape[0] + abs_int(diagonal)
     z = input.new_zeros((n, n))  # type: ignore[attr-defined]
     start = diagonal if diagonal >= 0 else -diagonal * n
-    return into(out, gather_ops.as_strided_scatter(z, input, tuple(input.shape), (n + 1,), start))
+    y = gather_ops.as_strided_scatter(z, input, tuple(input.shape), (n + 1,), start)
+    return into(out, y, SAME)
 
 
 def _triangle(name: str, keep: str) -> Callable:
     def fn(input: Tensor, diagonal: int = 0, *, out: Any = None) -> Tensor:
         from .creation import arange
 
+        if input.ndim < 2:
+            raise RuntimeError(f"{name}: input tensor must have at least 2 dimensions")
         r, c = input.shape[-2], input.shape[-1]
         rows, cols = arange(r).unsqueeze(1), arange(c).unsqueeze(0)  # type: ignore[attr-defined]
         ahead = cols - rows
@@ -1126,6 +1253,7 @@ def _triangle(name: str, keep: str) -> Callable:
                 pointwise.where(mask, input, False if input.dtype is dtypes.bool_ else 0),
                 name.capitalize() + "Backward0",
             ),
+            SAME,
         )
 
     fn.__name__ = name
@@ -1146,13 +1274,8 @@ def tile(input: Tensor, dims: Any) -> Tensor:
 
 
 def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:
-    """A copy; keeps the axis order of dense layouts unless a memory format is given."""
-    chosen = formats.check("clone", memory_format)
-    if chosen is None or chosen is formats.preserve_format:
-        return movement.clone(input, None)
-    shape = input.type_.shape
-    strides = formats.channel_strides(shape, chosen) if chosen.axes else contiguous_strides(shape)
-    return movement.clone(input, strides)
+    """A copy; keeps the axis order of dense layouts unless memory_format names another."""
+    return movement.clone(input, movement.format_strides(tuple(input.type_.shape), memory_format))
 
 
 def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple:
@@ -1178,17 +1301,35 @@ def gather(
     input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False, out: Any = None
 ) -> Tensor:
     """out[i][j] = input[index[i][j]][j] (along dim 0), and so on."""
+    d = dim_index(dim, input.ndim)
+    if out is not None:
+        apart(out, input, index)
+    if not index.type_.numel:
+        none = movement.slice_(ravel(input), 0, 0, 0, 1)
+        return into(out, movement.reshape(none, tuple(index.type_.shape)), SAME)
     if index.dtype is not dtypes.int64 and index.dtype is not dtypes.int32:
         raise RuntimeError("gather(): Expected dtype int32/int64 for index")
-    return into(out, gather_ops.gather(input, index, dim_index(dim, input.ndim)))
+    if input.ndim == 0 or index.ndim == 0:  # a 0-d tensor is a vector of one element here
+        if input.ndim > 1 or index.ndim > 1:
+            raise RuntimeError(
+                "Index tensor must have the same number of dimensions as input tensor"
+            )
+        y = gather_ops.gather(input.reshape(-1), index.reshape(-1), 0)  # type: ignore[attr-defined]
+        return into(out, y.reshape(tuple(index.shape)), SAME)
+    return into(out, gather_ops.gather(input, index, d), SAME)
 
 
 def index_select(input: Tensor, dim: int, index: Tensor, *, out: Any = None) -> Tensor:
     """The rows of `input` along dim that index names; a 0-d input is its one row."""
     if input.ndim == 0:
         row = index_select(input.reshape(1), dim, index.reshape(-1))
-        return into(out, row.reshape(()))
-    return into(out, called(gather_ops.index_select(input, dim, index), "IndexSelectBackward0"))
+        return into(out, row.reshape(()), _ONE_TYPE)
+    y = called(gather_ops.index_select(input, dim, index), "IndexSelectBackward0")
+    apart(out, input, index)
+    return into(out, y, _ONE_TYPE)
+
+
+_ONE_TYPE = "index_select(): self and result must have the same scalar type"
 
 
 def take_along_dim(input: Tensor, indices: Tensor, dim: Any = None, *, out: Any = None) -> Tensor:
@@ -1206,15 +1347,50 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: Any = None, *, out: Any 
     return into(out, gather_ops.gather(x, at, d))
 
 
+def scattered(op: Any, input: Tensor, dim: int, index: Tensor, src: Any, *options: Any) -> Tensor:
+    """op (a scatter) after PyTorch's checks; a 0-d tensor counts as a vector of one element."""
+    d = dim_index(dim, input.ndim)
+    given = src if isinstance(src, Tensor) else None
+    if index.dtype is not dtypes.int64 and index.dtype is not dtypes.int32:
+        if index.type_.numel:
+            raise RuntimeError("scatter(): Expected dtype int32/int64 for index")
+        index = cast(index, dtypes.int64)
+    if given is not None and given.dtype is not input.dtype:
+        raise RuntimeError("scatter(): Expected self.dtype to be equal to src.dtype")
+    if not index.type_.numel:
+        return input.clone()  # type: ignore[attr-defined]
+    for t, what in ((input, "self"), (given, "src")):
+        if t is not None and (t.ndim or 1) != (index.ndim or 1):
+            raise RuntimeError(
+                f"Index tensor must have the same number of dimensions as {what} tensor"
+            )
+    if src is not given:
+        src = input.new_full(tuple(index.shape), src)  # type: ignore[attr-defined]
+    if input.ndim == 0 or index.ndim == 0 or src.ndim == 0:
+        y = op(input.reshape(-1), index.reshape(-1), src.reshape(-1), 0, *options)  # type: ignore
+        return y.reshape(tuple(input.shape))
+    big = [n for i, n in enumerate(index.shape) if i != d and n > input.shape[i]]
+    big += [n for n, m in zip(index.shape, given.shape) if n > m] if given is not None else []
+    if big:
+        also = (
+            f" and to be no larger size than src {list(given.shape)}" if given is not None else ""
+        )
+        raise RuntimeError(
+            f"Expected index {list(index.shape)} to be no larger than self {list(input.shape)} "
+            f"apart from dimension {d}{also}"
+        )
+    return op(input, index, src, d, *options)
+
+
 def scatter(input: Tensor, dim: int, index: Tensor, src: Any) -> Tensor:
     """A copy of input with src written at index along dim."""
-    src = src if isinstance(src, Tensor) else input.new_full(tuple(index.shape), src)  # type: ignore
-    return gather_ops.scatter_set(input, index, src, dim_index(dim, input.ndim))
+    return scattered(gather_ops.scatter_set, input, dim, index, src)
 
 
-def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
+def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor, *, out: Any = None) -> Tensor:
     """A copy of input with src added at index along dim."""
-    return gather_ops.scatter_add(input, index, src, dim_index(dim, input.ndim))
+    apart(out, index, src)
+    return into(out, scattered(gather_ops.scatter_add, input, dim, index, src), SAME)
 
 
 def _check_index_add(input: Tensor, dim: int, index: Tensor, source: Tensor) -> None:
@@ -1264,30 +1440,36 @@ def index_add(
     source = source if alpha == 1 else cast(source * alpha, source.dtype)
     if input.ndim == 0:
         y = index_add(input.reshape(1), 0, index, source.reshape(1))
-        return into(out, y.reshape(()))
+        return into(out, y.reshape(()), SAME)
     index = index.reshape(-1) if index.ndim == 0 else index
     if d == 0:
-        return into(
-            out, called(gather_ops.embedding_backward(input, index, source), "IndexAddBackward0")
-        )
+        y = called(gather_ops.embedding_backward(input, index, source), "IndexAddBackward0")
+        return into(out, y, SAME)
     y = gather_ops.embedding_backward(
         movement.swap(input, 0, d), index, movement.swap(source, 0, d)
     )
-    return into(out, called(movement.contiguous(movement.swap(y, 0, d)), "IndexAddBackward0"))
+    y = called(movement.contiguous(movement.swap(y, 0, d)), "IndexAddBackward0")
+    return into(out, y, SAME)
 
 
 def nonzero(input: Tensor, *, out: Any = None, as_tuple: bool = False) -> Any:
     """Coordinates of the elements that are not zero: [count, ndim], or a tuple per axis."""
-    at = gather_ops.nonzero(input)
-    return (
-        tuple(movement.select(at, 1, d).contiguous() for d in range(input.ndim)) if as_tuple else at
-    )  # type: ignore
+    if out is not None and not isinstance(out, Tensor):
+        raise not_tensor("nonzero", "out", 0, out)
+    if as_tuple:
+        x = input.reshape(1) if input.ndim == 0 else input  # type: ignore[attr-defined]
+        at = gather_ops.nonzero(x)
+        return tuple(movement.select(at, 1, d).contiguous() for d in range(x.ndim))  # type: ignore
+    text = "nonzero: Expected out tensor to have scalar type Long but got scalar type{Got}"
+    return into(out, gather_ops.nonzero(input), text)
 
 
 def masked_select(input: Tensor, mask: Tensor, *, out: Any = None) -> Tensor:
     """The elements where mask is true, as a vector."""
     x, m = broadcast_tensors(input, mask)
-    return into(out, x[m])  # type: ignore[index]
+    text = "masked_select(): self and result must have the same scalar type"
+    apart(out, input, mask)
+    return into(out, x[m], text)  # type: ignore[index]
 
 
 # ---------------------------------------------------------------- questions
@@ -1328,13 +1510,23 @@ def isclose(
     input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
 ) -> Tensor:
     """Elementwise |input - other| <= atol + rtol * |other|."""
+    for position, (name, x) in enumerate((("input", input), ("other", other)), 1):
+        if not isinstance(x, Tensor):
+            raise not_tensor("isclose", name, position, x)
     if input.dtype is not other.dtype:
         raise RuntimeError(f"{input.dtype.title} did not match {other.dtype.title}")
+    for name, tolerance in (("rtol", rtol), ("atol", atol)):
+        if tolerance < 0:
+            raise RuntimeError(
+                f"{name} must be greater than or equal to zero, but got {tolerance:g}"
+            )
     close = input == other
     if equal_nan and input.dtype.is_floating_point:
         close = close | (pointwise.isnan(input) & pointwise.isnan(other))
     if rtol == 0 and atol == 0:
         return close
+    if input.dtype is dtypes.bool_:
+        input, other = cast(input, dtypes.int64), cast(other, dtypes.int64)
     d = pointwise.abs(input - other)
     return close | (pointwise.isfinite(d) & (d <= atol + pointwise.abs(other * rtol)))
 
@@ -1361,7 +1553,13 @@ def bernoulli(input: Tensor, *, generator: Any = None, out: Any = None) -> Tenso
         dtypes.float64 if input.dtype is dtypes.float64 else dtypes.float32,
         generator,
     )
-    return into(out, cast(u < input, input.dtype))
+    y = cast(u < input, input.dtype)
+    return into(out, y if out is None else cast(y, out.dtype))
+
+
+def check_std(std: float) -> None:
+    if std < 0:
+        raise RuntimeError(f"normal expects std >= 0.0, but found std {std:g}")
 
 
 def normal(
@@ -1372,16 +1570,25 @@ def normal(
     generator: Any = None,
     out: Any = None,
     dtype: DType | None = None,
+    layout: Any = None,
     device: Any = None,
     requires_grad: bool = False,
+    pin_memory: bool = False,
 ) -> Tensor:
     """mean + std * a standard normal number, elementwise."""
     from .ops.random import randn
 
+    if not isinstance(std, Tensor):
+        check_std(std)
+    elif STATE.tracer is None and std.type_.numel and bool((std < 0).any()):  # type: ignore
+        raise RuntimeError("normal expects all elements of std >= 0.0")
     if size is not None:
-        return into(
-            out, randn(tuple(size), dtype or dtypes.get_default_dtype(), generator) * std + mean
-        )
+        dtype = made_dtype(dtype, out, dtypes.get_default_dtype())
+    if out is not None and not (out.dtype.is_floating_point or out.dtype.is_complex):
+        raise NotImplementedError(f"\"normal_kernel_cpu\" not implemented for '{out.dtype.title}'")
+    if size is not None:
+        y = randn(tuple(size), dtype, generator) * std + mean  # type: ignore[arg-type]
+        return into(out, y.requires_grad_() if requires_grad else y)
     like = mean if isinstance(mean, Tensor) else std
     shape = broadcast_shapes(*[tuple(x.shape) for x in (mean, std) if isinstance(x, Tensor)])
     return into(out, randn(shape, like.dtype, generator) * std + mean)
@@ -1401,7 +1608,23 @@ def multinomial(
     from .core.tensor import wrap
     from .ops.random import rand
 
+    if input.ndim not in (1, 2):
+        raise RuntimeError("prob_dist must be 1 or 2 dim")
+    if not input.dtype.is_floating_point:
+        raise RuntimeError(
+            "multinomial only supports floating-point dtypes for input, got: " + input.dtype.title
+        )
+    if num_samples <= 0:
+        raise RuntimeError("cannot sample n_sample <= 0 samples")
+    if input.shape[-1] > 1 << 24:
+        raise RuntimeError("number of categories cannot exceed 2^24")
     w = np.atleast_2d(input.concrete("multinomial()").astype(np.float64))
+    if replacement and num_samples > 1:
+        said = "invalid multinomial distribution (encountering probability entry "
+        if not (w >= 0).all():
+            raise RuntimeError(said + "< 0)")
+        if not np.isfinite(w).all():
+            raise RuntimeError(said + "= infinity or NaN)")
     if not np.isfinite(w).all() or (w < 0).any():
         raise RuntimeError("probability tensor contains either `inf`, `nan` or element < 0")
     if (w.sum(1) <= 0).any():
@@ -1421,7 +1644,8 @@ def multinomial(
             keys = np.log1p(-u) / w  # exponential races: the smallest |key| is drawn first
         at = np.argsort(-keys, axis=1, kind="stable")[:, :num_samples]
     at = at.astype(np.int64)
-    return wrap(np.ascontiguousarray(at if input.ndim == 2 else at[0]))
+    text = "multinomial expects Long tensor out, got: {Got}"
+    return into(out, wrap(np.ascontiguousarray(at if input.ndim == 2 else at[0])), text)
 
 
 def scalar_tensor(s: Any, *, dtype: DType | None = None) -> Tensor:

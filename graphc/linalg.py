@@ -11,12 +11,13 @@ from . import algebra, functional
 from .base import dtypes
 from .base.dtypes import DType
 from .core.tensor import Tensor
-from .functional import _return_type, into, into_each
+from .functional import _return_type
 from .ir.types import broadcast_shapes, dim_index, numel
 from .ops import contract, movement, pointwise, reduce
 from .ops import linalg as ops
 from .ops.linalg import LinAlgError
 from .ops.pointwise import cast
+from .out import into, into_each
 
 matmul = functional.matmul
 

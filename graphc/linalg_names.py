@@ -9,10 +9,11 @@ from typing import Any
 
 from . import linalg
 from .core.tensor import Tensor
-from .functional import _return_type, into, into_each
+from .functional import _return_type
 from .ir.types import dim_index
 from .ops import linalg as ops
 from .ops import pointwise, reduce
+from .out import into, into_each
 
 det, slogdet = linalg.det, linalg.slogdet
 matrix_exp, matrix_power = linalg.matrix_exp, linalg.matrix_power

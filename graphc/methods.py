@@ -133,6 +133,10 @@ METHODS = (
     "less_equal",
     "greater",
     "greater_equal",
+    "subtract",
+    "divide",
+    "true_divide",
+    "ger",
     "multinomial",
     "bernoulli",
 )
@@ -188,6 +192,10 @@ INPLACE = (
     "arccos",
     "arctan",
     "fix",
+    "subtract",
+    "divide",
+    "true_divide",
+    "logical_not",
     "not_equal",
     "less",
     "less_equal",
@@ -229,12 +237,22 @@ def _operand(x: Any) -> bool:
 _PLAIN = (int, float)
 
 
+def _no_descriptor(fn: Any, x: Any) -> TypeError:
+    name = getattr(fn, "name", getattr(fn, "__name__", "")).removeprefix("bitwise_")
+    return TypeError(
+        f"descriptor '__r{name}__' for 'torch._C.TensorBase' objects doesn't apply to a "
+        f"'{type(x).__name__}' object"
+    )
+
+
 def _operator(fn: Callable, swap: bool = False) -> Callable:
     if isinstance(fn, Op):  # straight to the funnel: these are the hottest calls of all
         apply = dispatch.apply
         if swap:
 
             def fast(self: Tensor, other: Any) -> Any:
+                if not isinstance(self, Tensor):
+                    raise _no_descriptor(fn, self)
                 if type(other) in _PLAIN or _operand(other):
                     return apply(fn, (other, self))
                 if isinstance(other, np.ndarray):
@@ -348,16 +366,20 @@ class _Methods:
 
     def is_contiguous(self: Any, memory_format: Any = None) -> bool:
         chosen = formats.check("is_contiguous", memory_format)
-        if chosen is not None and chosen.axes:
-            return formats.is_channels_last(self.type_.shape, self.type_.strides, chosen)
-        return self.type_.is_contiguous
+        if chosen is None or not chosen.axes:
+            return self.type_.is_contiguous
+        shape = self.type_.shape
+        if len(shape) != chosen.axes:
+            return False
+        return movement.laid_out(self, movement.format_strides(shape, chosen))
 
     def contiguous(self: Any, memory_format: Any = None) -> Any:
         chosen = formats.check("contiguous", memory_format)
+        if chosen is formats.preserve_format:
+            raise RuntimeError("preserve memory format is unsupported by the contiguous operator")
         if chosen is None or not chosen.axes:
             return movement.contiguous(self)
-        strides = formats.channel_strides(self.type_.shape, chosen)
-        return self if self.is_contiguous(chosen) else movement.clone(self, strides)
+        return movement.in_format(self, chosen)
 
     def view(self: Any, *shape: Any) -> Any:
         if len(shape) == 1 and isinstance(shape[0], DType):
@@ -464,8 +486,8 @@ class _Methods:
         )
         return movement.as_strided(self, shape, strides, 0)
 
-    def flip(self: Any, *dims: Any) -> Any:
-        return functional.flip(self, size_args(dims))
+    def flip(self: Any, *axes: Any, dims: Any = None) -> Any:
+        return functional.flip(self, size_args(axes) if dims is None else dims)
 
     def tile(self: Any, *dims: Any) -> Any:
         return functional.tile(self, size_args(dims))
@@ -515,7 +537,7 @@ class _Methods:
     def __array_namespace__(self: Any, *, api_version: str | None = None) -> Any:
         from . import array_api
 
-        return array_api.namespace(api_version)
+        return array_api.namespace(api_version)  # type: ignore[attr-defined]
 
     def to_device(self: Any, device: Any, /, *, stream: Any = None) -> Any:
         check_device(device)
@@ -560,7 +582,7 @@ class _Methods:
         return iter(functional.unbind(self, 0))
 
     def __reversed__(self: Any) -> Any:
-        return self.flip(*range(self.ndim)) if self.ndim else self
+        return self.flip(0) if self.ndim else self
 
     def where(self: Any, condition: Any, other: Any) -> Any:
         """self where condition, else other."""
@@ -599,11 +621,13 @@ class _Methods:
             elif a is not None:
                 device = a
         check_device(device)
-        chosen = formats.check("to", memory_format)
-        out = self if dtype is None or dtype is self.dtype else pointwise.cast(self, dtype)
-        if chosen is not None and chosen is not formats.preserve_format:
-            out = _in_format(out, chosen)
-        return movement.clone(self, None) if copy and out is self else out
+        flags = [a for a in args if isinstance(a, bool)]  # non_blocking, copy
+        copy = copy or len(flags) > 1 and flags[1]
+        if dtype is None or dtype is self.dtype:
+            if copy:
+                return functional.clone(self, memory_format=memory_format)
+            return movement.suggested(self, memory_format)
+        return movement.in_format(pointwise.cast(self, dtype), memory_format)
 
     def type(self: Any, dtype: Any = None, non_blocking: bool = False) -> Any:
         if dtype is None:
@@ -873,10 +897,16 @@ class _Methods:
         self: Any, from_: float = 0, to: float = 1, *, generator: Any = None, **named: Any
     ) -> Any:
         low, high = named.get("a", named.get("from", from_)), named.get("b", to)
+        if low > high:
+            raise RuntimeError(
+                f"uniform_ expects to return a [from, to) range, but found from={low:g} > "
+                f"to={high:g}"
+            )
         u = random_ops.rand(tuple(self.shape), self.dtype, generator)
         return _overwrite(self, u * (high - low) + low)
 
     def normal_(self: Any, mean: float = 0, std: float = 1, *, generator: Any = None) -> Any:
+        functional.check_std(std)
         return _overwrite(
             self, random_ops.randn(tuple(self.shape), self.dtype, generator) * std + mean
         )
@@ -928,6 +958,8 @@ class _Methods:
     def transpose_(self: Any, dim0: int, dim1: int) -> Any:
         return _reshape_in_place(self, functional.transpose(self, dim0, dim1))
 
+    swapaxes_ = swapdims_ = transpose_
+
     # copies of the object
     def __deepcopy__(self: Any, memo: dict) -> Any:
         if self.grad_fn is not None:
@@ -964,6 +996,21 @@ class _Methods:
             elif not k.startswith("_"):
                 out.__dict__[k] = copy.deepcopy(v, memo)
         return out
+
+    def __setstate__(self: Any, state: tuple) -> None:
+        """State of old pickles: (requires_grad, None, hooks), (data, grad, hooks, requires_grad,
+        None), or (storage, offset, size, stride)."""
+        if not self.is_leaf:
+            raise RuntimeError("__setstate__ can be only called on leaf Tensors")
+        if len(state) == 4:
+            storage, at, size, stride = state
+            self.data = _window(storage, self.dtype, tuple(size), tuple(stride), at)
+            return
+        if len(state) == 5:
+            self.data = state[0]
+            state = (state[3], state[4], state[2])
+        needs, _, _ = state
+        self.requires_grad = needs
 
     def __reduce_ex__(self: Any, protocol: Any) -> tuple:
         extra = {k: v for k, v in self.__dict__.items() if not k.startswith("_")}
@@ -1117,18 +1164,11 @@ def _view_dtype(t: Tensor, d: DType) -> Tensor:
     return out
 
 
-def _in_format(t: Any, chosen: formats.memory_format) -> Any:
-    """t laid out in a format; itself when it is already."""
-    if not chosen.axes:
-        return movement.contiguous(t)
-    strides = formats.channel_strides(t.type_.shape, chosen)
-    return t if t.type_.strides == strides else movement.clone(t, strides)
-
-
 def _cast_method(name: str, d: DType) -> Callable:
     def method(self: Tensor, memory_format: Any = None) -> Tensor:
-        out = pointwise.cast(self, d)
-        return out if memory_format is None else out.to(memory_format=memory_format)  # type: ignore
+        if memory_format is None:
+            return pointwise.cast(self, d)
+        return self.to(d, memory_format=memory_format)  # type: ignore[attr-defined]
 
     method.__name__ = name
     method.__doc__ = f"self as {d}."
@@ -1218,6 +1258,9 @@ def attach() -> None:
         "__getitem__": indexing.getitem,  # type: ignore
         "__setitem__": indexing.setitem,
         "__array_priority__": 1000,
+        "__div__": Tensor.__truediv__,
+        "__rdiv__": lambda self, other: self.reciprocal() * other,
+        "__idiv__": _inplace_operator("div_"),
     }
     methods.update(
         {

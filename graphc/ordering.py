@@ -11,13 +11,14 @@ from .base.dtypes import DType
 from .core import autocast
 from .core.tensor import Tensor
 from .creation import arange, as_tensor
-from .functional import _return_type, called, into, into_each
+from .functional import _return_type, called, scattered
 from .functional import scatter as _scatter
 from .ir.types import dim_index
 from .ops import gather as gather_ops
 from .ops import movement, pointwise, reduce, scan
 from .ops import sort as sort_ops
 from .ops.pointwise import cast
+from .out import SAME, into
 
 return_sort = _return_type("sort", "values", "indices")
 return_topk = _return_type("topk", "values", "indices")
@@ -35,9 +36,8 @@ def sort(
     """(values, indices) in order along dim; always stable, nan last."""
     if input.dtype.is_complex:
         raise RuntimeError(" Sort does not support complex dtypes on CPU")
-    return into_each(
-        out, return_sort, sort_ops.sort(input, dim_index(dim, input.ndim), bool(descending))
-    )
+    found = sort_ops.sort(input, dim_index(dim, input.ndim), bool(descending))
+    return into(out, return_sort(*found), SAME)
 
 
 def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> Tensor:
@@ -65,7 +65,7 @@ def topk(
         raise RuntimeError("selected index k out of range")
     if input.dtype.is_complex:
         raise RuntimeError(" topk does not support complex dtypes on CPU")
-    return into_each(out, return_topk, sort_ops.topk(input, int(k), d, bool(largest)))
+    return into(out, return_topk(*sort_ops.topk(input, int(k), d, bool(largest))), SAME)
 
 
 def kthvalue(
@@ -76,7 +76,7 @@ def kthvalue(
     n = input.shape[d] if input.ndim else 1
     if not 1 <= k <= n:
         raise RuntimeError(f"kthvalue(): selected number k out of range for dimension {d}")
-    return into_each(out, return_kthvalue, _pick(sort(input, d), d, k - 1, keepdim))
+    return into(out, return_kthvalue(*_pick(sort(input, d), d, k - 1, keepdim)), SAME)
 
 
 def _pick(ordered: Any, d: int, at: Any, keepdim: bool) -> tuple:
@@ -86,7 +86,7 @@ def _pick(ordered: Any, d: int, at: Any, keepdim: bool) -> tuple:
     out = []
     for x in ordered:
         y = gather_ops.gather(x, at, d) if isinstance(at, Tensor) else x.narrow(d, at, 1)
-        out.append(y if keepdim else y.squeeze(d))
+        out.append(movement.contiguous(y if keepdim else y.squeeze(d)))
     return tuple(out)
 
 
@@ -112,7 +112,7 @@ def _median(name: str, kind: Any, skip_nan: bool) -> Any:
         values, indices = _pick(ordered, d, at, keepdim)
         if dim is None:
             return into(out, called(values, "MedianBackward0"))
-        return into_each(out, kind, (called(values, "MedianBackward1"), indices))
+        return into(out, kind(called(values, "MedianBackward1"), indices), SAME)
 
     fn.__name__ = name
     fn.__doc__ = "The lower middle element, of all or along dim" + (
@@ -131,7 +131,7 @@ def mode(input: Tensor, dim: int = -1, keepdim: bool = False, *, out: Any = None
     values, at = sort_ops.mode(input, d)
     if keepdim:
         values, at = values.unsqueeze(d), at.unsqueeze(d)
-    return into_each(out, return_mode, (values, at))
+    return into(out, return_mode(values, at), SAME)
 
 
 def quantile(
@@ -282,6 +282,8 @@ def bucketize(
     input: Any, boundaries: Tensor, *, out_int32: bool = False, right: bool = False, out: Any = None
 ) -> Tensor:
     """Indices of the buckets, between sorted boundaries, that the values fall into."""
+    if boundaries.ndim != 1:
+        raise RuntimeError(f"boundaries tensor must be 1 dimension, but got dim({boundaries.ndim})")
     return searchsorted(boundaries, input, out_int32=out_int32, right=right, out=out)
 
 
@@ -307,13 +309,26 @@ def isin(
 def cumsum(input: Tensor, dim: int, *, dtype: DType | None = None, out: Any = None) -> Tensor:
     """Running sums along dim; ints and bools sum to int64."""
     x = input if dtype is None else cast(input, dtype)
-    return into(out, scan.cumsum(x, dim_index(dim, x.ndim)))
+    y = scan.cumsum(x, dim_index(dim, x.ndim))
+    return _scanned_into("cumsum", y, dtype, out)
 
 
 def cumprod(input: Tensor, dim: int, *, dtype: DType | None = None, out: Any = None) -> Tensor:
     """Running products along dim; ints and bools multiply to int64."""
     x = input if dtype is None else cast(input, dtype)
-    return into(out, scan.cumprod(x, dim_index(dim, x.ndim)))
+    y = scan.cumprod(x, dim_index(dim, x.ndim))
+    return _scanned_into("cumprod", y, dtype, out)
+
+
+def _scanned_into(name: str, y: Tensor, dtype: DType | None, out: Any) -> Tensor:
+    if dtype is not None:
+        return into(out, cast(y, dtype), SAME)
+    if out is not None and out.dtype is not y.dtype:
+        if y.ndim == 0 or not y.type_.numel:
+            y = cast(y, out.dtype)
+        elif out.dtype is dtypes.bool_:
+            raise NotImplementedError(f"\"{name}_out_cpu\" not implemented for 'Bool'")
+    return into(out, y)
 
 
 def _real_only(name: str, x: Tensor) -> None:
@@ -324,13 +339,13 @@ def _real_only(name: str, x: Tensor) -> None:
 def cummax(input: Tensor, dim: int, *, out: Any = None) -> Any:
     """(running maxima, their places) along dim."""
     _real_only("cummax", input)
-    return into_each(out, return_cummax, scan.cummax(input, dim_index(dim, input.ndim)))
+    return into(out, return_cummax(*scan.cummax(input, dim_index(dim, input.ndim))), SAME)
 
 
 def cummin(input: Tensor, dim: int, *, out: Any = None) -> Any:
     """(running minima, their places) along dim."""
     _real_only("cummin", input)
-    return into_each(out, return_cummin, scan.cummin(input, dim_index(dim, input.ndim)))
+    return into(out, return_cummin(*scan.cummin(input, dim_index(dim, input.ndim))), SAME)
 
 
 def diff(
@@ -459,26 +474,28 @@ def scatter_reduce(
     d = dim_index(dim, input.ndim)
     if reduce in ("amax", "amin"):
         op = sort_ops.scatter_amax if reduce == "amax" else sort_ops.scatter_amin
-        return into(out, op(input, index, src, d, include_self))
+        return into(out, scattered(op, input, dim, index, src, include_self), SAME)
     if reduce == "prod":
         if src._needs or input._needs:
             raise RuntimeError(
                 "scatter_reduce(): the gradient of reduce='prod' is not available; write the "
                 "product as the exponential of a sum of logarithms"
             )
-        return into(out, sort_ops.scatter_prod(input, index, src, d, include_self))
+        y = scattered(sort_ops.scatter_prod, input, dim, index, src, include_self)
+        return into(out, y, SAME)
     if reduce not in ("sum", "mean"):
         raise RuntimeError(
             "reduce argument must be either sum, prod, mean, amax or amin, got " + reduce + "."
         )
     ones = src.new_ones(tuple(src.shape))  # type: ignore[attr-defined]
-    count = gather_ops.scatter_add(input.new_zeros(tuple(input.shape)), index, ones, d)  # type: ignore
+    none = input.new_zeros(tuple(input.shape))  # type: ignore[attr-defined]
+    count = scattered(gather_ops.scatter_add, none, d, index, ones)
     start = input if include_self else pointwise.where(count > 0, 0, input)
-    total = gather_ops.scatter_add(start, index, src, d)
+    total = scattered(gather_ops.scatter_add, start, d, index, src)
     if reduce == "sum":
-        return into(out, total)
+        return into(out, total, SAME)
     n = pointwise.clamp_min(count + 1 if include_self else count, 1)
-    return into(out, total / n if input.dtype.is_floating_point else total // n)
+    return into(out, total / n if input.dtype.is_floating_point else total // n, SAME)
 
 
 def scatter(
@@ -495,9 +512,12 @@ def scatter(
     there when reduce is "add" or "multiply"."""
     src = value if src is None else src
     if reduce is None:
-        return into(out, _scatter(input, dim, index, src))
+        return into(out, _scatter(input, dim, index, src), SAME)
     src = src if isinstance(src, Tensor) else input.new_full(tuple(index.shape), src)  # type: ignore
-    return scatter_reduce(input, dim, index, src, {"add": "sum", "multiply": "prod"}[reduce])
+    if reduce not in ("add", "multiply"):
+        raise RuntimeError("reduce argument must be either add or multiply.")
+    y = scatter_reduce(input, dim, index, src, {"add": "sum", "multiply": "prod"}[reduce])
+    return into(out, y, SAME)
 
 
 FUNCTIONS = (

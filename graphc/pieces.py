@@ -16,9 +16,9 @@ from .base.dtypes import DType
 from .core.tensor import Tensor, wrap
 from .creation import _finish, empty, randint
 from .device import check_device
-from .functional import into
 from .ir.types import contiguous_strides, dim_index, numel
 from .ops import contract, movement, pointwise, reduce
+from .out import into
 
 # ---------------------------------------------------------------- pieces
 

@@ -12,10 +12,10 @@ from . import algebra, functional
 from .base import dtypes
 from .core.tensor import Tensor
 from .creation import as_tensor
-from .functional import into
 from .ops import pointwise
 from .ops import special as ops
 from .ops.pointwise import cast
+from .out import into
 
 
 def _float(x: Any) -> Tensor:

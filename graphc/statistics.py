@@ -10,11 +10,12 @@ from . import functional
 from .base import dtypes
 from .core.tensor import Tensor
 from .creation import linspace
-from .functional import _return_type, into, into_each
+from .functional import _return_type
 from .ir.types import dim_index
 from .ops import contract, movement, pointwise, reduce, scan
 from .ops import sort as sort_ops
 from .ops.pointwise import cast
+from .out import into, into_each
 
 return_histogram = _return_type("histogram", "hist", "bin_edges")
 return_histogramdd = _return_type("histogramdd", "hist", "bin_edges")

@@ -6,7 +6,7 @@ from __future__ import annotations
 import linecache
 import os
 import sys
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _DEMO = PACKAGE + "demo.py"
@@ -114,3 +114,19 @@ def with_user_line(error: BaseException) -> BaseException:
         if origin is not None:
             error.add_note(f"at {origin.describe()}")
     return error
+
+
+def not_tensor(name: str, argument: str, position: int, x: Any) -> TypeError:
+    return TypeError(
+        f"{name}(): argument '{argument}' (position {position}) must be Tensor, not "
+        f"{type(x).__name__}"
+    )
+
+
+def no_combination(name: str, *args: Any) -> TypeError:
+    """The error for arguments that fit none of a function's signatures."""
+    got = ", ".join(type(a).__name__ for a in args)
+    return TypeError(
+        f"{name}() received an invalid combination of arguments - got ({got}), but expected one "
+        f"of:\n      see torch.{name}"
+    )

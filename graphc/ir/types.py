@@ -22,6 +22,24 @@ def contiguous_strides(shape: Sequence[Size]) -> tuple:
     return tuple(reversed(out))
 
 
+def channels_last_strides(shape: tuple) -> tuple:
+    """Strides of [N, C, ...] stored as [N, ..., C], in elements."""
+    inner = contiguous_strides((shape[0], *shape[2:], shape[1]))
+    return (inner[0], inner[-1], *inner[1:-1])
+
+
+def like_channels_last(shape: tuple, strides: tuple) -> bool:
+    """Whether a layout of rank 4 or 5 is one that PyTorch takes for channels-last."""
+    if not strides or strides[1] == 0 or 0 in shape:
+        return False
+    least: Any = 0
+    for d in (1, *range(len(shape) - 1, 1, -1), 0):
+        if strides[d] < least or d == 0 and least == strides[1]:
+            return False
+        least = strides[d] * (shape[d] if shape[d] > 1 else 1)
+    return True
+
+
 def numel(shape: Sequence[Size]) -> Size:
     n: Any = 1
     for s in shape:

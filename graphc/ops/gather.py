@@ -14,11 +14,11 @@ import numpy as np
 from ..base import dtypes
 from ..core.tensor import Tensor
 from ..ir.op import Make, Sample
-from ..ir.types import TensorType, dim_index, numel
+from ..ir.types import TensorType, channels_last_strides, dim_index, like_channels_last, numel
 from ..native import library
 from .define import gather as gather_op
 from .define import opaque, scatter
-from .kernels import dense
+from .kernels import dense, empty_strided
 from .movement import strided
 
 # ---------------------------------------------------------------- slices into zeros
@@ -255,7 +255,10 @@ def _cat_infer(tensors: tuple, dim: int) -> TensorType:
                     f"but got size {m} for tensor number {i} in the list."
                 )
         total = total + t.shape[dim]
-    return first.with_shape(first.shape[:dim] + (total,) + first.shape[dim + 1 :])
+    shape = first.shape[:dim] + (total,) + first.shape[dim + 1 :]
+    if len(shape) in (4, 5) and all(like_channels_last(t.shape, t.strides) for t in tensors):
+        return TensorType(shape, first.dtype, channels_last_strides(shape), first.device)
+    return first.with_shape(shape)
 
 
 def _cat_kernel(arrays: list, dim: int) -> np.ndarray:
@@ -267,7 +270,12 @@ def _cat_kernel(arrays: list, dim: int) -> np.ndarray:
             n != m for d, (n, m) in enumerate(zip(first.shape, a.shape, strict=True)) if d != dim
         ):
             _cat_infer(tuple(TensorType(x.shape, dtypes.float32, ()) for x in arrays), dim)
-    out = library.empty(tuple(shape), first.dtype)
+    if len(shape) in (4, 5) and all(
+        like_channels_last(a.shape, tuple(s // a.itemsize for s in a.strides)) for a in arrays
+    ):
+        out = empty_strided(tuple(shape), channels_last_strides(tuple(shape)), first.dtype)
+    else:
+        out = library.empty(tuple(shape), first.dtype)
     np.concatenate(arrays, dim, out=out)
     return out
 
@@ -517,7 +525,7 @@ embedding = gather_op(
 def _rows_add(base: np.ndarray, index: np.ndarray, src: np.ndarray) -> np.ndarray:
     out = np.array(base, order="C")
     _check_index(index, out.shape[0])
-    np.add.at(out, index.reshape(-1), src.reshape((-1, *out.shape[1:])))
+    np.add.at(out, index.reshape(-1), src.reshape((index.size, *out.shape[1:])))
     return out
 
 
@@ -882,9 +890,9 @@ def _put_gradient(accumulate: bool) -> Any:
 
 
 def _nonzero_kernel(a: np.ndarray) -> np.ndarray:
-    return dense(np.argwhere(a) if a.ndim else np.zeros((int(bool(a)), 0))).astype(
-        np.int64
-    )
+    if a.ndim == 0:
+        return np.zeros((int(bool(a)), 0), np.int64)
+    return np.ascontiguousarray(a.nonzero(), np.int64).T  # each axis' coordinates together
 
 
 def _no_static_shape(input: TensorType) -> TensorType:

@@ -494,9 +494,9 @@ cholesky = opaque(
 # ---------------------------------------------------------------- QR
 
 
-def _qr_kernel(a: np.ndarray, mode: str) -> tuple:
+def _qr_kernel(a: np.ndarray, mode: Any) -> tuple:
     if mode == "r":
-        return np.zeros((0,), a.dtype), dense(np.linalg.qr(a, "r"))
+        return np.zeros((0,), a.dtype), dense(np.asarray(np.linalg.qr(a, "r")))
     q, r = np.linalg.qr(a, mode)
     return dense(q), dense(r)
 
@@ -638,7 +638,7 @@ svd = opaque(
 # ---------------------------------------------------------------- eigenvalues
 
 
-def _eigh_kernel(a: np.ndarray, uplo: str) -> tuple:
+def _eigh_kernel(a: np.ndarray, uplo: Any) -> tuple:
     values, vectors = np.linalg.eigh(a, uplo)
     return dense(values), dense(vectors)
 

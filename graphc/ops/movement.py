@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..base import formats
 from ..core.tensor import Tensor
 from ..ir.op import Make, Sample, get
 from ..ir.types import (
@@ -16,6 +17,7 @@ from ..ir.types import (
     contiguous_strides,
     dim_index,
     is_dense,
+    like_channels_last,
     numel,
     overlaps,
     pointwise_strides,
@@ -657,3 +659,39 @@ def swap(x: Tensor, dim0: int, dim1: int) -> Tensor:
     if n:
         dims[a], dims[b] = dims[b], dims[a]
     return transpose(x, tuple(dims))
+
+
+# ---------------------------------------------------------------- memory formats
+
+
+def format_strides(shape: tuple, memory_format: Any) -> tuple | None:
+    """The strides that a memory format asks for; None to keep the layout."""
+    chosen = formats.check("", memory_format)
+    if chosen is None or chosen is formats.preserve_format:
+        return None
+    return formats.channel_strides(shape, chosen) if chosen.axes else contiguous_strides(shape)
+
+
+def in_format(input: Tensor, memory_format: Any) -> Tensor:
+    """input itself when it is laid out as the format says, else a copy that is."""
+    strides = format_strides(tuple(input.type_.shape), memory_format)
+    if strides is None or laid_out(input, strides):
+        return input
+    return clone(input, strides)
+
+
+def laid_out(input: Tensor, strides: Any) -> bool:
+    """Whether stepping through input is stepping by `strides`."""
+    t = input.type_
+    steps = zip(t.shape, t.strides, strides, strict=True)
+    return not t.numel or not [n for n, a, b in steps if n != 1 and a != b]
+
+
+def suggested(input: Tensor, memory_format: Any) -> Tensor:
+    """`input` for a conversion that changes nothing else: itself when the format is None or the one
+    that PyTorch sees in its layout."""
+    t = input.type_
+    last = len(t.shape) in (4, 5) and like_channels_last(t.shape, t.strides)
+    if memory_format is formats.contiguous_format and not last:
+        return input
+    return in_format(input, memory_format)

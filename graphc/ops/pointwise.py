@@ -148,21 +148,33 @@ abs = pointwise(
     vjp=[lambda g, input: g * (input.sgn() if input.dtype.is_complex else input.sign())],
     samples=unary(dtypes=_BOTH),
 )
+_native_sign = native_pointwise("sign", 1)
 sign = pointwise(
     "sign",
+    lambda a: a.copy(order="K") if a.dtype == np.bool_ else _native_sign(a),
     complex=(
         NotImplementedError,
         "Unlike NumPy, torch.sign is not intended to support complex numbers. Please use "
         "torch.sgn instead.",
     ),
     vjp=[lambda g: g * 0],
-    samples=unary(dtypes=_BOTH, grad=False),
+    lower=lambda x: x if x.dtype is dtypes.bool_ else _infix("sign")(x),
+    samples=unary(dtypes=(*_BOTH, "bool"), grad=False),
     doc="-1, 0 or 1; nan gives 0, as PyTorch's sgn on floats does",
 )
+
+
+def _square_rule(keys: tuple) -> Any:
+    d = dtypes.result_of_keys(keys)
+    d = dtypes.int64 if d is dtypes.bool_ else d
+    return (d,), d
+
+
 square = pointwise(
     "square",
     lambda a: np.multiply(a, a),
     complex=cx.square,
+    out=_square_rule,
     vjp=[lambda g, input: g * (2.0 * input)],
     lower=lambda x: _infix("mul")(x, x),
     samples=unary(dtypes=_BOTH),
@@ -254,7 +266,11 @@ def _division(name: str, vjp: Any, samples: Any) -> Any:
 
 
 _DIVISORS = binary(0.6, 0.9, other_lo=0.2, dtypes=("float32", "float64"), scalar=0.7)
-floor_divide = _division("floor_divide", None, binary(grad=False, other_lo=1.0, scalar=0.7))
+floor_divide = _division(
+    "floor_divide",
+    [lambda g: g * 0, lambda g: g * 0],
+    binary(grad=False, other_lo=1.0, scalar=0.7),
+)
 remainder = _division(
     "remainder", [lambda g: g, lambda g, input, other: -g * input.div(other).floor()], _DIVISORS
 )

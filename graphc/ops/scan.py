@@ -97,6 +97,8 @@ def _cumprod_vjp(g: Tensor, input: Tensor, dim: int) -> Tensor:
     if input.ndim == 0:
         return g
     n = int(input.shape[dim])
+    if n == 0:
+        return g
     ones = input.new_ones(tuple(1 if d == dim else m for d, m in enumerate(input.shape)))
     before, after = [ones], [g.narrow(dim, n - 1, 1)]
     for k in range(n - 1):
@@ -141,6 +143,8 @@ def _extremum_infer(input: TensorType, dim: int) -> tuple:
 
 
 def _extremum_vjp(g: Tensor, input_type: TensorType, indices: Tensor, dim: int) -> Tensor:
+    if not input_type.shape:
+        return g
     return scatter_add(g.new_zeros(tuple(input_type.shape)), indices, g, dim)
 
 

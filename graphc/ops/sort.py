@@ -38,6 +38,8 @@ def _sort_infer(input: TensorType, dim: int, descending: bool = False) -> tuple:
 
 
 def _back(g: Tensor, input_type: TensorType, indices: Tensor, dim: int) -> Tensor:
+    if not input_type.shape:
+        return g
     return scatter_add(g.new_zeros(tuple(input_type.shape)), indices, g, dim)
 
 

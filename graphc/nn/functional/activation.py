@@ -14,6 +14,7 @@ from ...base.dtypes import bool_
 from ...core.inplace import apply_inplace
 from ...core.tensor import Tensor
 from ...ops import pointwise as pw
+from ...out import into
 from ._common import in_place
 
 _SELU_ALPHA = 1.6732632423543772848170429916717
@@ -47,19 +48,22 @@ def tanh(input: Tensor) -> Tensor:
     return pw.tanh(input)
 
 
-def logsigmoid(input: Tensor) -> Tensor:
+def logsigmoid(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """log(sigmoid(x)), without overflow."""
     _float_input("log_sigmoid_cpu", input)
-    return pw.log_sigmoid(input)
+    return into(out, pw.log_sigmoid(input), "expected scalar type {Want} but found {Got}")
 
 
-def gelu(input: Tensor, *, approximate: str = "none") -> Tensor:
+_FOUND = "Found dtype {Got} but expected {Want}"
+
+
+def gelu(input: Tensor, *, approximate: str = "none", out: Tensor | None = None) -> Tensor:
     """x * Phi(x); approximate="tanh" uses the tanh formula. Hendrycks and Gimpel 2016."""
     _float_input("GeluKernelImpl", input)
     if approximate == "none":
-        return pw.gelu(input)
+        return into(out, pw.gelu(input), _FOUND)
     if approximate == "tanh":
-        return pw.gelu_tanh(input)
+        return into(out, pw.gelu_tanh(input), _FOUND)
     raise RuntimeError("approximate argument must be either none or tanh.")
 
 
@@ -104,6 +108,8 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
                                f"parameter numbers = {weight.numel()} and channel size = "
                                f"{channels}.")
         weight = weight.view(1, channels, *(1,) * (input.ndim - 2))
+    elif input.ndim == 0:
+        weight = weight.reshape(())
     return pw.where(input > 0, input, weight * input)
 
 
@@ -224,12 +230,15 @@ def threshold_(input: Tensor, threshold: float, value: float) -> Tensor:
 _threshold = threshold      # the parameter of that name hides the function
 
 
-def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
+def softplus(
+    input: Tensor, beta: float = 1.0, threshold: float = 20.0, *, out: Tensor | None = None
+) -> Tensor:
     """log(1 + exp(beta * x)) / beta; x itself where beta * x > threshold."""
     _float_input("softplus_cpu", input)
     scaled = input if beta == 1 else input * beta
     soft = -pw.log_sigmoid(-scaled)
-    return pw.where(scaled > threshold, input, soft if beta == 1 else soft / beta)
+    y = pw.where(scaled > threshold, input, soft if beta == 1 else soft / beta)
+    return into(out, y, _FOUND)
 
 
 def softsign(input: Tensor) -> Tensor:

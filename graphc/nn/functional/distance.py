@@ -9,13 +9,15 @@ from __future__ import annotations
 import math
 
 from ...core.tensor import Tensor
+from ...ir.types import broadcast_shapes
 from ...ops import pointwise as pw
+from ...out import into
 
 
 def _vector_norm(x: Tensor, p: float, dim: int, keepdim: bool) -> Tensor:
     """The p-norm along `dim`, with gradient 0 at the zero vector."""
     if p == 0:
-        return (x != 0).sum(dim, keepdim=keepdim).to(x.dtype)
+        return pw.floor(pw.where(x == 0, x, 1.0)).sum(dim, keepdim=keepdim)
     if p == 1:
         return pw.abs(x).sum(dim, keepdim=keepdim)
     if p == math.inf:
@@ -33,7 +35,7 @@ def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12,
               out: Tensor | None = None) -> Tensor:
     """input / max(p-norm along dim, eps)."""
     result = input / pw.clamp_min(_vector_norm(input, p, dim, True), eps)
-    return result if out is None else out.copy_(result)
+    return into(out, result)
 
 
 def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6,
@@ -44,6 +46,9 @@ def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6,
 
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
     """x1 . x2 / (max(|x1|, eps) * max(|x2|, eps)) along `dim`."""
+    if x1.ndim != x2.ndim or x1.shape != x2.shape:
+        shape = broadcast_shapes(tuple(x1.shape), tuple(x2.shape))
+        x1, x2 = x1.expand(shape), x2.expand(shape)
     n1 = pw.clamp_min(_vector_norm(x1, 2, dim, True), eps)
     n2 = pw.clamp_min(_vector_norm(x2, 2, dim, True), eps)
     return ((x1 / n1) * (x2 / n2)).sum(dim)

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from ...core.tensor import Tensor
 from ...ops import contract
+from ...out import SAME, into
 
 
-def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None, *,
+           out: Tensor | None = None) -> Tensor:
     """input @ weight.T + bias; input (*, in), weight (out, in) or (in), bias (out)."""
-    return contract.linear(input, weight, bias)
+    return into(out, contract.linear(input, weight, bias), SAME)
 
 
 def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

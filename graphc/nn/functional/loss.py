@@ -145,7 +145,7 @@ def kl_div(input: Tensor, target: Tensor, size_average: bool | None = None,
     if log_target:
         loss = pw.exp(target) * (target - input)
     else:
-        safe = pw.where(target > 0, target, 1.0)
+        safe = pw.where(target == 0, 1.0, target)  # below 0 the loss is nan
         loss = safe * pw.log(safe) - target * input
     if reduction == "batchmean":
         loss = loss.sum()

@@ -122,8 +122,10 @@ def batch_norm(input: Tensor, running_mean: Tensor | None, running_var: Tensor |
         out = (input - _per_channel(running_mean, input.ndim)) * _per_channel(scale, input.ndim)
         return _affine(out, weight, bias)
     _check_batch(input.shape)
+    if 0 in input.shape:  # nothing to learn from
+        return _affine(input.clone(), weight, bias)
     dims = (0, *range(2, input.ndim))
-    count = input.numel() // input.shape[1] if input.shape[1] else 0
+    count = input.numel() // input.shape[1] if input.ndim > 1 and input.shape[1] else 0
     mean = input.mean(dims, keepdim=True)
     centred = input - mean
     var = (centred * centred).mean(dims, keepdim=True)

@@ -63,10 +63,13 @@ def _replicate(n: int, lo: int, hi: int, i: int) -> np.ndarray:
 
 
 def _circular(n: int, lo: int, hi: int, i: int) -> np.ndarray:
+    # after a crop PyTorch wraps what is left
+    kept = np.arange(max(-lo, 0), n - max(-hi, 0), dtype=np.int64)
+    lo, hi = max(lo, 0), max(hi, 0)
     if lo > n or hi > n:
         raise RuntimeError("Padding value causes wrapping around more than once.")
-    at = _positions(n, lo, hi)
-    return np.where(at < 0, at + n, np.where(at >= n, at - n, at))
+    at = np.arange(-lo, len(kept) + hi, dtype=np.int64)
+    return kept[at % len(kept)] if len(kept) else kept
 
 
 _SOURCE = {"reflect": _reflect, "replicate": _replicate, "circular": _circular}

@@ -118,6 +118,26 @@ class DataLoader(Generic[T_co]):
         self.collate_fn, self.persistent_workers = collate_fn, persistent_workers
         self._length_asked: int | None = None
         self._ready = True
+        self.check_worker_number_rationality()
+
+    def check_worker_number_rationality(self) -> None:
+        """UserWarning when there are more workers than this process may use CPUs."""
+        if not self.num_workers:
+            return
+        try:
+            cpus = len(os.sched_getaffinity(0))
+        except AttributeError:  # not on this system
+            cpus = os.cpu_count() or 0
+        if self.num_workers > cpus > 0:
+            warnings.warn(
+                f"This DataLoader will create {self.num_workers} worker processes in total. Our "
+                f"suggested max number of worker in current system is {cpus}, which is smaller "
+                "than what this DataLoader is going to create. Please be aware that excessive "
+                "worker creation might get DataLoader running slow or even freeze, lower the "
+                "worker number to avoid potential slowness/freeze if necessary.",
+                UserWarning,
+                stacklevel=3,
+            )
 
     def __setattr__(self, name: str, value: Any) -> None:
         if self._ready and name in (
@@ -174,22 +194,6 @@ class DataLoader(Generic[T_co]):
         if self.batch_size is not None:
             n = n // self.batch_size if self.drop_last else -(-n // self.batch_size)
         return n
-
-    def check_worker_number_rationality(self) -> None:
-        """Warns when there are more workers than CPUs to run on."""
-        try:
-            cpus = len(os.sched_getaffinity(0))
-        except AttributeError:
-            cpus = os.cpu_count() or 1
-        if self.num_workers > cpus:
-            warnings.warn(
-                f"This DataLoader will create {self.num_workers} worker processes in total. Our "
-                f"suggested max number of worker in current system is {cpus}, which is smaller "
-                "than what this DataLoader is going to create. Please be aware that excessive "
-                "worker creation might get DataLoader running slow or even freeze, lower the "
-                "worker number to avoid potential slowness/freeze if necessary.",
-                stacklevel=2,
-            )
 
     def __iter__(self) -> Iterator[Any]:
         if self.num_workers == 0:

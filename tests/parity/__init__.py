@@ -1,0 +1,1 @@
+"""Parity with PyTorch: the same calls under both libraries, compared."""
