@@ -455,8 +455,10 @@ def xlogy(input: Any, other: Any, *, out: Any = None) -> Tensor:
     """input * log(other); 0 where input is 0 (nan where other is nan)."""
     x = input if isinstance(input, Tensor) else full((), input)
     y = other if isinstance(other, Tensor) else full((), other)
-    zero = pointwise.logical_and(x == 0, pointwise.logical_not(pointwise.isnan(y)))
-    return into(out, pointwise.where(zero, 0.0, x * pointwise.log(pointwise.where(zero, 1.0, y))))
+    # only where the product is no number: elsewhere the derivative by input is log(other)
+    bad = pointwise.logical_and(x == 0, pointwise.logical_or(y <= 0, y == math.inf))
+    product = x * pointwise.log(pointwise.where(bad, 1.0, y))
+    return into(out, pointwise.where(bad, 0.0, product) + 0.0)
 
 
 def logit(input: Tensor, eps: Any = None, *, out: Any = None) -> Tensor:

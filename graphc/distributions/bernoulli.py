@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..core.tensor import Size
-from . import constraints
 from ..core.modes import no_grad
+from ..core.tensor import Size
 from ..creation import arange
 from ..nn.functional import binary_cross_entropy_with_logits
+from . import constraints
 from .exp_family import ExponentialFamily
 from .utils import broadcast_all, exactly_one, lazy_property, logits_to_probs, probs_to_logits
+
 
 class Bernoulli(ExponentialFamily):
     """Bernoulli(probs) or Bernoulli(logits=log-odds)."""
@@ -50,11 +51,11 @@ class Bernoulli(ExponentialFamily):
         return self.probs * (1 - self.probs)
 
     @lazy_property
-    def logits(self) -> Any:                # type: ignore[no-redef]
+    def logits(self) -> Any:  # type: ignore[no-redef]
         return probs_to_logits(self.probs, is_binary=True)
 
     @lazy_property
-    def probs(self) -> Any:                 # type: ignore[no-redef]
+    def probs(self) -> Any:  # type: ignore[no-redef]
         return logits_to_probs(self.logits, is_binary=True)
 
     @property
@@ -83,7 +84,8 @@ class Bernoulli(ExponentialFamily):
     def _natural_params(self) -> tuple:
         return (probs_to_logits(self.probs, is_binary=True),)
 
-    def _log_normalizer(self, x: Any) -> Any:       # type: ignore[override]
+    def _log_normalizer(self, x: Any) -> Any:  # type: ignore[override]
         return x.exp().log1p()
+
 
 __all__ = ["Bernoulli"]

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from ..core.tensor import Size
-from . import constraints
 from ..functional import stack
+from . import constraints
 from .dirichlet import Dirichlet
 from .exp_family import ExponentialFamily
 from .utils import broadcast_all
+
 
 class Beta(ExponentialFamily):
     """Beta(concentration1, concentration0): density ~ x**(c1-1) (1-x)**(c0-1) on [0, 1]."""
@@ -68,7 +69,8 @@ class Beta(ExponentialFamily):
     def _natural_params(self) -> tuple:
         return (self.concentration1, self.concentration0)
 
-    def _log_normalizer(self, x: Any, y: Any) -> Any:       # type: ignore[override]
+    def _log_normalizer(self, x: Any, y: Any) -> Any:  # type: ignore[override]
         return x.lgamma() + y.lgamma() - (x + y).lgamma()
+
 
 __all__ = ["Beta"]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..core.tensor import Size
-from . import constraints
 from ..core.modes import no_grad
+from ..core.tensor import Size
 from ..creation import arange
 from ..ops import sample as samplers
+from . import constraints
 from .distribution import Distribution
 from .utils import broadcast_all, exactly_one, lazy_property, logits_to_probs, probs_to_logits
+
 
 class Binomial(Distribution):
     """Binomial(total_count, probs) or (total_count, logits=log-odds)."""
@@ -61,11 +62,11 @@ class Binomial(Distribution):
         return self.total_count * self.probs * (1 - self.probs)
 
     @lazy_property
-    def logits(self) -> Any:                # type: ignore[no-redef]
+    def logits(self) -> Any:  # type: ignore[no-redef]
         return probs_to_logits(self.probs, is_binary=True)
 
     @lazy_property
-    def probs(self) -> Any:                 # type: ignore[no-redef]
+    def probs(self) -> Any:  # type: ignore[no-redef]
         return logits_to_probs(self.logits, is_binary=True)
 
     @property
@@ -91,9 +92,7 @@ class Binomial(Distribution):
     def entropy(self) -> Any:
         n = int(self.total_count.max())
         if not bool((self.total_count.min() == n).all()):
-            raise NotImplementedError(
-                "Inhomogeneous total count not supported by `entropy`."
-            )
+            raise NotImplementedError("Inhomogeneous total count not supported by `entropy`.")
         log_prob = self.log_prob(self.enumerate_support(False))
         return -(log_prob.exp() * log_prob).sum(0)
 
@@ -106,5 +105,6 @@ class Binomial(Distribution):
         values: Any = arange(1 + n, dtype=self._param.dtype)
         values = values.reshape((-1, *[1] * len(self._batch_shape)))
         return values.expand((-1, *self._batch_shape)) if expand else values
+
 
 __all__ = ["Binomial"]

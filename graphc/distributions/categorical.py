@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..core.tensor import Size
-from . import constraints
 from ..base.dtypes import finfo, int64
 from ..core.modes import no_grad
+from ..core.tensor import Size
 from ..creation import arange
 from ..ir.types import broadcast_shapes as _broadcast
+from . import constraints
 from .distribution import Distribution
 from .utils import exactly_one, lazy_property, logits_to_probs, probs_to_logits
+
 
 class Categorical(Distribution):
     """Categorical(probs) or Categorical(logits=unnormalised log-probabilities): the index of a
@@ -47,11 +48,11 @@ class Categorical(Distribution):
         return constraints.integer_interval(0, self._num_events - 1)
 
     @lazy_property
-    def logits(self) -> Any:                # type: ignore[no-redef]
+    def logits(self) -> Any:  # type: ignore[no-redef]
         return probs_to_logits(self.probs)
 
     @lazy_property
-    def probs(self) -> Any:                 # type: ignore[no-redef]
+    def probs(self) -> Any:  # type: ignore[no-redef]
         return logits_to_probs(self.logits)
 
     @property
@@ -93,5 +94,6 @@ class Categorical(Distribution):
         values: Any = arange(self._num_events, dtype=int64)
         values = values.reshape((-1, *[1] * len(self._batch_shape)))
         return values.expand((-1, *self._batch_shape)) if expand else values
+
 
 __all__ = ["Categorical"]

@@ -6,11 +6,12 @@ import math
 from typing import Any
 
 from ..core.tensor import Size
-from . import constraints
 from ..creation import full, rand
+from . import constraints
 from ._sampling import drawn
 from .distribution import Distribution
 from .utils import broadcast_all
+
 
 class Cauchy(Distribution):
     """Cauchy(loc, scale): density 1 / (pi scale (1 + ((x - loc) / scale)**2))."""
@@ -44,9 +45,7 @@ class Cauchy(Distribution):
         if self._validate_args:
             self._validate_sample(value)
         return (
-            -math.log(math.pi)
-            - self.scale.log()
-            - ((value - self.loc) / self.scale).pow(2).log1p()
+            -math.log(math.pi) - self.scale.log() - ((value - self.loc) / self.scale).pow(2).log1p()
         )
 
     def cdf(self, value: Any) -> Any:
@@ -59,5 +58,6 @@ class Cauchy(Distribution):
 
     def entropy(self) -> Any:
         return math.log(4 * math.pi) + self.scale.log()
+
 
 __all__ = ["Cauchy"]

@@ -7,6 +7,7 @@ from typing import Any
 from . import constraints
 from .gamma import Gamma
 
+
 class Chi2(Gamma):
     """Chi2(df): the sum of df squared standard normal numbers."""
 
@@ -22,5 +23,6 @@ class Chi2(Gamma):
     @property
     def df(self) -> Any:
         return self.concentration * 2
+
 
 __all__ = ["Chi2"]

@@ -1,5 +1,5 @@
-"""Which transform leads from all real numbers to a constraint's values: `biject_to`, one to one, and
-`transform_to`, any.
+"""Which transform leads from all real numbers to a constraint's values: `biject_to`, one to one,
+and `transform_to`, any.
 https://docs.pytorch.org/docs/stable/distributions.html#module-torch.distributions.constraint_registry
 """
 
@@ -34,9 +34,7 @@ class ConstraintRegistry:
     def __call__(self, constraint: Any) -> Any:
         factory = self._registry.get(type(constraint))
         if factory is None:
-            raise NotImplementedError(
-                f"Cannot transform {type(constraint).__name__} constraints"
-            )
+            raise NotImplementedError(f"Cannot transform {type(constraint).__name__} constraints")
         return factory(constraint)
 
 
@@ -63,8 +61,6 @@ def _to_real(constraint: Any) -> Any:
 
 @_both(constraints.greater_than, constraints.greater_than_eq)
 def _to_greater(constraint: Any) -> Any:
-    if isinstance(constraint.lower_bound, (int, float)) and constraint.lower_bound == 0:
-        return transforms.ExpTransform()
     return transforms.ComposeTransform(
         [transforms.ExpTransform(), transforms.AffineTransform(constraint.lower_bound, 1)]
     )

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..core.tensor import Size
-from . import constraints
 from ..core.modes import no_grad
+from ..core.tensor import Size
 from ..creation import rand
 from ..functional import where
 from ..nn.functional import binary_cross_entropy_with_logits
+from . import constraints
 from ._sampling import drawn
 from .exp_family import ExponentialFamily
 from .utils import (
@@ -21,6 +21,7 @@ from .utils import (
     logits_to_probs,
     probs_to_logits,
 )
+
 
 class ContinuousBernoulli(ExponentialFamily):
     """ContinuousBernoulli(probs) or (logits): density ~ p**x (1 - p)**(1 - x) over [0, 1]
@@ -98,11 +99,11 @@ class ContinuousBernoulli(ExponentialFamily):
         return where(self._stable(), spread, series)
 
     @lazy_property
-    def logits(self) -> Any:                # type: ignore[no-redef]
+    def logits(self) -> Any:  # type: ignore[no-redef]
         return probs_to_logits(self.probs, is_binary=True)
 
     @lazy_property
-    def probs(self) -> Any:                 # type: ignore[no-redef]
+    def probs(self) -> Any:  # type: ignore[no-redef]
         return clamp_probs(logits_to_probs(self.logits, is_binary=True))
 
     @property
@@ -146,11 +147,12 @@ class ContinuousBernoulli(ExponentialFamily):
     def _natural_params(self) -> tuple:
         return (self.logits,)
 
-    def _log_normalizer(self, x: Any) -> Any:       # type: ignore[override]
+    def _log_normalizer(self, x: Any) -> Any:  # type: ignore[override]
         stable = (x <= self._lims[0] - 0.5) | (x > self._lims[1] - 0.5)
         cut = where(stable, x, self._lims[0] - 0.5)
         log_norm = cut.expm1().abs().log() - cut.abs().log()
         series = 0.5 * x + x.pow(2) / 24.0 - x.pow(4) / 2880.0
         return where(stable, log_norm, series)
+
 
 __all__ = ["ContinuousBernoulli"]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..algebra import xlogy
 from ..core.tensor import Size
 from . import constraints
-from ..algebra import xlogy
 from .exp_family import ExponentialFamily
 from .gamma import standard_gamma
+
 
 class Dirichlet(ExponentialFamily):
     """Dirichlet(concentration): gamma numbers of these concentrations, divided by their sum."""
@@ -70,7 +71,8 @@ class Dirichlet(ExponentialFamily):
     def _natural_params(self) -> tuple:
         return (self.concentration,)
 
-    def _log_normalizer(self, x: Any) -> Any:       # type: ignore[override]
+    def _log_normalizer(self, x: Any) -> Any:  # type: ignore[override]
         return x.lgamma().sum(-1) - x.sum(-1).lgamma()
+
 
 __all__ = ["Dirichlet"]

@@ -93,7 +93,7 @@ class Distribution:
             raise NotImplementedError
         new = self._get_checked_instance(owner, _instance)
         batch_shape = Size(batch_shape)
-        for name, dims in owner._parameters.items():        # type: ignore[attr-defined]
+        for name, dims in owner._parameters.items():  # type: ignore[attr-defined]
             value = self.__dict__.get(name)
             if isinstance(value, Tensor):
                 event = tuple(value.shape[value.ndim - dims :]) if dims else ()
@@ -107,7 +107,7 @@ class Distribution:
         """What a subclass has to give the expanded instance besides its parameters."""
 
     def _get_checked_instance(self, cls: type, _instance: Any = None) -> Any:
-        if _instance is None and type(self).__init__ is not cls.__init__:   # type: ignore[misc]
+        if _instance is None and type(self).__init__ is not cls.__init__:  # type: ignore[misc]
             raise NotImplementedError(
                 f"Subclass {type(self).__name__} of {cls.__name__} that defines a custom __init__ "
                 "method must also define a custom .expand() method."

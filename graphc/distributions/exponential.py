@@ -10,6 +10,7 @@ from ._sampling import open_uniform
 from .exp_family import ExponentialFamily
 from .utils import broadcast_all
 
+
 class Exponential(ExponentialFamily):
     """Exponential(rate): density rate exp(-rate x)."""
 
@@ -63,7 +64,8 @@ class Exponential(ExponentialFamily):
     def _natural_params(self) -> tuple:
         return (-self.rate,)
 
-    def _log_normalizer(self, x: Any) -> Any:       # type: ignore[override]
+    def _log_normalizer(self, x: Any) -> Any:  # type: ignore[override]
         return -(-x).log()
+
 
 __all__ = ["Exponential"]

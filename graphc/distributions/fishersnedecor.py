@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..base.dtypes import finfo
 from ..core.tensor import Size
 from . import constraints
-from ..base.dtypes import finfo
 from .distribution import Distribution
 from .gamma import Gamma
 from .utils import broadcast_all
+
 
 class FisherSnedecor(Distribution):
     """FisherSnedecor(df1, df2): the ratio of two chi-squared numbers over their df."""
@@ -42,9 +43,7 @@ class FisherSnedecor(Distribution):
     @property
     def variance(self) -> Any:
         df2 = self.df2.masked_fill(self.df2 <= 4, float("nan"))
-        return (
-            2 * df2.pow(2) * (self.df1 + df2 - 2) / (self.df1 * (df2 - 2).pow(2) * (df2 - 4))
-        )
+        return 2 * df2.pow(2) * (self.df1 + df2 - 2) / (self.df1 * (df2 - 2).pow(2) * (df2 - 4))
 
     def rsample(self, sample_shape: Any = Size()) -> Any:
         above = self._gamma1.rsample(sample_shape)
@@ -65,5 +64,6 @@ class FisherSnedecor(Distribution):
             + (a - 1) * value.log()
             - (a + b) * (ratio * value).log1p()
         )
+
 
 __all__ = ["FisherSnedecor"]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..core.tensor import Size
-from . import constraints
 from ..algebra import xlogy
+from ..core.tensor import Size
 from ..ops import sample as samplers
+from . import constraints
 from .exp_family import ExponentialFamily
 from .utils import broadcast_all
+
 
 class Gamma(ExponentialFamily):
     """Gamma(concentration, rate): density rate**c x**(c-1) exp(-rate x) / Gamma(c)."""
@@ -65,7 +66,7 @@ class Gamma(ExponentialFamily):
     def _natural_params(self) -> tuple:
         return (self.concentration - 1, -self.rate)
 
-    def _log_normalizer(self, x: Any, y: Any) -> Any:       # type: ignore[override]
+    def _log_normalizer(self, x: Any, y: Any) -> Any:  # type: ignore[override]
         return (x + 1).lgamma() + (x + 1) * (-y.reciprocal()).log()
 
 
@@ -77,5 +78,6 @@ def standard_gamma(concentration: Any) -> Any:
 def _xlogy(x: Any, y: Any) -> Any:
     x, y = broadcast_all(x, y)
     return xlogy(x, y)
+
 
 __all__ = ["Gamma", "standard_gamma"]

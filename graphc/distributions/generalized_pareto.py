@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from ..core.tensor import Size
-from . import constraints
 from ..creation import rand
 from ..functional import where
+from . import constraints
 from ._sampling import drawn
 from .distribution import Distribution
 from .utils import broadcast_all
+
 
 class GeneralizedPareto(Distribution):
     """GeneralizedPareto(loc, scale, concentration): the law of exceedances over a threshold;
@@ -92,5 +93,6 @@ class GeneralizedPareto(Distribution):
 
     def entropy(self) -> Any:
         return self.scale.log() + self.concentration + 1
+
 
 __all__ = ["GeneralizedPareto"]

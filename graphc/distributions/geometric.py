@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..core.tensor import Size
-from . import constraints
 from ..core.modes import no_grad
+from ..core.tensor import Size
 from ..nn.functional import binary_cross_entropy_with_logits
+from . import constraints
 from ._sampling import open_uniform
 from .distribution import Distribution
 from .utils import broadcast_all, exactly_one, lazy_property, logits_to_probs, probs_to_logits
+
 
 class Geometric(Distribution):
     """Geometric(probs) or (logits=log-odds): P(k) = (1 - p)**k p for k = 0, 1, ... ValueError for
@@ -52,11 +53,11 @@ class Geometric(Distribution):
         return (1.0 / self.probs - 1.0) / self.probs
 
     @lazy_property
-    def logits(self) -> Any:                # type: ignore[no-redef]
+    def logits(self) -> Any:  # type: ignore[no-redef]
         return probs_to_logits(self.probs, is_binary=True)
 
     @lazy_property
-    def probs(self) -> Any:                 # type: ignore[no-redef]
+    def probs(self) -> Any:  # type: ignore[no-redef]
         return logits_to_probs(self.logits, is_binary=True)
 
     def sample(self, sample_shape: Any = Size()) -> Any:
@@ -74,5 +75,6 @@ class Geometric(Distribution):
     def entropy(self) -> Any:
         entropy = binary_cross_entropy_with_logits(self.logits, self.probs, reduction="none")
         return entropy / self.probs
+
 
 __all__ = ["Geometric"]

@@ -12,6 +12,7 @@ from .transforms import AffineTransform, ExpTransform
 from .uniform import Uniform
 from .utils import broadcast_all, euler_constant
 
+
 class Gumbel(TransformedDistribution):
     """loc - scale * log(-log(U)) of uniform U."""
 
@@ -60,5 +61,6 @@ class Gumbel(TransformedDistribution):
 
     def entropy(self) -> Any:
         return self.scale.log() + (1 + euler_constant)
+
 
 __all__ = ["Gumbel"]

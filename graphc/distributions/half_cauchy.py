@@ -12,6 +12,7 @@ from .transformed_distribution import TransformedDistribution
 from .transforms import AbsTransform
 from .utils import broadcast_all
 
+
 class HalfCauchy(TransformedDistribution):
     """|X| of X from Cauchy(0, scale)."""
 
@@ -60,5 +61,6 @@ class HalfCauchy(TransformedDistribution):
 
     def entropy(self) -> Any:
         return self.base_dist.entropy() - math.log(2)
+
 
 __all__ = ["HalfCauchy"]

@@ -10,6 +10,7 @@ from .normal import Normal
 from .transformed_distribution import TransformedDistribution
 from .transforms import AbsTransform
 
+
 class HalfNormal(TransformedDistribution):
     """|X| of X from Normal(0, scale)."""
 
@@ -57,5 +58,6 @@ class HalfNormal(TransformedDistribution):
 
     def entropy(self) -> Any:
         return self.base_dist.entropy() - math.log(2)
+
 
 __all__ = ["HalfNormal"]

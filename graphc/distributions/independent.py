@@ -9,11 +9,12 @@ from . import constraints
 from .distribution import Distribution
 from .utils import sum_rightmost
 
+
 class Independent(Distribution):
     """A distribution whose rightmost batch dimensions count as one event: log_prob sums over them.
     ValueError for more dimensions than there are."""
 
-    arg_constraints: dict = {}              # type: ignore[assignment]
+    arg_constraints: dict = {}  # type: ignore[assignment]
 
     def __init__(
         self,
@@ -45,11 +46,11 @@ class Independent(Distribution):
         return new
 
     @property
-    def has_rsample(self) -> bool:          # type: ignore[override]
+    def has_rsample(self) -> bool:  # type: ignore[override]
         return self.base_dist.has_rsample
 
     @property
-    def has_enumerate_support(self) -> bool:        # type: ignore[override]
+    def has_enumerate_support(self) -> bool:  # type: ignore[override]
         if self.reinterpreted_batch_ndims > 0:
             return False
         return self.base_dist.has_enumerate_support
@@ -87,12 +88,11 @@ class Independent(Distribution):
 
     def enumerate_support(self, expand: bool = True) -> Any:
         if self.reinterpreted_batch_ndims > 0:
-            raise NotImplementedError(
-                "Enumeration over cartesian product is not implemented"
-            )
+            raise NotImplementedError("Enumeration over cartesian product is not implemented")
         return self.base_dist.enumerate_support(expand=expand)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.base_dist}, {self.reinterpreted_batch_ndims})"
+
 
 __all__ = ["Independent"]

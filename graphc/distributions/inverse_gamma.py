@@ -9,6 +9,7 @@ from .gamma import Gamma
 from .transformed_distribution import TransformedDistribution
 from .transforms import PowerTransform
 
+
 class InverseGamma(TransformedDistribution):
     """1 / X of X from Gamma(concentration, rate)."""
 
@@ -51,5 +52,6 @@ class InverseGamma(TransformedDistribution):
     def entropy(self) -> Any:
         c = self.concentration
         return c + self.rate.log() + c.lgamma() - (1 + c) * c.digamma()
+
 
 __all__ = ["InverseGamma"]

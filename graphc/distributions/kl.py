@@ -64,9 +64,7 @@ def register_kl(type_p: type, type_q: type) -> Callable:
 
 def _dispatch(type_p: type, type_q: type) -> Callable | None:
     """The function of the closest classes, by p first; a warning where q would choose another."""
-    matches = [
-        (a, b) for a, b in _registry if issubclass(type_p, a) and issubclass(type_q, b)
-    ]
+    matches = [(a, b) for a, b in _registry if issubclass(type_p, a) and issubclass(type_q, b)]
     if not matches:
         return None
 
@@ -132,9 +130,7 @@ def _binomial(p: Any, q: Any) -> Any:
         raise NotImplementedError(
             "KL between Binomials where q.total_count > p.total_count is not implemented"
         )
-    kl = p.total_count * (
-        p.probs * (p.logits - q.logits) + (-p.probs).log1p() - (-q.probs).log1p()
-    )
+    kl = p.total_count * (p.probs * (p.logits - q.logits) + (-p.probs).log1p() - (-q.probs).log1p())
     return where(p.total_count > q.total_count, math.inf, kl)
 
 
@@ -171,8 +167,9 @@ def _family(p: Any, q: Any) -> Any:
     """The Bregman divergence of the log-normalizer (Nielsen & Nock 2010)."""
     if type(p) is not type(q):
         raise NotImplementedError(
-            "The cross KL-divergence between different exponential families cannot be computed "
-            "using Bregman divergences"
+            "The cross KL-divergence between different exponential families cannot "
+            + " " * 28
+            + "be computed using Bregman divergences"
         )
     mine = [x.detach().requires_grad_() for x in p._natural_params]
     normalizer = p._log_normalizer(*mine)
@@ -411,8 +408,8 @@ _LINE = (Gumbel, Laplace, Normal)
 _several((Beta, ContinuousBernoulli, Exponential, Gamma, *_LINE), Pareto)(_infinite)
 for _q in (Beta, ContinuousBernoulli, Uniform):
     _several((Exponential, Gamma, Pareto, *_LINE), _q)(_infinite)
-for _q in (Exponential, Gamma):
-    _several(_LINE, _q)(_infinite)
+_several(_LINE, Exponential)(_infinite)
+_several(_LINE, Gamma)(_infinite)
 register_kl(Poisson, Bernoulli)(_infinite)
 register_kl(Poisson, Binomial)(_infinite)
 

@@ -10,6 +10,7 @@ from .transforms import AffineTransform, PowerTransform
 from .uniform import Uniform
 from .utils import broadcast_all, euler_constant
 
+
 class Kumaraswamy(TransformedDistribution):
     """(1 - U**(1 / c0))**(1 / c1) of uniform U: like a beta distribution, in closed form."""
 
@@ -63,5 +64,6 @@ class Kumaraswamy(TransformedDistribution):
         t0 = 1 - self.concentration0.reciprocal()
         harmonic = (self.concentration0 + 1).digamma() + euler_constant
         return t0 + t1 * harmonic - self.concentration1.log() - self.concentration0.log()
+
 
 __all__ = ["Kumaraswamy"]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..core.tensor import Size
-from . import constraints
 from ..base.dtypes import finfo
+from ..core.tensor import Size
 from ..creation import rand
+from . import constraints
 from ._sampling import drawn
 from .distribution import Distribution
 from .utils import broadcast_all
+
 
 class Laplace(Distribution):
     """Laplace(loc, scale): density exp(-|x - loc| / scale) / (2 scale)."""
@@ -62,5 +63,6 @@ class Laplace(Distribution):
 
     def entropy(self) -> Any:
         return 1 + (2 * self.scale).log()
+
 
 __all__ = ["Laplace"]

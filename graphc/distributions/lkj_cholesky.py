@@ -5,16 +5,17 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..core.tensor import Size
-from . import constraints
 from ..base.dtypes import finfo
 from ..core.modes import no_grad
+from ..core.tensor import Size
 from ..creation import arange, randn
 from ..functional import cat
+from . import constraints
 from ._sampling import drawn
 from .beta import Beta
 from .distribution import Distribution
 from .utils import broadcast_all
+
 
 class LKJCholesky(Distribution):
     """LKJCholesky(dim, concentration): factors L of correlation matrices with probability ~
@@ -30,8 +31,7 @@ class LKJCholesky(Distribution):
     ) -> None:
         if dim < 2:
             raise ValueError(
-                "Expected dim to be an integer greater than or equal to 2. Found "
-                f"dim={dim}."
+                f"Expected dim to be an integer greater than or equal to 2. Found dim={dim}."
             )
         self.dim = dim
         (self.concentration,) = broadcast_all(concentration)
@@ -65,9 +65,8 @@ class LKJCholesky(Distribution):
         unnormalized = (order * diagonal.log()).sum(-1)
         d = self.dim - 1
         alpha = self.concentration + 0.5 * d
-        log_norm = (
-            0.5 * d * math.log(math.pi) + (alpha - 0.5).mvlgamma(d) - alpha.lgamma() * d
-        )
+        log_norm = 0.5 * d * math.log(math.pi) + (alpha - 0.5).mvlgamma(d) - alpha.lgamma() * d
         return unnormalized - log_norm
+
 
 __all__ = ["LKJCholesky"]

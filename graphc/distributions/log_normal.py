@@ -9,6 +9,7 @@ from .normal import Normal
 from .transformed_distribution import TransformedDistribution
 from .transforms import ExpTransform
 
+
 class LogNormal(TransformedDistribution):
     """exp of Normal(loc, scale)."""
 
@@ -47,5 +48,6 @@ class LogNormal(TransformedDistribution):
 
     def entropy(self) -> Any:
         return self.base_dist.entropy() + self.loc
+
 
 __all__ = ["LogNormal"]

@@ -9,6 +9,7 @@ from .normal import Normal
 from .transformed_distribution import TransformedDistribution
 from .transforms import StickBreakingTransform
 
+
 class LogisticNormal(TransformedDistribution):
     """Stick-breaking of Normal(loc, scale) vectors."""
 
@@ -33,5 +34,6 @@ class LogisticNormal(TransformedDistribution):
     @property
     def scale(self) -> Any:
         return self.base_dist.base_dist.scale
+
 
 __all__ = ["LogisticNormal"]

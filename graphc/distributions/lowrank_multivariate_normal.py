@@ -6,14 +6,15 @@ import math
 from typing import Any
 
 from ..core.tensor import Size
-from . import constraints
 from ..creation import eye, randn
 from ..ir.types import broadcast_shapes
 from ..linalg import cholesky, solve_triangular
+from . import constraints
 from ._sampling import drawn
 from .distribution import Distribution
 from .multivariate_normal import mahalanobis
 from .utils import lazy_property
+
 
 class LowRankMultivariateNormal(Distribution):
     """Normal vectors with mean loc and covariance cov_factor cov_factor^T + diag(cov_diag), whose
@@ -68,7 +69,7 @@ class LowRankMultivariateNormal(Distribution):
         return self.loc
 
     @lazy_property
-    def variance(self) -> Any:              # type: ignore[override]
+    def variance(self) -> Any:  # type: ignore[override]
         return self.cov_factor.pow(2).sum(-1) + self.cov_diag
 
     @lazy_property
@@ -94,10 +95,9 @@ class LowRankMultivariateNormal(Distribution):
         return self.loc + low + self.cov_diag.sqrt() * eps_d
 
     def _log_det(self) -> Any:
-        return (
-            2 * self._capacitance_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-            + self.cov_diag.log().sum(-1)
-        )
+        return 2 * self._capacitance_tril.diagonal(dim1=-2, dim2=-1).log().sum(
+            -1
+        ) + self.cov_diag.log().sum(-1)
 
     def log_prob(self, value: Any) -> Any:
         if self._validate_args:
@@ -112,9 +112,8 @@ class LowRankMultivariateNormal(Distribution):
         return -0.5 * (n * math.log(2 * math.pi) + self._log_det() + distance)
 
     def entropy(self) -> Any:
-        result = 0.5 * (
-            self._event_shape[0] * (1.0 + math.log(2 * math.pi)) + self._log_det()
-        )
+        result = 0.5 * (self._event_shape[0] * (1.0 + math.log(2 * math.pi)) + self._log_det())
         return result.expand(self._batch_shape) if self._batch_shape else result
+
 
 __all__ = ["LowRankMultivariateNormal"]

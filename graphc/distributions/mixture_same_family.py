@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..core.modes import no_grad
 from ..core.tensor import Size
 from . import constraints
-from ..core.modes import no_grad
 from .categorical import Categorical
 from .distribution import Distribution
+
 
 class MixtureSameFamily(Distribution):
     """A Categorical chooses among the components, which are the last batch dimension of another
     distribution. ValueError when the two do not fit."""
 
-    arg_constraints: dict = {}              # type: ignore[assignment]
+    arg_constraints: dict = {}  # type: ignore[assignment]
 
     def __init__(
         self,
@@ -126,8 +127,8 @@ class MixtureSameFamily(Distribution):
 
     def __repr__(self) -> str:
         return (
-            f"MixtureSameFamily(\n  {self.mixture_distribution},\n  "
-            f"{self.component_distribution})"
+            f"MixtureSameFamily(\n  {self.mixture_distribution},\n  {self.component_distribution})"
         )
+
 
 __all__ = ["MixtureSameFamily"]

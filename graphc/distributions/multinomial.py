@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..core.tensor import Size
-from . import constraints
 from ..core.modes import no_grad
+from ..core.tensor import Size
 from ..creation import ones
+from . import constraints
 from .binomial import Binomial
 from .categorical import Categorical
 from .distribution import Distribution
 from .utils import broadcast_all
+
 
 class Multinomial(Distribution):
     """Multinomial(total_count, probs) or (total_count, logits=...): counts of total_count draws."""
@@ -88,5 +89,6 @@ class Multinomial(Distribution):
         values = self._binomial.enumerate_support(expand=False)[1:]
         weights = self._binomial.log_prob(values).exp()
         return n * own - (n + 1).lgamma() + (weights * (values + 1).lgamma()).sum((0, -1))
+
 
 __all__ = ["Multinomial"]

@@ -6,13 +6,14 @@ import math
 from typing import Any
 
 from ..core.tensor import Size
-from . import constraints
 from ..creation import eye, randn
 from ..ir.types import broadcast_shapes
 from ..linalg import cholesky, solve_triangular
+from . import constraints
 from ._sampling import drawn
 from .distribution import Distribution
 from .utils import lazy_property
+
 
 class MultivariateNormal(Distribution):
     """MultivariateNormal(loc, covariance_matrix), or by its inverse, precision_matrix, or its
@@ -72,17 +73,17 @@ class MultivariateNormal(Distribution):
             self._unbroadcasted_scale_tril = precision_to_scale_tril(precision_matrix)
 
     @lazy_property
-    def scale_tril(self) -> Any:            # type: ignore[no-redef]
+    def scale_tril(self) -> Any:  # type: ignore[no-redef]
         n = self._event_shape[0]
         return self._unbroadcasted_scale_tril.expand((*self._batch_shape, n, n))
 
     @lazy_property
-    def covariance_matrix(self) -> Any:     # type: ignore[no-redef]
+    def covariance_matrix(self) -> Any:  # type: ignore[no-redef]
         factor, n = self._unbroadcasted_scale_tril, self._event_shape[0]
         return (factor @ factor.mT).expand((*self._batch_shape, n, n))
 
     @lazy_property
-    def precision_matrix(self) -> Any:      # type: ignore[no-redef]
+    def precision_matrix(self) -> Any:  # type: ignore[no-redef]
         factor, n = self._unbroadcasted_scale_tril, self._event_shape[0]
         inverse = _inverse_of(factor)
         return (inverse.mT @ inverse).expand((*self._batch_shape, n, n))
@@ -137,5 +138,6 @@ def mahalanobis(factor: Any, x: Any) -> Any:
     n = x.shape[-1]
     factor, x = factor.expand((*batch, n, n)), x.expand((*batch, n))
     return solve_triangular(factor, x.unsqueeze(-1), upper=False).squeeze(-1).pow(2).sum(-1)
+
 
 __all__ = ["MultivariateNormal", "mahalanobis", "precision_to_scale_tril"]

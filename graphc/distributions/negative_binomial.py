@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..core.tensor import Size
-from . import constraints
 from ..core.modes import no_grad
+from ..core.tensor import Size
 from ..nn.functional import logsigmoid
 from ..ops import sample as samplers
+from . import constraints
 from .distribution import Distribution
 from .gamma import Gamma
 from .utils import broadcast_all, exactly_one, lazy_property, logits_to_probs, probs_to_logits
+
 
 class NegativeBinomial(Distribution):
     """NegativeBinomial(total_count, probs) or (total_count, logits=...): how many successes of
@@ -59,11 +60,11 @@ class NegativeBinomial(Distribution):
         return self.mean / (-self.logits).sigmoid()
 
     @lazy_property
-    def logits(self) -> Any:                # type: ignore[no-redef]
+    def logits(self) -> Any:  # type: ignore[no-redef]
         return probs_to_logits(self.probs, is_binary=True)
 
     @lazy_property
-    def probs(self) -> Any:                 # type: ignore[no-redef]
+    def probs(self) -> Any:  # type: ignore[no-redef]
         return logits_to_probs(self.logits, is_binary=True)
 
     @property
@@ -87,5 +88,6 @@ class NegativeBinomial(Distribution):
         ways = -(n + value).lgamma() + (1.0 + value).lgamma() + n.lgamma()
         ways = ways.masked_fill(n + value == 0.0, 0.0)
         return unnormalized - ways
+
 
 __all__ = ["NegativeBinomial"]

@@ -6,11 +6,12 @@ import math
 from typing import Any
 
 from ..core.tensor import Size
-from . import constraints
 from ..creation import randn
+from . import constraints
 from ._sampling import drawn
 from .exp_family import ExponentialFamily
 from .utils import broadcast_all
+
 
 class Normal(ExponentialFamily):
     """Normal(loc, scale): mean loc, standard deviation scale > 0."""
@@ -70,7 +71,8 @@ class Normal(ExponentialFamily):
     def _natural_params(self) -> tuple:
         return (self.loc / self.scale.pow(2), -0.5 * self.scale.pow(2).reciprocal())
 
-    def _log_normalizer(self, x: Any, y: Any) -> Any:       # type: ignore[override]
+    def _log_normalizer(self, x: Any, y: Any) -> Any:  # type: ignore[override]
         return -0.25 * x.pow(2) / y + 0.5 * (-math.pi / y).log()
+
 
 __all__ = ["Normal"]

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from ..core.tensor import Size
-from . import constraints
 from ..creation import eye
+from . import constraints
 from .categorical import Categorical
 from .distribution import Distribution
+
 
 class OneHotCategorical(Distribution):
     """Categorical(probs) or (logits=...) as one-hot vectors."""
@@ -91,5 +92,6 @@ def _one_hot(index: Any, like: Any) -> Any:
     from ..nn.functional import one_hot
 
     return one_hot(index, like.shape[-1]).to(like.dtype)
+
 
 __all__ = ["OneHotCategorical", "OneHotCategoricalStraightThrough"]

@@ -10,6 +10,7 @@ from .transformed_distribution import TransformedDistribution
 from .transforms import AffineTransform, ExpTransform
 from .utils import broadcast_all
 
+
 class Pareto(TransformedDistribution):
     """scale * exp(E) of E from Exponential(alpha): density ~ x**-(alpha + 1) from scale on."""
 
@@ -46,5 +47,6 @@ class Pareto(TransformedDistribution):
 
     def entropy(self) -> Any:
         return (self.scale / self.alpha).log() + (1 + self.alpha.reciprocal())
+
 
 __all__ = ["Pareto"]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..core.tensor import Size
-from . import constraints
 from ..algebra import xlogy
 from ..core.modes import no_grad
+from ..core.tensor import Size
 from ..ops import sample as samplers
+from . import constraints
 from .exp_family import ExponentialFamily
 from .utils import broadcast_all
+
 
 class Poisson(ExponentialFamily):
     """Poisson(rate): probability rate**k exp(-rate) / k!."""
@@ -50,7 +51,8 @@ class Poisson(ExponentialFamily):
     def _natural_params(self) -> tuple:
         return (self.rate.log(),)
 
-    def _log_normalizer(self, x: Any) -> Any:       # type: ignore[override]
+    def _log_normalizer(self, x: Any) -> Any:  # type: ignore[override]
         return x.exp()
+
 
 __all__ = ["Poisson"]

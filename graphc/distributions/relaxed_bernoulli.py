@@ -19,6 +19,7 @@ from .utils import (
     probs_to_logits,
 )
 
+
 class LogitRelaxedBernoulli(Distribution):
     """The log-odds of RelaxedBernoulli samples (Maddison, Mnih & Teh 2017)."""
 
@@ -49,11 +50,11 @@ class LogitRelaxedBernoulli(Distribution):
         new._param = self._param.expand(batch_shape)
 
     @lazy_property
-    def logits(self) -> Any:                # type: ignore[no-redef]
+    def logits(self) -> Any:  # type: ignore[no-redef]
         return probs_to_logits(self.probs, is_binary=True)
 
     @lazy_property
-    def probs(self) -> Any:                 # type: ignore[no-redef]
+    def probs(self) -> Any:  # type: ignore[no-redef]
         return logits_to_probs(self.logits, is_binary=True)
 
     @property
@@ -112,5 +113,6 @@ def _log(x: Any) -> Any:
     import math
 
     return x.log() if hasattr(x, "log") else math.log(x)
+
 
 __all__ = ["LogitRelaxedBernoulli", "RelaxedBernoulli"]

@@ -14,6 +14,7 @@ from .transformed_distribution import TransformedDistribution
 from .transforms import ExpTransform
 from .utils import broadcast_all, clamp_probs
 
+
 class ExpRelaxedCategorical(Distribution):
     """The logarithms of RelaxedOneHotCategorical samples (Maddison, Mnih & Teh 2017)."""
 
@@ -104,5 +105,6 @@ class RelaxedOneHotCategorical(TransformedDistribution):
     @property
     def probs(self) -> Any:
         return self.base_dist.probs
+
 
 __all__ = ["ExpRelaxedCategorical", "RelaxedOneHotCategorical"]

@@ -6,12 +6,13 @@ import math
 from typing import Any
 
 from ..core.tensor import Size
-from . import constraints
 from ..creation import randn
+from . import constraints
 from ._sampling import drawn
 from .chi2 import Chi2
 from .distribution import Distribution
 from .utils import broadcast_all
+
 
 class StudentT(Distribution):
     """StudentT(df, loc, scale): loc + scale * Z / sqrt(chi2(df) / df)."""
@@ -76,5 +77,6 @@ class StudentT(Distribution):
             + 0.5 * self.df.log()
             + log_beta
         )
+
 
 __all__ = ["StudentT"]

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..core.modes import no_grad
 from ..core.tensor import Size
 from . import constraints
-from ..core.modes import no_grad
 from .distribution import Distribution
 from .independent import Independent
 from .transforms import ComposeTransform, Transform
 from .utils import sum_rightmost
 
+
 class TransformedDistribution(Distribution):
     """The distribution of transforms applied to samples of another one. ValueError for transforms
     that are none, and for a base with too few dimensions."""
 
-    arg_constraints: dict = {}              # type: ignore[assignment]
+    arg_constraints: dict = {}  # type: ignore[assignment]
 
     def __init__(
         self, base_distribution: Any, transforms: Any, validate_args: bool | None = None
@@ -71,7 +72,7 @@ class TransformedDistribution(Distribution):
         return constraints.independent(support, more) if more > 0 else support
 
     @property
-    def has_rsample(self) -> bool:          # type: ignore[override]
+    def has_rsample(self) -> bool:  # type: ignore[override]
         return self.base_dist.has_rsample
 
     def _forward(self, x: Any) -> Any:
@@ -117,5 +118,6 @@ class TransformedDistribution(Distribution):
 
     def icdf(self, value: Any) -> Any:
         return self._forward(self.base_dist.icdf(self._rising(value)))
+
 
 __all__ = ["TransformedDistribution"]

@@ -1,7 +1,7 @@
 """Transforms: functions between sets of values with the logarithm of their derivative.
 
-Takes tensors from a domain, gives tensors in a codomain; `inv` goes back. Invariant: t.inv.inv is t,
-and for bijective transforms t.inv(t(x)) is x up to rounding. Source of names and semantics:
+Takes tensors from a domain, gives tensors in a codomain; `inv` goes back. Invariant: t.inv.inv is
+t, and for bijective transforms t.inv(t(x)) is x up to rounding. Source of names and semantics:
 https://docs.pytorch.org/docs/stable/distributions.html#module-torch.distributions.transforms
 """
 
@@ -123,15 +123,15 @@ class _InverseTransform(Transform):
         self._inv = transform
 
     @constraints.dependent_property(is_discrete=False)
-    def domain(self) -> Any:            # type: ignore[override]
+    def domain(self) -> Any:  # type: ignore[override]
         return self._inv.codomain
 
     @constraints.dependent_property(is_discrete=False)
-    def codomain(self) -> Any:          # type: ignore[override]
+    def codomain(self) -> Any:  # type: ignore[override]
         return self._inv.domain
 
     @property
-    def bijective(self) -> bool:        # type: ignore[override]
+    def bijective(self) -> bool:  # type: ignore[override]
         return self._inv.bijective
 
     @property
@@ -181,7 +181,7 @@ class ComposeTransform(Transform):
     __hash__ = object.__hash__
 
     @constraints.dependent_property(is_discrete=False)
-    def domain(self) -> Any:            # type: ignore[override]
+    def domain(self) -> Any:  # type: ignore[override]
         if not self.parts:
             return constraints.real
         domain = self.parts[0].domain
@@ -194,7 +194,7 @@ class ComposeTransform(Transform):
         return domain
 
     @constraints.dependent_property(is_discrete=False)
-    def codomain(self) -> Any:          # type: ignore[override]
+    def codomain(self) -> Any:  # type: ignore[override]
         if not self.parts:
             return constraints.real
         codomain = self.parts[-1].codomain
@@ -207,7 +207,7 @@ class ComposeTransform(Transform):
         return codomain
 
     @property
-    def bijective(self) -> bool:        # type: ignore[override]
+    def bijective(self) -> bool:  # type: ignore[override]
         return all(p.bijective for p in self.parts)
 
     @property
@@ -281,17 +281,15 @@ class IndependentTransform(Transform):
         )
 
     @constraints.dependent_property(is_discrete=False)
-    def domain(self) -> Any:            # type: ignore[override]
+    def domain(self) -> Any:  # type: ignore[override]
         return constraints.independent(self.base_transform.domain, self.reinterpreted_batch_ndims)
 
     @constraints.dependent_property(is_discrete=False)
-    def codomain(self) -> Any:          # type: ignore[override]
-        return constraints.independent(
-            self.base_transform.codomain, self.reinterpreted_batch_ndims
-        )
+    def codomain(self) -> Any:  # type: ignore[override]
+        return constraints.independent(self.base_transform.codomain, self.reinterpreted_batch_ndims)
 
     @property
-    def bijective(self) -> bool:        # type: ignore[override]
+    def bijective(self) -> bool:  # type: ignore[override]
         return self.base_transform.bijective
 
     @property
@@ -319,9 +317,7 @@ class IndependentTransform(Transform):
         return self.base_transform.inverse_shape(shape)
 
     def __repr__(self) -> str:
-        return (
-            f"{type(self).__name__}({self.base_transform!r}, {self.reinterpreted_batch_ndims})"
-        )
+        return f"{type(self).__name__}({self.base_transform!r}, {self.reinterpreted_batch_ndims})"
 
 
 class ReshapeTransform(Transform):
@@ -336,11 +332,11 @@ class ReshapeTransform(Transform):
         super().__init__(cache_size=cache_size)
 
     @constraints.dependent_property
-    def domain(self) -> Any:            # type: ignore[override]
+    def domain(self) -> Any:  # type: ignore[override]
         return constraints.independent(constraints.real, len(self.in_shape))
 
     @constraints.dependent_property
-    def codomain(self) -> Any:          # type: ignore[override]
+    def codomain(self) -> Any:  # type: ignore[override]
         return constraints.independent(constraints.real, len(self.out_shape))
 
     def with_cache(self, cache_size: int = 1) -> Any:
@@ -368,9 +364,7 @@ class ReshapeTransform(Transform):
             raise ValueError("Too few dimensions on input")
         cut = len(shape) - len(here)
         if tuple(shape[cut:]) != here:
-            raise ValueError(
-                f"Shape mismatch: expected {tuple(shape[cut:])} but got {here}"
-            )
+            raise ValueError(f"Shape mismatch: expected {tuple(shape[cut:])} but got {here}")
         return (*shape[:cut], *there)
 
 
@@ -380,7 +374,7 @@ class ExpTransform(Transform):
     domain = constraints.real
     codomain = constraints.positive
     bijective = True
-    sign = 1        # type: ignore[assignment]
+    sign = 1  # type: ignore[assignment]
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ExpTransform)
@@ -418,9 +412,7 @@ class PowerTransform(Transform):
         return self.exponent.sign()
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, PowerTransform) and bool(
-            (self.exponent == other.exponent).all()
-        )
+        return isinstance(other, PowerTransform) and bool((self.exponent == other.exponent).all())
 
     __hash__ = object.__hash__
 
@@ -458,7 +450,7 @@ class SigmoidTransform(Transform):
     domain = constraints.real
     codomain = constraints.unit_interval
     bijective = True
-    sign = 1        # type: ignore[assignment]
+    sign = 1  # type: ignore[assignment]
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, SigmoidTransform)
@@ -482,7 +474,7 @@ class SoftplusTransform(Transform):
     domain = constraints.real
     codomain = constraints.positive
     bijective = True
-    sign = 1        # type: ignore[assignment]
+    sign = 1  # type: ignore[assignment]
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, SoftplusTransform)
@@ -505,7 +497,7 @@ class TanhTransform(Transform):
     domain = constraints.real
     codomain = constraints.interval(-1.0, 1.0)
     bijective = True
-    sign = 1        # type: ignore[assignment]
+    sign = 1  # type: ignore[assignment]
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, TanhTransform)
@@ -554,12 +546,12 @@ class AffineTransform(Transform):
         return self._event_dim
 
     @constraints.dependent_property(is_discrete=False)
-    def domain(self) -> Any:            # type: ignore[override]
+    def domain(self) -> Any:  # type: ignore[override]
         dims = self.event_dim
         return constraints.independent(constraints.real, dims) if dims else constraints.real
 
     @constraints.dependent_property(is_discrete=False)
-    def codomain(self) -> Any:          # type: ignore[override]
+    def codomain(self) -> Any:  # type: ignore[override]
         dims = self.event_dim
         return constraints.independent(constraints.real, dims) if dims else constraints.real
 
@@ -776,7 +768,7 @@ class CatTransform(Transform):
         self.dim = dim
 
     @functools.cached_property
-    def event_dim(self) -> int:         # type: ignore[override]
+    def event_dim(self) -> int:  # type: ignore[override]
         return max(t.event_dim for t in self.transforms)
 
     @functools.cached_property
@@ -817,15 +809,15 @@ class CatTransform(Transform):
         return cat(terms, dim) if dim < 0 else functools.reduce(operator.add, terms)
 
     @property
-    def bijective(self) -> bool:        # type: ignore[override]
+    def bijective(self) -> bool:  # type: ignore[override]
         return all(t.bijective for t in self.transforms)
 
     @constraints.dependent_property
-    def domain(self) -> Any:            # type: ignore[override]
+    def domain(self) -> Any:  # type: ignore[override]
         return constraints.cat([t.domain for t in self.transforms], self.dim, self.lengths)
 
     @constraints.dependent_property
-    def codomain(self) -> Any:          # type: ignore[override]
+    def codomain(self) -> Any:  # type: ignore[override]
         return constraints.cat([t.codomain for t in self.transforms], self.dim, self.lengths)
 
 
@@ -861,15 +853,15 @@ class StackTransform(Transform):
         return stack([t.log_abs_det_jacobian(a, b) for t, a, b in triples], self.dim)
 
     @property
-    def bijective(self) -> bool:        # type: ignore[override]
+    def bijective(self) -> bool:  # type: ignore[override]
         return all(t.bijective for t in self.transforms)
 
     @constraints.dependent_property
-    def domain(self) -> Any:            # type: ignore[override]
+    def domain(self) -> Any:  # type: ignore[override]
         return constraints.stack([t.domain for t in self.transforms], self.dim)
 
     @constraints.dependent_property
-    def codomain(self) -> Any:          # type: ignore[override]
+    def codomain(self) -> Any:  # type: ignore[override]
         return constraints.stack([t.codomain for t in self.transforms], self.dim)
 
 
@@ -878,14 +870,14 @@ class CumulativeDistributionTransform(Transform):
 
     bijective = True
     codomain = constraints.unit_interval
-    sign = 1        # type: ignore[assignment]
+    sign = 1  # type: ignore[assignment]
 
     def __init__(self, distribution: Any, cache_size: int = 0) -> None:
         super().__init__(cache_size=cache_size)
         self.distribution = distribution
 
     @property
-    def domain(self) -> Any:            # type: ignore[override]
+    def domain(self) -> Any:  # type: ignore[override]
         return self.distribution.support
 
     def _call(self, x: Any) -> Any:
@@ -904,9 +896,24 @@ class CumulativeDistributionTransform(Transform):
 
 
 __all__ = [
-    "AbsTransform", "AffineTransform", "CatTransform", "ComposeTransform", "CorrCholeskyTransform",
-    "CumulativeDistributionTransform", "ExpTransform", "IndependentTransform",
-    "LowerCholeskyTransform", "PositiveDefiniteTransform", "PowerTransform", "ReshapeTransform",
-    "SigmoidTransform", "SoftmaxTransform", "SoftplusTransform", "StackTransform",
-    "StickBreakingTransform", "TanhTransform", "Transform", "identity_transform",
+    "AbsTransform",
+    "AffineTransform",
+    "CatTransform",
+    "ComposeTransform",
+    "CorrCholeskyTransform",
+    "CumulativeDistributionTransform",
+    "ExpTransform",
+    "IndependentTransform",
+    "LowerCholeskyTransform",
+    "PositiveDefiniteTransform",
+    "PowerTransform",
+    "ReshapeTransform",
+    "SigmoidTransform",
+    "SoftmaxTransform",
+    "SoftplusTransform",
+    "StackTransform",
+    "StickBreakingTransform",
+    "TanhTransform",
+    "Transform",
+    "identity_transform",
 ]

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from ..core.tensor import Size
-from . import constraints
 from ..creation import rand
+from . import constraints
 from ._sampling import drawn
 from .distribution import Distribution
 from .utils import broadcast_all
+
 
 class Uniform(Distribution):
     """Uniform(low, high): equally dense from low to below high. ValueError unless low < high."""
@@ -70,5 +71,6 @@ class Uniform(Distribution):
 
     def entropy(self) -> Any:
         return (self.high - self.low).log()
+
 
 __all__ = ["Uniform"]

@@ -1,4 +1,5 @@
-"""Help for distributions: parameters broadcast together, probabilities and log-odds, lazy values."""
+"""Help for distributions: parameters broadcast together, probabilities and log-odds, lazy
+values."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from ..base.dtypes import finfo, get_default_dtype
 from ..core.modes import enable_grad
 from ..core.tensor import Tensor
 from ..creation import tensor
-from ..functional import broadcast_tensors
+from ..functional import broadcast_tensors, cat, stack
 
 euler_constant = 0.57721566490153286060
 
@@ -62,7 +63,7 @@ class lazy_property:
 
     def __init__(self, wrapped: Callable) -> None:
         self.wrapped = wrapped
-        functools.update_wrapper(self, wrapped)
+        functools.update_wrapper(self, wrapped)  # type: ignore[arg-type]
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         if instance is None:
@@ -79,30 +80,29 @@ def tril_matrix_to_vec(mat: Any, diag: int = 0) -> Any:
     if not -n <= diag < n:
         raise ValueError(f"diag ({diag}) provided is outside [{-n}, {n - 1}].")
     rows = [mat[..., i, : min(max(i + 1 + diag, 0), n)] for i in range(n)]
-    from ..functional import cat
-
     return cat(rows, -1)
+
+
+def _in_triangle(n: int, diag: int) -> int:
+    """How many numbers n x n matrices have up to a diagonal."""
+    return sum(min(max(i + 1 + diag, 0), n) for i in range(n))
 
 
 def vec_to_tril_matrix(vec: Any, diag: int = 0) -> Any:
     """Matrices whose lower triangles (up to a diagonal) are the given rows of numbers."""
-    # n * (n + 1) / 2 + n * diag - ... numbers; solved for n
-    count = vec.shape[-1]
-    n = (-(1 + 2 * diag) + ((1 + 2 * diag) ** 2 + 8 * count + 4 * abs(diag) * (diag + 1)) ** 0.5) / 2
-    eps = finfo(vec.dtype).eps
-    if not round(n) - n <= eps and n - round(n) <= eps:
+    count, n = vec.shape[-1], 1
+    while _in_triangle(n, diag) < count:
+        n += 1
+    if _in_triangle(n, diag) != count:
         raise ValueError(
             f"The size of last dimension is {count} which cannot be expressed as the lower "
             "triangular part of a square D x D matrix."
         )
-    size = round(n)
-    from ..functional import cat, stack
-
     rows, at = [], 0
-    for i in range(size):
-        width = min(max(i + 1 + diag, 0), size)
+    for i in range(n):
+        width = min(max(i + 1 + diag, 0), n)
         part = vec[..., at : at + width]
-        rest = vec.new_zeros((*vec.shape[:-1], size - width))
+        rest = vec.new_zeros((*vec.shape[:-1], n - width))
         rows.append(cat([part, rest], -1))
         at += width
     return stack(rows, -2)

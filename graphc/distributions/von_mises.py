@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..core.tensor import Size
-from . import constraints
 from ..base.dtypes import float64
 from ..core.modes import no_grad
+from ..core.tensor import Size
 from ..creation import rand
 from ..functional import where
 from ..special import i0e, i1e
+from . import constraints
 from .distribution import Distribution
 from .utils import broadcast_all
+
 
 class VonMises(Distribution):
     """VonMises(loc, concentration): density exp(c cos(x - loc)) / (2 pi I0(c)) over angles."""
@@ -69,5 +70,6 @@ class VonMises(Distribution):
     def variance(self) -> Any:
         """The circular variance."""
         return 1 - i1e(self.concentration) / i0e(self.concentration)
+
 
 __all__ = ["VonMises"]

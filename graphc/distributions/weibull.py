@@ -11,6 +11,7 @@ from .transformed_distribution import TransformedDistribution
 from .transforms import AffineTransform, PowerTransform
 from .utils import broadcast_all
 
+
 class Weibull(TransformedDistribution):
     """scale * E**(1 / concentration) of E from Exponential(1)."""
 
@@ -51,12 +52,11 @@ class Weibull(TransformedDistribution):
     @property
     def variance(self) -> Any:
         r = self.concentration_reciprocal
-        return self.scale.pow(2) * (
-            (1 + 2 * r).lgamma().exp() - (2 * (1 + r).lgamma()).exp()
-        )
+        return self.scale.pow(2) * ((1 + 2 * r).lgamma().exp() - (2 * (1 + r).lgamma()).exp())
 
     def entropy(self) -> Any:
         r = self.concentration_reciprocal
         return euler_constant * (1 - r) + (self.scale * r).log() + 1
+
 
 __all__ = ["Weibull"]

@@ -5,17 +5,18 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..core.tensor import Size
-from . import constraints
 from ..base.dtypes import finfo
+from ..core.tensor import Size
 from ..creation import arange, randn
 from ..ir.types import broadcast_shapes
 from ..linalg import cholesky, solve_triangular
+from . import constraints
 from ._sampling import drawn
 from .chi2 import Chi2
 from .exp_family import ExponentialFamily
 from .multivariate_normal import _inverse_of, precision_to_scale_tril
 from .utils import lazy_property
+
 
 class Wishart(ExponentialFamily):
     """Wishart(df, covariance_matrix), or by precision_matrix or scale_tril: sums of df outer
@@ -72,9 +73,7 @@ class Wishart(ExponentialFamily):
         self.df = df.expand(batch)
         setattr(self, name, matrix.expand((*batch, n, n)))
         if bool((self.df <= n - 1).any()):
-            raise ValueError(
-                f"Value of df={df} expected to be greater than ndim - 1 = {n - 1}."
-            )
+            raise ValueError(f"Value of df={df} expected to be greater than ndim - 1 = {n - 1}.")
         super().__init__(batch, (n, n), validate_args=validate_args)
         if name == "scale_tril":
             self._unbroadcasted_scale_tril = scale_tril
@@ -92,16 +91,16 @@ class Wishart(ExponentialFamily):
         new._chi2 = self._chi2.expand((*batch_shape, self._event_shape[-1]))
 
     @lazy_property
-    def scale_tril(self) -> Any:            # type: ignore[no-redef]
+    def scale_tril(self) -> Any:  # type: ignore[no-redef]
         return self._whole(self._unbroadcasted_scale_tril)
 
     @lazy_property
-    def covariance_matrix(self) -> Any:     # type: ignore[no-redef]
+    def covariance_matrix(self) -> Any:  # type: ignore[no-redef]
         factor = self._unbroadcasted_scale_tril
         return self._whole(factor @ factor.mT)
 
     @lazy_property
-    def precision_matrix(self) -> Any:      # type: ignore[no-redef]
+    def precision_matrix(self) -> Any:  # type: ignore[no-redef]
         inverse = _inverse_of(self._unbroadcasted_scale_tril)
         return self._whole(inverse.mT @ inverse)
 
@@ -164,10 +163,11 @@ class Wishart(ExponentialFamily):
     def _natural_params(self) -> tuple:
         return (-self.precision_matrix / 2, (self.df - self._event_shape[-1] - 1) / 2)
 
-    def _log_normalizer(self, x: Any, y: Any) -> Any:       # type: ignore[override]
+    def _log_normalizer(self, x: Any, y: Any) -> Any:  # type: ignore[override]
         p = self._event_shape[-1]
         log_det = 2 * cholesky(-2 * x).diagonal(dim1=-2, dim2=-1).log().sum(-1)
         k = y + (p + 1) / 2
         return k * (-log_det + math.log(2) * p) + k.mvlgamma(p)
+
 
 __all__ = ["Wishart"]
