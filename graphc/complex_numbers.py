@@ -8,6 +8,7 @@ import math
 from typing import Any
 
 from .base import dtypes
+from .core import autocast
 from .core.tensor import Tensor
 from .functional import called
 from .ops import complex_parts, movement, pointwise
@@ -204,3 +205,5 @@ METHODS = (
     "adjoint",
 )
 INPLACE = ("conj_physical", "sgn")
+
+autocast.wrap("", globals())

@@ -10,6 +10,7 @@ from typing import Any
 from . import functional
 from .base import dtypes
 from .base.dtypes import DType
+from .core import autocast
 from .core.tensor import Tensor
 from .creation import _finish, arange
 from .device import check_device
@@ -343,3 +344,5 @@ __all__ = [
     "rfftfreq",
     "rfftn",
 ]
+
+autocast.wrap("fft", globals())

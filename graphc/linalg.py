@@ -10,6 +10,7 @@ from typing import Any
 from . import algebra, functional
 from .base import dtypes
 from .base.dtypes import DType
+from .core import autocast
 from .core.tensor import Tensor
 from .functional import _return_type
 from .ir.types import broadcast_shapes, dim_index, numel
@@ -867,3 +868,5 @@ __all__ = [
     "vecdot",
     "vector_norm",
 ]
+
+autocast.wrap("linalg", globals())

@@ -8,6 +8,7 @@ import math
 from typing import Any
 
 from . import linalg
+from .core import autocast
 from .core.tensor import Tensor
 from .functional import _return_type
 from .ir.types import dim_index
@@ -230,3 +231,5 @@ METHODS = tuple(
     n for n in FUNCTIONS if n not in ("lu_unpack", "chain_matmul", "svd_lowrank", "pca_lowrank")
 )
 INPLACE = ()
+
+autocast.wrap("", globals())

@@ -13,6 +13,7 @@ import numpy as np
 from . import functional, ordering
 from .base import dtypes
 from .base.dtypes import DType
+from .core import autocast
 from .core.tensor import Tensor, wrap
 from .creation import _finish, empty, randint
 from .device import check_device
@@ -409,3 +410,5 @@ METHODS = tuple(
     )
 )
 INPLACE = ("put", "index_reduce", "renorm", "addbmm")
+
+autocast.wrap("", globals())

@@ -13,6 +13,7 @@ from . import fft as fft_room
 from . import functional
 from .base import dtypes
 from .base.dtypes import DType
+from .core import autocast
 from .core.tensor import Tensor
 from .ops import complex_parts, movement
 from .signal.windows import cosines, kaiser_values, made
@@ -388,3 +389,5 @@ FUNCTIONS = (
 )
 METHODS = ("stft", "istft")
 INPLACE = ()
+
+autocast.wrap("", globals())

@@ -20,10 +20,10 @@ from .tensor import Tensor
 
 # room -> its functions that run in autocast's dtype
 LOWER = {
-    "": "matmul mm bmm addmm baddbmm addbmm",
+    "": "matmul mm bmm addmm baddbmm addbmm chain_matmul",
     "functional": "linear conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d "
     "scaled_dot_product_attention",
-    "linalg": "vecdot",
+    "linalg": "vecdot multi_dot matrix_power",
 }
 # room -> its functions that run in float32
 FLOAT32 = {
