@@ -18,11 +18,13 @@ from typing import Any
 from ..core.tensor import Tensor
 from .optimizer import Optimizer
 
-_EPOCH = ("The epoch parameter in `scheduler.step()` was not necessary and is being deprecated "
-          "where possible. "
-          "Please use `scheduler.step()` to step the scheduler. During the deprecation, if epoch "
-          "is different "
-          "from None, the closed form is used instead of the new chainable form, where available.")
+_EPOCH = (
+    "The epoch parameter in `scheduler.step()` was not necessary and is being deprecated where "
+    "possible. Please use `scheduler.step()` to step the scheduler. During the deprecation, if "
+    "epoch is different from None, the closed form is used instead of the new chainable form, "
+    "where available. Please open an issue if you are unable to replicate your use case: "
+    "https://github.com/pytorch/pytorch/issues/new/choose."
+)
 
 
 def _copy(value: Any) -> Any:
@@ -78,9 +80,10 @@ class LRScheduler:
             elif "initial_lr" not in group:
                 raise KeyError(
                     f"param 'initial_lr' is not specified in param_groups[{i}] when resuming "
-                    f"scheduler "
-                    "with last_epoch >= 0; load the optimizer's state first, or start with "
-                    "last_epoch=-1"
+                    "scheduler with last_epoch >= 0.\nThis typically happens when:\n"
+                    "1. You're trying to resume training from a checkpoint but haven't properly "
+                    "loaded the optimizer state\n"
+                    "2. You're using last_epoch >= 0 for a fresh training run (not recommended)"
                 )
         self.base_lrs = _values(optimizer, "initial_lr")
         self.last_epoch = last_epoch
@@ -115,11 +118,11 @@ class LRScheduler:
         optimizer.step()."""
         if self._step_count == 1 and not getattr(self.optimizer, "_opt_called", False):
             warnings.warn(
-                "Detected call of `lr_scheduler.step()` before `optimizer.step()`. Call them in "
-                "the "
-                "opposite order: `optimizer.step()` before `lr_scheduler.step()`. Otherwise the "
-                "first "
-                "value of the learning rate schedule is skipped.",
+                "Detected call of `lr_scheduler.step()` before `optimizer.step()`. In PyTorch "
+                "1.1.0 and later, you should call them in the opposite order: `optimizer.step()` "
+                "before `lr_scheduler.step()`.  Failure to do this will result in PyTorch "
+                "skipping the first value of the learning rate schedule. See more details at "
+                "https://pytorch.org/docs/stable/optim.html#how-to-adjust-learning-rate",
                 UserWarning,
                 stacklevel=2,
             )
