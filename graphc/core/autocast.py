@@ -8,9 +8,10 @@ the CPU: https://docs.pytorch.org/docs/stable/amp.html#cpu-op-specific-behavior
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ..base import dtypes
@@ -82,6 +83,22 @@ def _casting(fn: Callable, wanted: Callable[[tuple, dict], Any]) -> Callable:
             STATE.autocast = before
 
     return call
+
+
+def state() -> tuple:
+    """Autocast's present setting, for `restored`."""
+    return STATE.autocast, STATE.autocast_dtype
+
+
+@contextlib.contextmanager
+def restored(setting: tuple) -> Iterator[None]:
+    """A region with a setting that state() gave: what is computed again is cast as it was."""
+    before = state()
+    STATE.autocast, STATE.autocast_dtype = setting
+    try:
+        yield
+    finally:
+        STATE.autocast, STATE.autocast_dtype = before
 
 
 def cast(x: Any, to: DType) -> Any:

@@ -19,7 +19,7 @@ from ..autograd import Function, backward
 from ..autograd.graph import saved_tensors_hooks
 from ..base import pytree
 from ..base.errors import user_origin
-from ..core import rng, tape
+from ..core import autocast, rng, tape
 from ..core.modes import STATE, enable_grad, no_grad
 from ..core.tensor import Size, Tensor
 
@@ -209,6 +209,7 @@ class _Frame:
     ):
         self.function, self.args, self.kwargs, self.context = function, args, kwargs, context
         self.state, self.early_stop, self.check, self.debug = state, early_stop, check, debug
+        self.autocast = autocast.state()
         self.holders: list = []  # weak references, in the order of saving
         self.saved: list[tuple] = []  # (shape, dtype, place) of each
         self.again: list[tuple] = []
@@ -258,6 +259,7 @@ class _Frame:
             contextlib.suppress(_Enough),
             enable_grad(),
             _random_state(self.state),
+            autocast.restored(self.autocast),
             saved_tensors_hooks(pack, lambda t: t),
             self.context,
         ):
@@ -307,6 +309,7 @@ class CheckpointFunction(Function):
         check_backward_validity(args)
         ctx.run_function = run_function
         ctx.state = rng.default_generator.state_words() if preserve_rng_state else None
+        ctx.autocast = autocast.state()
         ctx.inputs = [None if isinstance(a, Tensor) else a for a in args]
         ctx.places = [i for i, a in enumerate(args) if isinstance(a, Tensor)]
         ctx.save_for_backward(*[args[i] for i in ctx.places])
@@ -326,7 +329,7 @@ class CheckpointFunction(Function):
         for i, t in zip(ctx.places, ctx.saved_tensors, strict=True):
             inputs[i] = t
         detached = detach_variable(tuple(inputs))
-        with _random_state(ctx.state), enable_grad():
+        with _random_state(ctx.state), autocast.restored(ctx.autocast), enable_grad():
             outs = ctx.run_function(*detached)
         outs = (outs,) if isinstance(outs, Tensor) else outs
         pairs = [

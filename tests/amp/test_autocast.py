@@ -214,6 +214,21 @@ def test_backward_is_not_cast():
     assert (w.grad == want).all()
 
 
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_checkpoints_run_again_as_they_ran(reentrant):
+    from graphc.utils.checkpoint import checkpoint
+
+    x, grads = _x().requires_grad_(), []
+    for saved in (True, False):
+        net = _net()
+        with graphc.autocast("cpu"):
+            y = net(x) if saved else checkpoint(net, x, use_reentrant=reentrant)
+        assert y.dtype is BF
+        y.float().sum().backward()
+        grads.append([p.grad.numpy().tobytes() for p in net.parameters()])
+    assert grads[0] == grads[1]
+
+
 def _step(net, optimizer, x, inside):
     def step(x):
         optimizer.zero_grad()
