@@ -3,7 +3,6 @@
 https://docs.pytorch.org/docs/stable/nn.functional.html
 """
 
-from ...core import autocast as _autocast
 from .activation import (
     celu,
     celu_,
@@ -134,5 +133,3 @@ from .resampling import (
     upsample_nearest,
 )
 from .shape import channel_shuffle, one_hot, pad, pixel_shuffle, pixel_unshuffle
-
-_autocast.wrap("functional", globals())

@@ -13,6 +13,7 @@ import warnings
 from typing import Any
 
 from ...base import dtypes
+from ...core import autocast
 from ...core.tensor import Tensor, type_word
 from ...creation import arange, zeros
 from ...ops import pointwise as pw
@@ -364,3 +365,5 @@ def _separate(query: Tensor, key: Tensor, value: Tensor, wq: Any, wk: Any, wv: A
             raise AssertionError(f"use_separate_proj_weight is True but {name} is None")
     pairs = zip((query, key, value), (wq, wk, wv), biases, strict=True)
     return tuple([linear(t, w, b) for t, w, b in pairs])
+
+autocast.wrap("functional", globals())

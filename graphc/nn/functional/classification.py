@@ -11,6 +11,7 @@ import math
 from typing import Any
 
 from ...base import dtypes
+from ...core import autocast
 from ...core.tensor import Tensor
 from ...ops import composite
 from ...ops import pointwise as pw
@@ -199,3 +200,5 @@ def _with_probabilities(input: Tensor, target: Tensor, weight: Tensor | None, ig
         return total
     rows = math.prod(input.shape) // classes if classes else 0
     return total / rows if rows else total * math.nan
+
+autocast.wrap("functional", globals())

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...base import dtypes
+from ...core import autocast
 from ...core.tensor import Tensor, type_word
 from ...ops import conv as ops
 from ...ops import gather
@@ -261,3 +262,5 @@ def _sizes(t: Tensor) -> list:
 
 def _product(sizes: Any) -> str:
     return " x ".join(map(str, sizes))
+
+autocast.wrap("functional", globals())

@@ -13,6 +13,7 @@ import math
 from typing import Any
 
 from ...base import dtypes
+from ...core import autocast
 from ...core.observe import capturing
 from ...core.tensor import Tensor
 from ...creation import arange, as_tensor, full
@@ -172,3 +173,5 @@ def _log_sum(xs: list) -> Tensor:
     for x in xs[1:]:
         total = total + (x - top).exp()
     return top + total.log()
+
+autocast.wrap("functional", globals())

@@ -6,6 +6,7 @@ https://docs.pytorch.org/docs/stable/nn.functional.html#linear-functions """
 
 from __future__ import annotations
 
+from ...core import autocast
 from ...core.tensor import Tensor
 from ...ops import contract
 from ...out import SAME, into
@@ -32,3 +33,5 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None
     rows = rows.view(-1, out, in2) @ input2.reshape(-1, in2, 1)
     y = rows.view(*lead, out)
     return y if bias is None else y + bias
+
+autocast.wrap("functional", globals())

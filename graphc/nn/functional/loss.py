@@ -11,6 +11,7 @@ import warnings
 from typing import Any
 
 from ...base import dtypes
+from ...core import autocast
 from ...core.tensor import Tensor
 from ...ops import pointwise as pw
 from ._common import legacy_reduction, reduced
@@ -350,3 +351,5 @@ def _triplet(distance: Any, anchor: Tensor, positive: Tensor, negative: Tensor, 
     if swap:
         far = pw.minimum(far, distance(positive, negative))
     return reduced(pw.clamp_min(margin + near - far, 0.0), reduction)
+
+autocast.wrap("functional", globals())

@@ -11,6 +11,7 @@ from math import prod
 from typing import Any
 
 from ...base import dtypes
+from ...core import autocast
 from ...core.observe import capturing
 from ...core.tensor import Tensor
 from ...creation import arange, rand
@@ -504,3 +505,5 @@ def _adaptive_size(name: str, axes: int, input: Tensor, output_size: Any, but_go
                 f"{name}(): Expected input to have non-zero size for non-batch dimensions, but "
                 f"input has sizes {list(input.shape)} with dimension {d} being empty")
     return tuple(n if s is None else s for s, n in zip(size, spatial, strict=True))
+
+autocast.wrap("functional", globals())

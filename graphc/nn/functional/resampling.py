@@ -10,6 +10,7 @@ import warnings
 from typing import Any
 
 from ...base import dtypes
+from ...core import autocast
 from ...core.tensor import Tensor
 from ...creation import linspace, ones
 from ...ops import resample as ops
@@ -384,3 +385,5 @@ def _cubic(t: Tensor) -> list:
 
     u = 1 - t
     return [far(t + 1), near(t), near(u), far(u + 1)]
+
+autocast.wrap("functional", globals())

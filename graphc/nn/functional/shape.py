@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ...base import dtypes
+from ...core import autocast
 from ...core.tensor import Tensor, wrap
 from ...ops import gather
 from ...ops import pointwise as pw
@@ -136,3 +137,5 @@ def channel_shuffle(input: Tensor, groups: int) -> Tensor:
         raise RuntimeError(f"Number of channels must be divisible by groups. Got {c} channels and "
                            f"{groups} groups.")
     return input.reshape(n, groups, c // groups, *rest).transpose(1, 2).reshape(n, c, *rest)
+
+autocast.wrap("functional", globals())
