@@ -288,6 +288,7 @@ _LAZY_MODULES = {
     "profiler",
     "serialization",
     "version",
+    "multiprocessing",
 }
 _LAZY_NAMES = {
     "compile": "compile",

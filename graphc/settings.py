@@ -7,12 +7,15 @@ Invariant: what is read is what was set. https://docs.pytorch.org/docs/stable/to
 from __future__ import annotations
 
 import builtins
+import importlib
 import warnings
 from collections.abc import Callable
 from typing import Any
 
+from .base import dtypes
 from .core.modes import STATE
 from .core.tensor import Tensor
+from .device import device as device_type
 from .native import library
 
 _deterministic: dict[str, bool] = {"on": False, "warn": False}
@@ -126,6 +129,26 @@ def typename(obj: Any, /) -> str:
     return name if module in (None, "builtins") else f"{module}.{name}"
 
 
+def set_default_tensor_type(t: Any, /) -> None:
+    """set_default_dtype() by a tensor type, torch.DoubleTensor or its name; deprecated. TypeError
+    for one of a device or of integers."""
+    name = t if isinstance(t, str) else f"{t.__module__}.{t.__name__}"
+    found = [d for d in dtypes.REAL if f"torch.{d.title}Tensor" == name]
+    if not found or not found[0].is_floating_point:
+        raise TypeError(
+            f"only floating-point types are supported as the default type, not {name}"
+        )
+    dtypes.set_default_dtype(found[0])
+
+
+def get_device_module(device: Any = None) -> Any:
+    """graphc.cpu, or graphc.cuda for a CUDA device. RuntimeError for other types."""
+    kind = "cpu" if device is None else device_type(device).type
+    if kind not in ("cpu", "cuda"):
+        raise RuntimeError(f"Invalid device module '{kind}'")
+    return importlib.import_module(f"graphc.{kind}")
+
+
 # ---------------------------------------------------------------- checks
 
 
@@ -208,5 +231,6 @@ TOP = (
     "set_num_interop_threads get_num_interop_threads set_flush_denormal set_warn_always "
     "is_warn_always_enabled compiled_with_cxx11_abi is_vulkan_available typename _assert _check "
     "_check_value _check_index _check_type _check_not_implemented _check_is_size "
-    "_check_tensor_all has_openmp has_mkl init_num_threads"
+    "_check_tensor_all set_default_tensor_type get_device_module has_openmp has_mkl "
+    "init_num_threads"
 ).split()

@@ -135,6 +135,21 @@ def test_deterministic_settings():
     assert graphc.get_num_interop_threads() == 2
 
 
+def test_default_tensor_types_and_device_modules():
+    for kind in (graphc.DoubleTensor, "torch.DoubleTensor"):
+        graphc.set_default_tensor_type(kind)
+        assert graphc.ones(1).dtype is graphc.float64
+        graphc.set_default_tensor_type("torch.FloatTensor")
+    assert graphc.ones(1).dtype is graphc.float32
+    for bad in (graphc.LongTensor, graphc.cuda.FloatTensor):
+        with pytest.raises(TypeError, match="only floating-point types are supported"):
+            graphc.set_default_tensor_type(bad)
+    assert graphc.get_device_module() is graphc.cpu
+    assert graphc.get_device_module("cuda") is graphc.cuda
+    with pytest.raises(RuntimeError, match="Invalid device module 'mps'"):
+        graphc.get_device_module("mps")
+
+
 def test_checks():
     graphc._check(True)
     graphc._assert(graphc.tensor(True), "x")
