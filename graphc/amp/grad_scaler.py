@@ -1,8 +1,8 @@
 """GradScaler: takes a loss, gives it scaled, so that small float16 gradients do not vanish;
 unscales gradients, skips steps whose gradients overflowed, and adapts the scale.
 
-Invariant: the scale is one float32 tensor, which grows and shrinks as in PyTorch. Only step() reads
-a value. Source: https://docs.pytorch.org/docs/stable/amp.html#torch.amp.GradScaler
+Invariant: the scale is one float32 tensor, which grows and shrinks as in PyTorch. scale() compiles;
+step() reads a value, so a step with a scaler runs eagerly with its modules compiled. Source: https://docs.pytorch.org/docs/stable/amp.html#torch.amp.GradScaler
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 from ..base.dtypes import float16, float32, float64, int32
 from ..core import observe
-from ..core.modes import no_grad
+from ..core.modes import STATE, no_grad
 from ..core.tensor import Tensor
 from ..creation import tensor
 from ..ops.pointwise import where
@@ -26,6 +26,16 @@ class OptState(Enum):
     READY = 0
     UNSCALED = 1
     STEPPED = 2
+
+
+def _refuse(what: str) -> None:
+    """Before anything is noted: whether a step is taken depends on the gradients' values."""
+    if STATE.tracer is not None:
+        STATE.tracer.refuse(
+            f"GradScaler.{what}() goes by whether gradients are finite",
+            "compile the forward and backward, and call the scaler outside",
+            "value",
+        )
 
 
 class _Progress:
@@ -104,6 +114,7 @@ class GradScaler:
         RuntimeError when called twice or after step(), ValueError for float16 gradients."""
         if not self._enabled:
             return
+        _refuse("unscale_")
         scale, progress = self._checked("unscale_"), self._progress(optimizer)
         if progress.stage is OptState.UNSCALED:
             raise RuntimeError(
@@ -141,6 +152,7 @@ class GradScaler:
             return optimizer.step(*args, **kwargs)
         if "closure" in kwargs:
             raise RuntimeError("Closure use is not currently supported if GradScaler is enabled.")
+        _refuse("step")
         self._checked("step")
         progress = self._progress(optimizer)
         if progress.stage is OptState.STEPPED:
@@ -158,6 +170,7 @@ class GradScaler:
         tensor of one element)."""
         if not self._enabled:
             return
+        _refuse("update")
         scale = self._checked("update")
         with no_grad():
             if isinstance(new_scale, Tensor):

@@ -97,6 +97,35 @@ def test_misuse():
         graphc.amp.GradScaler("cpu", growth_factor=1.0)
 
 
+def test_a_compiled_step_runs_with_its_modules_compiled():
+    runs = []
+    for compiled in (False, True):
+        graphc.manual_seed(0)
+        net, x = graphc.nn.Linear(3, 2), graphc.ones(4, 3)
+        o = graphc.optim.SGD(net.parameters(), lr=0.1)
+        s = graphc.amp.GradScaler("cpu", init_scale=8.0, growth_interval=2)
+
+        def step(x, net=net, o=o, s=s):
+            o.zero_grad()
+            loss = net(x).square().sum()
+            s.scale(loss).backward()
+            s.step(o)
+            s.update()
+            return loss
+
+        if compiled:
+            with pytest.raises(graphc.compile.__globals__["CaptureBreak"], match="GradScaler.step"):
+                graphc.compile(step, fullgraph=True)(x)
+            step = graphc.compile(step)
+            with pytest.warns(UserWarning, match="runs eagerly"):
+                losses = [step(x).item()]
+        else:
+            losses = [step(x).item()]
+        losses += [step(x).item() for _ in range(3)]
+        runs.append((losses, s.state_dict(), net.weight.tolist()))
+    assert runs[0] == runs[1] and runs[0][1]["scale"] == 32.0
+
+
 def test_disabled_scalers_pass_through():
     with pytest.warns(UserWarning, match="GradScaler is enabled, but CUDA is not available"):
         s = graphc.amp.GradScaler()
