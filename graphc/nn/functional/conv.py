@@ -129,8 +129,11 @@ def _conv(name: str, axes: int, input: Tensor, weight: Tensor, bias: Tensor | No
             f"({_product(taps)}). Kernel size can't be greater than actual input size")
     _check_dtypes(x, weight, bias)
     window = (stride, padding, dilation, groups)
-    out = (ops.convolution(x, weight, *window) if bias is None
-           else ops.convolution_biased(x, weight, bias, *window))
+    if x.dtype.is_complex:
+        out = _complex(lambda a, b: ops.convolution(a, b, *window), x, weight, bias)
+    else:
+        out = (ops.convolution(x, weight, *window) if bias is None
+               else ops.convolution_biased(x, weight, bias, *window))
     if axes == 2 or axes == 3 and x.dtype is not dtypes.float64:
         out = in_layout_of(out, x, weight)
     return out if batched else out.squeeze(0)
@@ -167,11 +170,23 @@ def _transposed(name: str, axes: int, input: Tensor, weight: Tensor, bias: Tenso
     _check_dtypes(x, weight, bias)
     shape = (x.shape[0], channels, *size)
     window = (shape, stride, padding, dilation, groups)
-    out = (ops.convolution_input(x, weight, *window) if bias is None
-           else ops.transposed_biased(x, weight, bias, *window))
+    if x.dtype.is_complex:
+        out = _complex(lambda a, b: ops.convolution_input(a, b, *window), x, weight, bias)
+    else:
+        out = (ops.convolution_input(x, weight, *window) if bias is None
+               else ops.transposed_biased(x, weight, bias, *window))
     if axes == 2 or axes == 3 and x.dtype is not dtypes.float64:
         out = in_layout_of(out, x, weight)
     return out if batched else out.squeeze(0)
+
+
+def _complex(conv: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """A convolution of complex tensors, from four of their parts."""
+    from ...complex_numbers import complex
+
+    (a, b), (c, d) = ((t.real, t.imag) for t in (x, weight))
+    out = complex(conv(a, c) - conv(b, d), conv(a, d) + conv(b, c))
+    return out if bias is None else out + bias.reshape(1, -1, *[1] * (out.ndim - 2))
 
 
 def _batched(name: str, axes: int, input: Tensor, weight: Tensor) -> bool:
@@ -262,7 +277,7 @@ def _check_dtypes(x: Tensor, weight: Tensor, bias: Tensor | None) -> None:
         raise RuntimeError(f"Input type ({ours}) and bias type ({theirs}) should be the same")
     if weight.dtype is not x.dtype:
         raise RuntimeError(f"expected scalar type {x.dtype.title} but found {weight.dtype.title}")
-    if x.dtype is dtypes.bool_ or x.dtype.is_complex:
+    if x.dtype is dtypes.bool_:
         raise NotImplementedError(f"\"slow_conv2d_cpu\" not implemented for '{x.dtype.title}'")
 
 
