@@ -22,6 +22,7 @@ from ..native import library
 from . import reduce
 from .define import composite, opaque
 from .kernels import dense
+from .movement import permute, reshape
 
 _SIGNATURES = {
     "conv": "int(void *, void *, void *, void *, void *)",
@@ -242,6 +243,75 @@ def _samples() -> list[Sample]:
     ]  # fmt: skip
 
 
+# Under vmap: where the weight is shared the batch joins the images, else it joins the groups. Both
+# keep each element's sums, and so its bits.
+
+
+def _as_images(x: Tensor, n: Any) -> Tensor:
+    """[N, C, *S, B] as [B * N, C, *S]."""
+    moved = permute(x, (x.ndim - 1, *range(x.ndim - 1)))
+    return reshape(moved, (n * x.shape[0], *x.shape[1:-1]))
+
+
+def _from_images(x: Tensor, n: Any) -> Tensor:
+    apart = reshape(x, (n, x.shape[0] // n, *x.shape[1:]))
+    return permute(apart, (*range(1, apart.ndim), 0))
+
+
+def _as_channels(x: Tensor, mapped: bool, n: Any, axis: int) -> Tensor:
+    """[..., C, ..., B] with the batch before the channels at `axis`: [..., B * C, ...]."""
+    if mapped:
+        last = x.ndim - 1
+        x = permute(x, (*range(axis), last, *range(axis, last)))
+    else:
+        x = x.unsqueeze(axis).expand((*x.shape[:axis], n, *x.shape[axis:]))
+    return reshape(x, (*x.shape[:axis], n * x.shape[axis + 1], *x.shape[axis + 2 :]))
+
+
+def _from_channels(x: Tensor, n: Any, axis: int) -> Tensor:
+    apart = reshape(x, (*x.shape[:axis], n, x.shape[axis] // n, *x.shape[axis + 1 :]))
+    return permute(apart, (*range(axis), *range(axis + 1, apart.ndim), axis))
+
+
+def _batch(
+    values: list, flags: list, n: Any, stride: tuple, padding: tuple, dilation: tuple, groups: int,
+    shape: Any = None,
+) -> Tensor:  # fmt: skip
+    x, w = values
+    if not flags[1]:
+        images = shape and (n * shape[0], *shape[1:])
+        y = convolution(_as_images(x, n), w, stride, padding, dilation, groups, images)
+        return _from_images(y, n)
+    x, w = _as_channels(x, flags[0], n, 1), _as_channels(w, True, n, 0)
+    wide = shape and (shape[0], n * shape[1], *shape[2:])
+    return _from_channels(convolution(x, w, stride, padding, dilation, n * groups, wide), n, 1)
+
+
+def _input_batch(
+    values: list, flags: list, n: Any, shape: tuple, stride: tuple, padding: tuple,
+    dilation: tuple, groups: int,
+) -> Tensor:  # fmt: skip
+    g, w = values
+    if not flags[1]:
+        images = (n * shape[0], *shape[1:])
+        x = convolution_input(_as_images(g, n), w, images, stride, padding, dilation, groups)
+        return _from_images(x, n)
+    g, w = _as_channels(g, flags[0], n, 1), _as_channels(w, True, n, 0)
+    wide = (shape[0], n * shape[1], *shape[2:])
+    x = convolution_input(g, w, wide, stride, padding, dilation, n * groups)
+    return _from_channels(x, n, 1)
+
+
+def _weight_batch(
+    values: list, flags: list, n: Any, shape: tuple, stride: tuple, padding: tuple,
+    dilation: tuple, groups: int,
+) -> Tensor:  # fmt: skip
+    g, x = [_as_channels(v, f, n, 1) for v, f in zip(values, flags, strict=True)]
+    wide = (n * shape[0], *shape[1:])
+    w = convolution_weight(g, x, wide, stride, padding, dilation, n * groups)
+    return _from_channels(w, n, 0)
+
+
 convolution = opaque(
     "convolution",
     lambda x, w, stride, padding, dilation, groups, shape: _kernel(
@@ -251,6 +321,7 @@ convolution = opaque(
         input, weight, None, stride, padding, dilation, groups, shape
     ),
     inputs=("input", "weight"),
+    batch=_batch,
     half="float32",
     backward_name="ConvolutionBackward0",
     samples=_samples,
@@ -271,6 +342,7 @@ convolution_input = opaque(
     ),
     lambda grad, weight, shape, stride, padding, dilation, groups: grad.with_shape(shape),
     inputs=("grad", "weight"),
+    batch=_input_batch,
     half="float32",
     backward_name="ConvolutionBackward0",
     samples=lambda: [Sample((Make(y), Make(w)), {"shape": x, **a}) for x, w, y, a in _cases()],
@@ -289,6 +361,7 @@ convolution_weight = opaque(
     _weight_kernel,
     lambda grad, input, shape, stride, padding, dilation, groups: grad.with_shape(shape),
     inputs=("grad", "input"),
+    batch=_weight_batch,
     half="float32",
     backward_name="ConvolutionBackward0",
     samples=lambda: [Sample((Make(y), Make(x)), {"shape": w, **a}) for x, w, y, a in _cases()],
