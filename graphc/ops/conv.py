@@ -101,7 +101,7 @@ def _kernel(
         return _native("conv", numbers, [x, w, bias], shape, x.dtype)
     result = np.zeros(shape, x.dtype)
     padded = _padded(x, padding)
-    for tap in product(*[range(k) for k in kernel]):
+    for tap in _taps(kernel, result, x):
         seen = padded[(Ellipsis, *_window(tap, out, stride, dilation))]
         for g, (o, c) in enumerate(_channels(w, groups)):
             at: Any = (slice(g * o, (g + 1) * o), slice(None), *tap)
@@ -131,7 +131,7 @@ def _input_kernel(
         for n, p, m, s, d, k in zip(shape[2:], padding, out, stride, dilation, kernel, strict=True)
     ]
     result = np.zeros((*shape[:2], *reach), g.dtype)
-    for tap in product(*[range(k) for k in kernel]):
+    for tap in _taps(kernel, result, g):
         window = _window(tap, out, stride, dilation)
         for i, (o, c) in enumerate(_channels(w, groups)):
             at: Any = (slice(i * o, (i + 1) * o), slice(None), *tap)
@@ -161,7 +161,7 @@ def _weight_kernel(
         return _native("conv_weight", numbers, [g, x], shape, g.dtype)
     result = np.zeros(shape, g.dtype)
     padded = _padded(x, padding)
-    for tap in product(*[range(k) for k in kernel]):
+    for tap in _taps(kernel, result, x):
         seen = padded[(Ellipsis, *_window(tap, out, stride, dilation))]
         for i, (o, c) in enumerate(_channels(result, groups)):
             a = g[:, i * o : (i + 1) * o].swapaxes(0, 1).reshape(o, -1)
@@ -169,6 +169,11 @@ def _weight_kernel(
             at: Any = (slice(i * o, (i + 1) * o), slice(None), *tap)
             result[at] = np.matmul(a, b.T)
     return result
+
+
+def _taps(kernel: tuple, *arrays: np.ndarray) -> Any:
+    """The places of a window; none where one of the arrays is empty."""
+    return product(*[range(k) for k in kernel]) if all(a.size for a in arrays) else ()
 
 
 def _padded(x: np.ndarray, padding: tuple) -> np.ndarray:
