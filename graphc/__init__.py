@@ -321,6 +321,7 @@ _LAZY_NAMES = {
         ),
         "nn.functional.pooling",
     ),
+    **dict.fromkeys(("channel_shuffle", "pixel_shuffle", "pixel_unshuffle"), "nn.functional.shape"),
     **dict.fromkeys(
         ("affine_grid_generator", "grid_sampler", "grid_sampler_2d", "grid_sampler_3d"),
         "nn.functional.resampling",

@@ -71,3 +71,20 @@ def is_channels_last(shape: tuple, strides: tuple, chosen: memory_format) -> boo
         return False
     wanted = channel_strides(shape, chosen)
     return all(n == 1 or a == b for n, a, b in zip(shape, strides, wanted, strict=True))
+
+
+def suggested(shape: tuple, strides: tuple) -> memory_format | None:
+    """The channels-last format that strides show, or None; where sizes of 1 leave it open, None."""
+    chosen = {4: channels_last, 5: channels_last_3d}.get(len(shape))
+    if chosen is None or strides[1] == 0:
+        return None
+    least: Any = 0
+    for axis in (1, *range(len(shape) - 1, 1, -1), 0):
+        if shape[axis] == 0 or strides[axis] < least:
+            return None
+        if axis == 0 and least == strides[1]:
+            return None
+        least = strides[axis]
+        if shape[axis] > 1:
+            least = least * shape[axis]
+    return chosen

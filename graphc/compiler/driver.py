@@ -361,4 +361,6 @@ def _numbers(xs: Any, values: dict | None) -> tuple:
 def _number(x: Any, values: dict | None) -> Any:
     if isinstance(x, Index):
         return x.evaluate(values or {})
+    if isinstance(x, tuple) and not hasattr(x, "_fields"):  # a shape among the attributes
+        return tuple([_number(v, values) for v in x])
     return x

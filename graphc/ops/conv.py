@@ -22,6 +22,7 @@ from ..native import library
 from . import reduce
 from .define import composite, opaque
 from .kernels import dense
+from .movement import permute, reshape
 
 _SIGNATURES = {
     "conv": "int(void *, void *, void *, void *, void *)",
@@ -100,7 +101,7 @@ def _kernel(
         return _native("conv", numbers, [x, w, bias], shape, x.dtype)
     result = np.zeros(shape, x.dtype)
     padded = _padded(x, padding)
-    for tap in product(*[range(k) for k in kernel]):
+    for tap in _taps(kernel, result, x):
         seen = padded[(Ellipsis, *_window(tap, out, stride, dilation))]
         for g, (o, c) in enumerate(_channels(w, groups)):
             at: Any = (slice(g * o, (g + 1) * o), slice(None), *tap)
@@ -130,7 +131,7 @@ def _input_kernel(
         for n, p, m, s, d, k in zip(shape[2:], padding, out, stride, dilation, kernel, strict=True)
     ]
     result = np.zeros((*shape[:2], *reach), g.dtype)
-    for tap in product(*[range(k) for k in kernel]):
+    for tap in _taps(kernel, result, g):
         window = _window(tap, out, stride, dilation)
         for i, (o, c) in enumerate(_channels(w, groups)):
             at: Any = (slice(i * o, (i + 1) * o), slice(None), *tap)
@@ -160,7 +161,7 @@ def _weight_kernel(
         return _native("conv_weight", numbers, [g, x], shape, g.dtype)
     result = np.zeros(shape, g.dtype)
     padded = _padded(x, padding)
-    for tap in product(*[range(k) for k in kernel]):
+    for tap in _taps(kernel, result, x):
         seen = padded[(Ellipsis, *_window(tap, out, stride, dilation))]
         for i, (o, c) in enumerate(_channels(result, groups)):
             a = g[:, i * o : (i + 1) * o].swapaxes(0, 1).reshape(o, -1)
@@ -168,6 +169,11 @@ def _weight_kernel(
             at: Any = (slice(i * o, (i + 1) * o), slice(None), *tap)
             result[at] = np.matmul(a, b.T)
     return result
+
+
+def _taps(kernel: tuple, *arrays: np.ndarray) -> Any:
+    """The places of a window; none where one of the arrays is empty."""
+    return product(*[range(k) for k in kernel]) if all(a.size for a in arrays) else ()
 
 
 def _padded(x: np.ndarray, padding: tuple) -> np.ndarray:
@@ -242,6 +248,75 @@ def _samples() -> list[Sample]:
     ]  # fmt: skip
 
 
+# Under vmap: where the weight is shared the batch joins the images, else it joins the groups. Both
+# keep each element's sums, and so its bits.
+
+
+def _as_images(x: Tensor, n: Any) -> Tensor:
+    """[N, C, *S, B] as [B * N, C, *S]."""
+    moved = permute(x, (x.ndim - 1, *range(x.ndim - 1)))
+    return reshape(moved, (n * x.shape[0], *x.shape[1:-1]))
+
+
+def _from_images(x: Tensor, n: Any) -> Tensor:
+    apart = reshape(x, (n, x.shape[0] // n, *x.shape[1:]))
+    return permute(apart, (*range(1, apart.ndim), 0))
+
+
+def _as_channels(x: Tensor, mapped: bool, n: Any, axis: int) -> Tensor:
+    """[..., C, ..., B] with the batch before the channels at `axis`: [..., B * C, ...]."""
+    if mapped:
+        last = x.ndim - 1
+        x = permute(x, (*range(axis), last, *range(axis, last)))
+    else:
+        x = x.unsqueeze(axis).expand((*x.shape[:axis], n, *x.shape[axis:]))
+    return reshape(x, (*x.shape[:axis], n * x.shape[axis + 1], *x.shape[axis + 2 :]))
+
+
+def _from_channels(x: Tensor, n: Any, axis: int) -> Tensor:
+    apart = reshape(x, (*x.shape[:axis], n, x.shape[axis] // n, *x.shape[axis + 1 :]))
+    return permute(apart, (*range(axis), *range(axis + 1, apart.ndim), axis))
+
+
+def _batch(
+    values: list, flags: list, n: Any, stride: tuple, padding: tuple, dilation: tuple, groups: int,
+    shape: Any = None,
+) -> Tensor:  # fmt: skip
+    x, w = values
+    if not flags[1]:
+        images = shape and (n * shape[0], *shape[1:])
+        y = convolution(_as_images(x, n), w, stride, padding, dilation, groups, images)
+        return _from_images(y, n)
+    x, w = _as_channels(x, flags[0], n, 1), _as_channels(w, True, n, 0)
+    wide = shape and (shape[0], n * shape[1], *shape[2:])
+    return _from_channels(convolution(x, w, stride, padding, dilation, n * groups, wide), n, 1)
+
+
+def _input_batch(
+    values: list, flags: list, n: Any, shape: tuple, stride: tuple, padding: tuple,
+    dilation: tuple, groups: int,
+) -> Tensor:  # fmt: skip
+    g, w = values
+    if not flags[1]:
+        images = (n * shape[0], *shape[1:])
+        x = convolution_input(_as_images(g, n), w, images, stride, padding, dilation, groups)
+        return _from_images(x, n)
+    g, w = _as_channels(g, flags[0], n, 1), _as_channels(w, True, n, 0)
+    wide = (shape[0], n * shape[1], *shape[2:])
+    x = convolution_input(g, w, wide, stride, padding, dilation, n * groups)
+    return _from_channels(x, n, 1)
+
+
+def _weight_batch(
+    values: list, flags: list, n: Any, shape: tuple, stride: tuple, padding: tuple,
+    dilation: tuple, groups: int,
+) -> Tensor:  # fmt: skip
+    g, x = [_as_channels(v, f, n, 1) for v, f in zip(values, flags, strict=True)]
+    wide = (n * shape[0], *shape[1:])
+    w = convolution_weight(g, x, wide, stride, padding, dilation, n * groups)
+    return _from_channels(w, n, 0)
+
+
 convolution = opaque(
     "convolution",
     lambda x, w, stride, padding, dilation, groups, shape: _kernel(
@@ -251,6 +326,7 @@ convolution = opaque(
         input, weight, None, stride, padding, dilation, groups, shape
     ),
     inputs=("input", "weight"),
+    batch=_batch,
     half="float32",
     backward_name="ConvolutionBackward0",
     samples=_samples,
@@ -271,6 +347,7 @@ convolution_input = opaque(
     ),
     lambda grad, weight, shape, stride, padding, dilation, groups: grad.with_shape(shape),
     inputs=("grad", "weight"),
+    batch=_input_batch,
     half="float32",
     backward_name="ConvolutionBackward0",
     samples=lambda: [Sample((Make(y), Make(w)), {"shape": x, **a}) for x, w, y, a in _cases()],
@@ -289,6 +366,7 @@ convolution_weight = opaque(
     _weight_kernel,
     lambda grad, input, shape, stride, padding, dilation, groups: grad.with_shape(shape),
     inputs=("grad", "input"),
+    batch=_weight_batch,
     half="float32",
     backward_name="ConvolutionBackward0",
     samples=lambda: [Sample((Make(y), Make(x)), {"shape": w, **a}) for x, w, y, a in _cases()],

@@ -24,6 +24,7 @@ from ..native import library
 from .define import opaque
 from .gather import gather
 from .kernels import dense, native
+from .movement import permute, reshape
 
 _MAX = "void(int64_t, void *, void *, void *, void *, void *)"
 _MEAN = "void(int64_t, void *, void *, int64_t, void *, void *)"
@@ -186,6 +187,32 @@ def picked(input: Tensor, index: Tensor) -> Tensor:
     )
 
 
+def _as_images(op: Any, at: int | None) -> Any:
+    """The batching rule of a pool: the batch joins the images; attribute `at` is a shape."""
+
+    def batch(values: list, flags: list, n: Any, *attrs: Any) -> Any:
+        images = []
+        for v, mapped in zip(values, flags, strict=True):
+            if not mapped:
+                v = v.unsqueeze(-1).expand((*v.shape, n))
+            moved = permute(v, (v.ndim - 1, *range(v.ndim - 1)))
+            images.append(reshape(moved, (n * v.shape[0], *v.shape[1:-1])))
+        if at is not None and attrs[at] is not None:
+            shape = attrs[at]
+            attrs = (*attrs[:at], (n * shape[0], *shape[1:]), *attrs[at + 1 :])
+        out = op()(*images, *attrs)
+        back = [_apart(t, n) for t in (out if type(out) is tuple else (out,))]
+        return tuple(back) if type(out) is tuple else back[0]
+
+    return batch
+
+
+def _apart(x: Tensor, n: Any) -> Tensor:
+    """[B * N, ...] as [N, ..., B]."""
+    x = reshape(x, (n, x.shape[0] // n, *x.shape[1:]))
+    return permute(x, (*range(1, x.ndim), 0))
+
+
 def _window(**changed: Any) -> dict:
     return {
         "size": (2, 2),
@@ -205,6 +232,7 @@ max_pool_backward = opaque(
     _scatter_kernel,
     lambda grad, indices, shape: grad.with_shape(shape),
     inputs=("grad", "indices"),
+    batch=_as_images(lambda: max_pool_backward, 0),
     half="float32",
     backward_name="MaxPoolBackwardBackward0",
     vjp=[lambda g, indices: picked(g, indices), None],
@@ -221,6 +249,7 @@ max_pool = opaque(
     inputs=("input",),
     outputs=("out", "indices"),
     auxiliary=(1,),
+    batch=_as_images(lambda: max_pool, None),
     half="float32",
     backward_name="MaxPoolBackward0",
     vjp=lambda gs, input_type, indices: (
@@ -283,7 +312,9 @@ def _mean_kernel(
         seen = x[(slice(None), slice(None), *window)].reshape(*x.shape[:2], -1)
         y[place] = seen.sum(-1, dtype=x.dtype)
     divided = _divisors(windows, divisor, x.dtype)
-    return y // divided if x.dtype.kind in "iu" else y / divided
+    if x.dtype.kind in "iu":  # towards zero
+        return np.sign(y) * np.sign(divided) * (np.abs(y) // np.abs(divided))
+    return y / divided
 
 
 def _spread_kernel(
@@ -351,6 +382,7 @@ avg_pool = opaque(
     _mean_kernel,
     _mean_infer,
     inputs=("input",),
+    batch=_as_images(lambda: avg_pool, 6),
     half="float32",
     backward_name="AvgPoolBackward0",
     vjp=[
@@ -366,6 +398,7 @@ avg_pool_backward = opaque(
     _spread_kernel,
     _spread_infer,
     inputs=("grad",),
+    batch=_as_images(lambda: avg_pool_backward, 0),
     half="float32",
     backward_name="AvgPoolBackwardBackward0",
     vjp=[

@@ -196,6 +196,15 @@ resample = opaque(
     _kernel,
     _infer,
     inputs=("input",),
+    lift=lambda n, type, dim, size, mode, align_corners, scale, antialias, shape: (
+        dim,
+        size,
+        mode,
+        align_corners,
+        scale,
+        antialias,
+        shape and (*shape, n),
+    ),
     half="float32",
     backward_name="UpsampleBackward0",
     vjp=[
@@ -211,6 +220,7 @@ resample_backward = opaque(
     _backward_kernel,
     lambda grad, dim, shape, mode, align_corners, scale, antialias: grad.with_shape(shape),
     inputs=("grad",),
+    lift=lambda n, type, dim, shape, *rest: (dim, (*shape, n), *rest),
     half="float32",
     backward_name="UpsampleBackwardBackward0",
     vjp=[

@@ -43,7 +43,8 @@ def sanitized_process():
     os.environ.pop("LD_PRELOAD", None)  # the compiler needs none
     run, load = build._run, cpu.load
     build._run = lambda command, what: run([command[0], *command[1:], *SANITIZERS], what)
-    cpu.load = lambda path, data=None: load(path)  # from its file: reports then name lines
+    # from its file: reports then name lines
+    cpu.load = lambda path, data=None, **more: load(path, **more)
     assert library.available()
     library.empty = lambda shape, dtype: np.empty(shape, dtype)
 

@@ -330,3 +330,58 @@ def test_compiled_network_gives_eager_bits():
     assert torch.equal(found, eager)
     for p, g in zip(net.parameters(), wanted, strict=True):
         assert torch.equal(p.grad, g)
+
+
+def test_varying_batch_sizes_share_one_program():
+    torch.manual_seed(2)
+    net = torch.nn.Sequential(
+        torch.nn.Conv2d(1, 3, 3, padding=1),
+        torch.nn.ReLU(),
+        torch.nn.MaxPool2d(2),
+        torch.nn.ConvTranspose2d(3, 2, 2, stride=2),
+        torch.nn.AvgPool2d(3, 2, 1),
+        torch.nn.Upsample(scale_factor=2, mode="bilinear"),
+    )
+    compiled = torch.compile(net, fullgraph=True)
+    for n in (2, 5, 3, 7):
+        x = torch.randn(n, 1, 8, 6, requires_grad=True)
+        found, wanted = compiled(x), net(x)
+        assert torch.equal(found, wanted)
+        (g,) = torch.autograd.grad(found.pow(2).sum(), x)
+        (h,) = torch.autograd.grad(wanted.pow(2).sum(), x)
+        assert torch.equal(g, h)
+    assert "2 program(s)" in compiled.explain()
+
+
+def test_complex():
+    rng = np.random.default_rng(4)
+    x, w = (rng.standard_normal(s) + 1j * rng.standard_normal(s) for s in ((2, 3, 6), (4, 3, 2)))
+    y = F.conv1d(torch.tensor(x), torch.tensor(w)).numpy()
+    seen = np.stack([x[:, :, i : i + 5] for i in range(2)], -1)
+    # 6 products of size 1 in float64
+    np.testing.assert_allclose(y, np.einsum("nclk,ock->nol", seen, w), atol=1e-14)
+
+
+def test_vmap_over_inputs_and_weights():
+    torch.manual_seed(0)
+    x, w = torch.randn(4, 2, 3, 6, 5), torch.randn(4, 2, 3, 3, 3)
+    for dims in ((0, 0), (0, None), (None, 0)):
+        args = [t if d == 0 else t[0] for t, d in zip((x, w), dims, strict=True)]
+        found = torch.func.vmap(F.conv2d, in_dims=dims)(*args)
+        for i in range(4):
+            one = [t[i] if d == 0 else t for t, d in zip(args, dims, strict=True)]
+            assert torch.equal(found[i], F.conv2d(*one))
+
+
+def test_channels_last_results():
+    x, w = torch.randn(2, 3, 6, 6), torch.randn(4, 3, 3, 3)
+    y = x.to(memory_format=torch.channels_last)
+    for fn in (
+        lambda t: F.conv2d(t, w),
+        lambda t: F.max_pool2d(t, 2),
+        lambda t: F.avg_pool2d(t, 2),
+        lambda t: F.interpolate(t, 4),
+    ):
+        assert fn(y).is_contiguous(memory_format=torch.channels_last)
+        assert fn(x).is_contiguous() and torch.equal(fn(x), fn(y))
+    assert F.conv2d(x[:, :1], w[:, :1]).is_contiguous()

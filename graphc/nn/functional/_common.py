@@ -6,9 +6,11 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+from ...base import formats
 from ...core.inplace import check_inplace, store
 from ...core.modes import is_grad_enabled
 from ...core.tensor import Tensor
+from ...ops.movement import clone
 
 
 def in_place(fn: Callable, input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
@@ -45,3 +47,15 @@ def reduced(loss: Tensor, reduction: str) -> Tensor:
     if reduction == "none":
         return loss
     raise ValueError(f"{reduction} is not a valid value for reduction")
+
+
+def in_layout_of(out: Tensor, *inputs: Tensor) -> Tensor:
+    """out with the channels innermost in memory if one of the inputs, all 4-D or 5-D, is so."""
+    for t in inputs:
+        meta = t.type_  # type: ignore[attr-defined]
+        if meta.is_contiguous:
+            continue
+        chosen = formats.suggested(meta.shape, meta.strides)
+        if chosen is not None:
+            return clone(out, formats.channel_strides(out.type_.shape, chosen))  # type: ignore
+    return out

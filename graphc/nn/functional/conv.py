@@ -12,11 +12,15 @@ from typing import Any
 
 from ...base import dtypes
 from ...core import autocast
-from ...core.tensor import Tensor, type_word
+from ...core.tensor import Tensor
 from ...ops import conv as ops
 from ...ops import gather
+from ._common import in_layout_of
 
 _AXES = ("depth", "height", "width")
+_WORDS = {"int64_t": "long int", "int32_t": "int", "int16_t": "short", "int8_t": "signed char",
+          "uint8_t": "unsigned char", "double _Complex": "c10::complex<double>",
+          "float _Complex": "c10::complex<float>"}
 
 
 def conv1d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1,
@@ -106,6 +110,8 @@ def _conv(name: str, axes: int, input: Tensor, weight: Tensor, bias: Tensor | No
     batched = _batched(name, axes, input, weight)
     stride, dilation = _numbers("stride", stride, axes), _numbers("dilation", dilation, axes)
     x = input if batched else input.unsqueeze(0)
+    if groups <= 0:
+        raise RuntimeError("non-positive groups is not supported")
     if isinstance(padding, str):
         x, padding = _named_padding(x, weight, padding, stride, dilation)
     padding = _numbers("padding", padding, axes)
@@ -124,8 +130,13 @@ def _conv(name: str, axes: int, input: Tensor, weight: Tensor, bias: Tensor | No
             f"({_product(taps)}). Kernel size can't be greater than actual input size")
     _check_dtypes(x, weight, bias)
     window = (stride, padding, dilation, groups)
-    out = (ops.convolution(x, weight, *window) if bias is None
-           else ops.convolution_biased(x, weight, bias, *window))
+    if x.dtype.is_complex:
+        out = _complex(lambda a, b: ops.convolution(a, b, *window), x, weight, bias)
+    else:
+        out = (ops.convolution(x, weight, *window) if bias is None
+               else ops.convolution_biased(x, weight, bias, *window))
+    if axes == 2 or axes == 3 and x.dtype is not dtypes.float64:
+        out = in_layout_of(out, x, weight)
     return out if batched else out.squeeze(0)
 
 
@@ -160,9 +171,23 @@ def _transposed(name: str, axes: int, input: Tensor, weight: Tensor, bias: Tenso
     _check_dtypes(x, weight, bias)
     shape = (x.shape[0], channels, *size)
     window = (shape, stride, padding, dilation, groups)
-    out = (ops.convolution_input(x, weight, *window) if bias is None
-           else ops.transposed_biased(x, weight, bias, *window))
+    if x.dtype.is_complex:
+        out = _complex(lambda a, b: ops.convolution_input(a, b, *window), x, weight, bias)
+    else:
+        out = (ops.convolution_input(x, weight, *window) if bias is None
+               else ops.transposed_biased(x, weight, bias, *window))
+    if axes == 2 or axes == 3 and x.dtype is not dtypes.float64:
+        out = in_layout_of(out, x, weight)
     return out if batched else out.squeeze(0)
+
+
+def _complex(conv: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """A convolution of complex tensors, from four of their parts."""
+    from ...complex_numbers import complex
+
+    (a, b), (c, d) = ((t.real, t.imag) for t in (x, weight))
+    out = complex(conv(a, c) - conv(b, d), conv(a, d) + conv(b, c))
+    return out if bias is None else out + bias.reshape(1, -1, *[1] * (out.ndim - 2))
 
 
 def _batched(name: str, axes: int, input: Tensor, weight: Tensor) -> bool:
@@ -170,6 +195,8 @@ def _batched(name: str, axes: int, input: Tensor, weight: Tensor) -> bool:
         if not isinstance(t, Tensor):
             raise TypeError(f"{name}(): argument '{what}' (position {position + 1}) must be "
                             f"Tensor, not {type(t).__name__}")
+    if weight.ndim < 3:
+        raise RuntimeError("weight should have at least three dimensions")
     if input.ndim not in (axes + 1, axes + 2):
         raise RuntimeError(f"Expected {axes + 1}D (unbatched) or {axes + 2}D (batched) input to "
                            f"{name}, but got input of size: {_sizes(input)}")
@@ -200,6 +227,11 @@ def _named_padding(x: Tensor, weight: Tensor, padding: str, stride: tuple,
         raise RuntimeError(f"Invalid padding string: '{padding}'")
     if any(s != 1 for s in stride):
         raise RuntimeError("padding='same' is not supported for strided convolutions")
+    if weight.ndim != x.ndim:
+        raise RuntimeError(
+            f"Expected {weight.ndim}-dimensional input for {weight.ndim}-dimensional "
+            f"weight{_sizes(weight)}, but got {x.ndim}-dimensional input of size {_sizes(x)} "
+            "instead")
     total = [d * (k - 1) for d, k in zip(dilation, weight.shape[2:], strict=True)]
     if any(n % 2 for n in total):
         warnings.warn("Using padding='same' with even kernel lengths and odd dilation may require "
@@ -216,7 +248,9 @@ def _check_window(axes: int, weight: Tensor, stride: tuple, padding: tuple, dila
         raise RuntimeError("negative padding is not supported")
     if any(n <= 0 for n in stride):
         raise RuntimeError("non-positive stride is not supported")
-    if any(n <= 0 for n in dilation):
+    if any(n < 0 for n in dilation):
+        raise RuntimeError("dilation should be greater than zero")
+    if any(n == 0 for n in dilation):
         raise RuntimeError(f"dilation should be greater than zero, but got {list(dilation)}")
     if weight.ndim != axes + 2:
         raise RuntimeError(
@@ -240,11 +274,11 @@ def _check_bias(given: str, bias: Tensor | None, channels: Any) -> None:
 
 def _check_dtypes(x: Tensor, weight: Tensor, bias: Tensor | None) -> None:
     if bias is not None and bias.dtype is not x.dtype:
-        raise RuntimeError(f"Input type ({type_word(x.dtype)}) and bias type "
-                           f"({type_word(bias.dtype)}) should be the same")
+        ours, theirs = (_WORDS.get(d.ctype, d.ctype) for d in (x.dtype, bias.dtype))
+        raise RuntimeError(f"Input type ({ours}) and bias type ({theirs}) should be the same")
     if weight.dtype is not x.dtype:
         raise RuntimeError(f"expected scalar type {x.dtype.title} but found {weight.dtype.title}")
-    if x.dtype is dtypes.bool_ or x.dtype.is_complex:
+    if x.dtype is dtypes.bool_:
         raise NotImplementedError(f"\"slow_conv2d_cpu\" not implemented for '{x.dtype.title}'")
 
 

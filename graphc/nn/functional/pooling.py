@@ -12,11 +12,14 @@ from typing import Any
 
 from ...base import dtypes
 from ...core import autocast
+from ...core.modes import is_grad_enabled
 from ...core.observe import capturing
 from ...core.tensor import Tensor
 from ...creation import arange, rand
 from ...ops import pool as ops
 from ...ops.gather import cat, gather
+from ...out import SAME, into
+from ._common import in_layout_of
 
 _WORDS = {1: "one", 2: "two", 3: "three"}
 _LETTERS = {1: "W", 2: "HW", 3: "TWH"}
@@ -29,13 +32,15 @@ def max_pool1d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any
                dilation: Any = 1, ceil_mode: bool = False, return_indices: bool = False) -> Any:
     """The largest element of each window of (N, C, L) or (C, L), with return_indices also its
     place. https://docs.pytorch.org/docs/stable/generated/torch.nn.MaxPool1d.html"""
-    if input.ndim not in (2, 3):
+    if input.ndim not in (2, 3) or 0 in input.shape[1 if input.ndim == 3 else 0 :]:
         raise RuntimeError("max_pool1d: Expected 2D or 3D (batch mode) tensor with optional 0 dim "
                            f"batch size for input, but got:{list(input.shape)}")
     k = _numbers("max_pool1d", "kernel_size", kernel_size, 1)
     s = _stride("max_pool1d", stride, k)
     p, d = _numbers("max_pool1d", "padding", padding, 1), _numbers("max_pool1d", "dilation",
                                                                   dilation, 1)
+    if input.requires_grad and is_grad_enabled():
+        _check_padding(k, p, d)     # PyTorch takes another way there, with other texts
     for name, (value,) in (("kernel_size", k), ("stride", s), ("dilation", d)):
         if value <= 0 and not (name == "stride" and k[0] <= 0):
             raise RuntimeError(f"max_pool1d() {name} must be greater than zero, but got {value}")
@@ -139,6 +144,10 @@ def adaptive_max_pool3d_with_indices(input: Tensor, output_size: Any,
 def _adaptive_max(axes: int, input: Tensor, output_size: Any, return_indices: bool) -> Any:
     name = f"adaptive_max_pool{axes}d"
     size = _adaptive_size(name, axes, input, output_size, ": ")
+    if any(n < 0 for n in size):
+        shape = [*input.shape[: input.ndim - axes], *([1] if axes == 1 else []), *size]
+        bad = next(n for n in size if n < 0)
+        raise RuntimeError(f"Trying to create tensor with negative dimension {bad}: {shape}")
     if not input.dtype.is_floating_point:
         raise NotImplementedError(
             f"\"adaptive_max_pool{max(axes, 2)}d\" not implemented for '{input.dtype.title}'")
@@ -160,21 +169,23 @@ def avg_pool1d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any
 
 def avg_pool2d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0,
                ceil_mode: bool = False, count_include_pad: bool = True,
-               divisor_override: int | None = None) -> Tensor:
+               divisor_override: int | None = None, *, out: Tensor | None = None) -> Tensor:
     """The mean of each window of (N, C, H, W) or (C, H, W): its sum over the number of its places
     (with or without those in the padding), or over divisor_override.
     https://docs.pytorch.org/docs/stable/generated/torch.nn.AvgPool2d.html"""
-    return _avg_pool("avg_pool2d", 2, input, kernel_size, stride, padding, ceil_mode,
-                     count_include_pad, divisor_override)
+    found = _avg_pool("avg_pool2d", 2, input, kernel_size, stride, padding, ceil_mode,
+                      count_include_pad, divisor_override)
+    return into(out, found, SAME)
 
 
 def avg_pool3d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0,
                ceil_mode: bool = False, count_include_pad: bool = True,
-               divisor_override: int | None = None) -> Tensor:
+               divisor_override: int | None = None, *, out: Tensor | None = None) -> Tensor:
     """avg_pool2d over (N, C, D, H, W) or (C, D, H, W).
     https://docs.pytorch.org/docs/stable/generated/torch.nn.AvgPool3d.html"""
-    return _avg_pool("avg_pool3d", 3, input, kernel_size, stride, padding, ceil_mode,
-                     count_include_pad, divisor_override)
+    found = _avg_pool("avg_pool3d", 3, input, kernel_size, stride, padding, ceil_mode,
+                      count_include_pad, divisor_override)
+    return into(out, found, SAME)
 
 
 def _avg_pool(name: str, axes: int, input: Tensor, kernel_size: Any, stride: Any, padding: Any,
@@ -186,7 +197,7 @@ def _avg_pool(name: str, axes: int, input: Tensor, kernel_size: Any, stride: Any
     if input.dtype is not dtypes.int64 and not input.dtype.is_floating_point:
         raise NotImplementedError(
             f"\"avg_pool{max(axes, 2)}d\" not implemented for '{input.dtype.title}'")
-    _check(axes, input, k, s, p, (1,) * axes, ceil_mode)
+    _check(axes, input, k, s, p, (1,) * axes, ceil_mode, False)
     return _pooled(input, axes, False, ops.avg_pool, k, s, p, bool(ceil_mode),
                    bool(count_include_pad), int(divisor_override or 0))
 
@@ -213,8 +224,9 @@ def _adaptive_avg(axes: int, input: Tensor, output_size: Any) -> Tensor:
     name = f"adaptive_avg_pool{axes}d"
     size = _adaptive_size(name, axes, input, output_size, " ")
     if any(n < 0 for n in size):
-        raise RuntimeError(f"{name}: elements of output_size must be greater than or equal to 0 "
-                           f"but received {{{', '.join(map(str, size))}}}")
+        found = ("{1, %d}" if axes == 1 else "{%d, %d}" if axes == 2 else "{%d, %d,%d}") % size
+        raise RuntimeError(f"adaptive_avg_pool{max(axes, 2)}d: elements of output_size must be "
+                           f"greater than or equal to 0 but received {found}")
     if all(n == 1 for n in size):  # one window: the mean of everything
         return input.mean(tuple(range(input.ndim - axes, input.ndim)), True)
     if not input.dtype.is_floating_point:
@@ -290,17 +302,19 @@ def _unpool(axes: int, input: Tensor, indices: Tensor, kernel_size: Any, stride:
     if input.ndim not in (axes + 1, axes + 2):
         raise RuntimeError(f"Input to max_unpooling{max(axes, 2)}d should be a {axes + 1}d or "
                            f"{axes + 2}d Tensor, but got a tensor with {input.ndim} dimensions.")
+    one = [1] if axes == 1 else []      # lines are pictures of width 1
     if tuple(input.shape) != tuple(indices.shape):
         raise RuntimeError(
             "Expected shape of indices to be same as that of the input tensor "
-            f"({list(input.shape)}) but got indices tensor with shape: {list(indices.shape)}")
+            f"({[*input.shape, *one]}) but got indices tensor with shape: "
+            f"{[*indices.shape, *one]}")
     lead, places = tuple(input.shape[:-axes]), prod(size)
     if not capturing() and indices.numel() and int(indices.max()) >= places:
         raise RuntimeError(f"Found an invalid max index: {int(indices.max())} (output volumes are "
                            f"of size {'x'.join(map(str, size))})")
     flat = input.new_zeros((*lead, places))
-    out = flat.scatter(-1, indices.flatten(-axes), input.flatten(-axes))
-    return out.reshape(*lead, *size)
+    out = flat.scatter(-1, indices.flatten(-axes), input.flatten(-axes)).reshape(*lead, *size)
+    return in_layout_of(out, input) if axes == 2 else out
 
 
 def _unpool_output_size(input: Tensor, kernel_size: Sequence[int], stride: Sequence[int],
@@ -376,7 +390,7 @@ def _fractional(axes: int, input: Tensor, kernel_size: Any, output_size: Any, ou
     k = _numbers(name, "kernel_size", kernel_size, axes)
     out = _numbers(name, "output_size", output_size, axes)
     for axis, n, w, o in zip(("time", "height", "width")[3 - axes:], spatial, k, out, strict=True):
-        if o + w - 1 > n:
+        if o + w - 1 > n - (axes == 3):     # PyTorch's bound in three dimensions is tighter
             raise RuntimeError(f"{name}(): pool {axis} {w} too large relative to input {axis} {n}")
     x = input if input.ndim == axes + 2 else input.unsqueeze(0)
     lead = tuple(x.shape[:2])
@@ -392,7 +406,8 @@ def _fractional(axes: int, input: Tensor, kernel_size: Any, output_size: Any, ou
         shape[d], shape[axes + d] = out[d], k[d]
         place = place * spatial[d] + at.reshape(*lead, *shape)
     flat = place.expand(*lead, *out, *k).reshape(*lead, prod(out), prod(k))
-    seen = gather(x.reshape(*lead, prod(spatial)), flat.reshape(*lead, -1), 2).reshape(flat.shape)
+    columns = flat.reshape(*lead, prod(out) * prod(k))
+    seen = gather(x.reshape(*lead, prod(spatial)), columns, 2).reshape(flat.shape)
     best = seen.detach().argmax(-1, keepdim=True)
     y = gather(seen, best, 3).reshape(*lead, *out)
     where = gather(flat, best, 3).reshape(*lead, *out)
@@ -418,7 +433,11 @@ def _intervals(sample: Tensor, n: int, out: int, window: int) -> Tensor:
 def _pooled(input: Tensor, axes: int, indices: bool, op: Any, *attrs: Any) -> Any:
     """op on a batch, or on one image as a batch of one."""
     batched = input.ndim == axes + 2
-    out = op(input if batched else input.unsqueeze(0), *attrs)
+    x = input if batched else input.unsqueeze(0)
+    out = op(x, *attrs)
+    if axes == 2 or axes == 3 and op is ops.max_pool and attrs[1] is not None:
+        out = (tuple([in_layout_of(t, x) for t in out]) if isinstance(out, tuple)
+               else in_layout_of(out, x))
     if not isinstance(out, tuple):
         return out if batched else out.squeeze(0)
     y, places = out if batched else (out[0].squeeze(0), out[1].squeeze(0))
@@ -445,20 +464,14 @@ def _stride(name: str, stride: Any, kernel: tuple) -> tuple[int, ...]:
 
 
 def _check(axes: int, input: Tensor, k: tuple, s: tuple, p: tuple, d: tuple,
-           ceil_mode: bool) -> None:
+           ceil_mode: bool, max_pool: bool = True) -> None:
     flat = max(axes, 2)
     if input.ndim not in (axes + 1, axes + 2):
         raise RuntimeError(f"non-empty {flat + 1}D or {flat + 2}D (batch mode) tensor expected for "
                            "input")
     if any(n == 0 for n in s):
         raise RuntimeError("stride should not be zero")
-    for n in p:
-        if n < 0:
-            raise RuntimeError(f"pad must be non-negative, but got pad: {n}")
-    for pad, n, dil in zip(p, k, d, strict=True):
-        if pad > (dil * (n - 1) + 1) // 2:
-            raise RuntimeError("pad should be at most half of effective kernel size, but got "
-                               f"pad={pad}, kernel_size={n} and dilation={dil}")
+    _check_padding(k, p, d)
     for what, letter, values in (("kernel size", "k", k), ("stride", "d", s),
                                  ("dilation", "dilation", d)):
         if any(n <= 0 for n in values):
@@ -467,6 +480,11 @@ def _check(axes: int, input: Tensor, k: tuple, s: tuple, p: tuple, d: tuple,
                                + " ".join(f"{letter}{a}: {n}" for a, n in named))
     spatial = tuple(input.shape[input.ndim - axes:])
     sizes = tuple(input.shape[input.ndim - axes - 1:])
+    if 0 in sizes and axes == 3 and max_pool:
+        raise RuntimeError(
+            "max_pool3d_with_indices_out_cpu_template(): Expected input's non-batch dimensions to "
+            f"have positive length, but input has a shape of {list(input.shape)} and non-batch "
+            "dimension 0 has length zero!")
     if 0 in sizes:
         raise RuntimeError(f"Expected {flat + 1}D or {flat + 2}D (batch mode) tensor with optional "
                            f"0 dim batch size for input, but got:{list(input.shape)}")
@@ -476,6 +494,16 @@ def _check(axes: int, input: Tensor, k: tuple, s: tuple, p: tuple, d: tuple,
         before, after = ("x".join((str(sizes[0]), *one, *map(str, a))) for a in (spatial, out))
         raise RuntimeError(f"Given input size: ({before}). Calculated output size: ({after}). "
                            "Output size is too small")
+
+
+def _check_padding(k: tuple, p: tuple, d: tuple) -> None:
+    for n in p:
+        if n < 0:
+            raise RuntimeError(f"pad must be non-negative, but got pad: {n}")
+    for pad, n, dil in zip(p, k, d, strict=True):
+        if pad > (dil * (n - 1) + 1) // 2:
+            raise RuntimeError("pad should be at most half of effective kernel size, but got "
+                               f"pad={pad}, kernel_size={n} and dilation={dil}")
 
 
 def _dimensions(name: str, input: Tensor) -> RuntimeError:
@@ -488,6 +516,8 @@ def _adaptive_size(name: str, axes: int, input: Tensor, output_size: Any, but_go
     size = tuple(output_size) if isinstance(output_size, (tuple, list)) else (output_size,)
     if len(size) == 1:
         size *= axes
+    elif axes > 1 and input.ndim <= len(size):
+        raise ValueError(f"Input dimension should be at least {len(size) + 1}")
     if axes == 1 and input.ndim not in (2, 3):
         raise _dimensions(name, input)
     if input.ndim not in (axes + 1, axes + 2):
@@ -497,6 +527,8 @@ def _adaptive_size(name: str, axes: int, input: Tensor, output_size: Any, but_go
         if axes == 1:
             raise RuntimeError(f"{name}() argument 'output_size' should contain one int (got "
                                f"{len(size)})")
+        if "max" in name:
+            raise RuntimeError(f"{name}(): internal error: output_size.size() must be {axes}")
         raise RuntimeError(f"{name}: output_size must be {axes}")
     spatial = tuple(input.shape[input.ndim - axes:])
     for d in range(input.ndim - axes, input.ndim):

@@ -16,6 +16,7 @@ from ...creation import linspace, ones
 from ...ops import resample as ops
 from ...ops.gather import cat, gather
 from ...ops.pointwise import cast, where
+from ._common import in_layout_of
 from .pooling import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
 
 GRID_SAMPLE_INTERPOLATION_MODES = {"bilinear": 0, "nearest": 1, "bicubic": 2}
@@ -73,12 +74,13 @@ def interpolate(input: Tensor, size: Any = None, scale_factor: Any = None, mode:
     if not (input.dtype.is_floating_point or input.dtype is dtypes.uint8):
         raise _not_implemented(input, kind, antialias)
     if kind == "nearest":
-        return ops.resampled(input, sizes, mode, False, scales, False)
+        return in_layout_of(ops.resampled(input, sizes, mode, False, scales, False), input)
     if input.dtype is dtypes.uint8:
         wide = ops.resampled(input.to(dtypes.float32), sizes, kind, align_corners, scales,
                              bool(antialias))
-        return wide.round().clamp(0, 255).to(dtypes.uint8)
-    return ops.resampled(input, sizes, kind, align_corners, scales, bool(antialias))
+        return in_layout_of(wide.round().clamp(0, 255).to(dtypes.uint8), input)
+    out = ops.resampled(input, sizes, kind, align_corners, scales, bool(antialias))
+    return in_layout_of(out, input)
 
 
 def _sizes(spatial: tuple, axes: int, size: Any, scale_factor: Any) -> tuple[Any, tuple]:
@@ -234,7 +236,11 @@ def grid_sample(input: Tensor, grid: Tensor, mode: str = "bilinear", padding_mod
                       stacklevel=2)
         align_corners = False
     _check_grid(input, grid, mode)
-    return _Sampler(input, grid, padding_mode, align_corners).run(mode)
+    out = _Sampler(input, grid, padding_mode, align_corners).run(mode)
+    if mode == "nearest" and grid.requires_grad:
+        # the grid's gradient is zero, and not missing
+        out = out + where(grid.detach() * 0 == 1, grid, 0.0).sum(-1).unsqueeze(1)
+    return out
 
 
 def grid_sampler(input: Tensor, grid: Tensor, interpolation_mode: int, padding_mode: int,

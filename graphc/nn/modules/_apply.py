@@ -14,6 +14,7 @@ from ...base.dtypes import DType
 from ...core import observe
 from ...core.modes import no_grad
 from ...core.tensor import Tensor
+from ..parameter import is_lazy
 
 
 class ApplyMethods:
@@ -32,6 +33,9 @@ class ApplyMethods:
         for key, param in self._parameters.items():
             if param is None:
                 continue
+            if is_lazy(param):
+                param.converted(fn)
+                continue
             grad = param.grad
             with no_grad():
                 param.data = fn(param)
@@ -40,7 +44,9 @@ class ApplyMethods:
                     param.grad = grad
             observe.changed(self, key)
         for key, buf in self._buffers.items():
-            if buf is not None:
+            if is_lazy(buf):
+                buf.converted(fn)
+            elif buf is not None:
                 self._buffers[key] = fn(buf)
         return self
 

@@ -14,7 +14,7 @@ from typing import Any
 from ...core import observe
 from ...core.modes import no_grad
 from ...core.tensor import Tensor
-from ..parameter import Parameter
+from ..parameter import Parameter, is_lazy
 from ._hooks import RemovableHandle, WrappedHook, add_hook
 
 EXTRA_STATE = "_extra_state"
@@ -235,6 +235,8 @@ def _load_tensor(module: Any, name: str, key: str, t: Tensor, new: Any, assign: 
     if not isinstance(new, Tensor):
         errors.append(f'While copying the parameter named "{key}", expected torch.Tensor or '
                       f"Tensor-like object from checkpoint but received {type(new)}")
+        return
+    if is_lazy(t):      # nothing to copy: a shaped `new` has given t its shape before
         return
     if t.shape == () and new.shape == (1,):     # checkpoints from before 0-d tensors
         new = new[0]
