@@ -15,7 +15,7 @@ from ...core.tensor import Tensor
 from ...ops import composite
 from ...ops import pointwise as pw
 from ...ops.gather import gather
-from ._common import legacy_reduction
+from ._common import check_reduction, legacy_reduction
 from .linear import linear
 
 
@@ -30,7 +30,7 @@ def cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None,
     ignore_index count nothing. "mean" divides by the weights of the rows that count (nan when there
     are none). IndexError for a class out of range, ValueError for different batch sizes."""
     reduction = legacy_reduction(size_average, reduce, reduction)
-    _check_reduction(reduction)
+    check_reduction(reduction)
     if not 0.0 <= label_smoothing <= 1.0:
         raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
     if target.shape == input.shape:
@@ -89,14 +89,9 @@ def nll_loss(input: Tensor, target: Tensor, weight: Tensor | None = None,
              reduction: str = "mean") -> Tensor:
     """-input[target] of log-probabilities; shapes, weights and errors as for cross_entropy."""
     reduction = legacy_reduction(size_average, reduce, reduction)
-    _check_reduction(reduction)
+    check_reduction(reduction)
     rows, labels = _as_rows(input, target, weight)
     return _nll_rows(rows, labels, weight, ignore_index, reduction, target)
-
-
-def _check_reduction(reduction: str) -> None:
-    if reduction not in ("none", "mean", "sum"):
-        raise ValueError(f"{reduction} is not a valid value for reduction")
 
 
 def _as_rows(input: Tensor, target: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
