@@ -382,7 +382,7 @@ class Joint:
         past = sorted(self.entries, key=lambda x: x.seq)
         for k, old in enumerate(past):
             new = entries[old] = type(old)()
-            for field in ("op", "attrs", "metas", "out_types", "types", "origin", "metadata"):
+            for field in ("op", "attrs", "metas", "out_types", "types", "origin", "notes"):
                 setattr(new, field, at(getattr(old, field), call.sizes))
             new.pre_hooks, new.post_hooks = old.pre_hooks, old.post_hooks
             new.edges = tuple([edge(x) for x in old.edges])
