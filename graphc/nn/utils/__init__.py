@@ -1,7 +1,7 @@
 """Utilities on modules and their parameters: clipping gradients, flattening into one vector,
 normalized and parametrized weights, sequences of different lengths."""
 
-from . import fusion, init, parametrizations, parametrize, rnn, stateless
+from . import fusion, init, parametrizations, parametrize, prune, rnn, stateless
 from .clip_grad import (
     clip_grad_norm,
     clip_grad_norm_,
