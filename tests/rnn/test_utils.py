@@ -459,3 +459,18 @@ def test_assigning_an_orthogonal_weight():
         m.weight = q.T
     with pytest.raises(ValueError, match="orthogonal_map has to be one of"):
         parametrizations.orthogonal(nn.Linear(3, 3), orthogonal_map="x")
+
+
+def test_convolutions():
+    """Fusion, spectral norm's axis of outputs and memory formats, on convolutions."""
+    conv, norm = nn.Conv2d(2, 3, 3).double(), nn.BatchNorm2d(3).double()
+    x = graphc.randn(2, 2, 5, 5, dtype=graphc.float64)
+    norm(conv(x))
+    conv.eval()
+    norm.eval()
+    agree(norm(conv(x)), nn.utils.fuse_conv_bn_eval(conv, norm)(x))
+    turned = parametrizations.spectral_norm(nn.ConvTranspose2d(2, 3, 3))
+    assert tuple(turned.parametrizations.weight[0]._u.shape) == (3,)
+    before = conv.weight.detach().clone()
+    nn.utils.convert_conv2d_weight_memory_format(nn.Sequential(conv), graphc.channels_last)
+    assert graphc.equal(conv.weight, before) and conv.weight.stride() == (18, 1, 6, 2)
