@@ -368,3 +368,31 @@ def test_compiled():
         out.square().sum().backward()
         results.append([out, *[p.grad for p in m.parameters()]])
     assert all(graphc.equal(a, b) for a, b in zip(*results, strict=True))
+
+
+AUTOCAST = {
+    "LSTM": ((4, 6), 1),
+    "GRU": ((4, 6), 1),
+    "RNN": ((4, 6), 1),
+    "LSTMCell": ((4, 6), 1),
+    "MultiheadAttention": ((4, 2), 3),
+    "TransformerEncoderLayer": ((4, 2), 1),
+}
+
+
+@needs_torch
+@pytest.mark.parametrize("name", AUTOCAST)
+def test_autocast(name):
+    """The result has PyTorch's dtype; parameters' gradients are theirs."""
+    args, inputs = AUTOCAST[name]
+    found = []
+    for lib in (torch, graphc):
+        m = getattr(lib.nn, name)(*args)
+        x = lib.ones(3, 4) if name.endswith("Cell") else lib.ones(5, 3, 4)
+        with lib.autocast("cpu", dtype=lib.bfloat16):
+            out = m(*(x,) * inputs)
+        while isinstance(out, tuple):
+            out = out[0]
+        out.float().sum().backward()
+        found.append([str(t.dtype) for t in (out, *[p.grad for p in m.parameters()])])
+    assert found[0] == found[1]

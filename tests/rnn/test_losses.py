@@ -286,3 +286,33 @@ def test_sync_batch_norm_is_batch_norm():
     assert graphc.equal(a.running_var, b.running_var)
     with pytest.raises(ValueError, match="expected at least 2D input"):
         b(graphc.randn(3))
+
+
+@needs_torch
+def test_pdist_and_grouped_products():
+    x = RNG.randn(5, 3)
+    x[1] = x[0]  # gradient 0 at distance 0
+    for p in (0, 1, 2, 3.5, math.inf):
+        both(lambda lib, x, p=p: lib.nn.functional.pdist(x, p), x)
+    found = []
+    for lib in (torch, graphc):
+        f, ends = lib.nn.functional.grouped_mm, lib.tensor([3, 6], dtype=lib.int32)
+        a, b, c = (lib.from_numpy(np.random.RandomState(k).randn(*s).astype(np.float32))
+                   for k, s in enumerate(((8, 16), (2, 16, 4), (16, 8))))  # fmt: skip
+        made = [f(a, b, offs=ends)[:6], f(b.transpose(1, 2), c, offs=ends)[:, :6],
+                f(a.t(), a, offs=ends), f(b.transpose(1, 2), b)]  # fmt: skip
+        found.append(made)
+        assert (
+            "Bias not supported yet"
+            in told(lambda f=f, a=a, b=b, e=ends: f(a, b, offs=e, bias=a))[1]
+        )
+        assert "Have to provide offsets" in told(lambda f=f, a=a, b=b: f(a, b))[1]
+        assert (
+            "batch sizes have to match"
+            in told(lambda f=f, a=a, b=b, e=ends: f(a, b[:1], offs=e))[1]
+        )
+        assert (
+            "pdist only supports 2D" in told(lambda lib=lib, a=a: lib.nn.functional.pdist(a[0]))[1]
+        )
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_allclose(b.numpy(), a.numpy(), rtol=1e-4, atol=1e-5)  # float32, K = 16

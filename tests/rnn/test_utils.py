@@ -426,3 +426,51 @@ def test_module_paths():
     assert issubclass(_WeightedLoss, _Loss) and issubclass(nn.GRU, RNNBase)
     assert TransformerEncoderLayer is nn.TransformerEncoderLayer
     assert _pair(3) == (3, 3) and _triple((1, 2, 3)) == (1, 2, 3)
+
+
+@needs_torch
+@pytest.mark.parametrize("kind", [None, "matrix_exp", "cayley", "householder"])
+@pytest.mark.parametrize("shape", [(4, 4), (5, 3), (3, 5)])
+def test_orthogonal(kind, shape):
+    w = np.random.RandomState(1).randn(*shape)
+    found = []
+    for lib in (torch, graphc):
+        m = lib.nn.Linear(shape[1], shape[0], bias=False).double()
+        m.weight.data = lib.from_numpy(w.copy())
+        lib.nn.utils.parametrizations.orthogonal(
+            m, orthogonal_map=kind, use_trivialization=shape[0] == shape[1]
+        )
+        q = m.weight
+        (q * lib.arange(1, q.numel() + 1).reshape(q.shape)).sum().backward()
+        grad = m.parametrizations.weight.original.grad
+        found.append([q, grad, m.parametrizations.weight.original])
+    agree(*found)
+    assert repr(m).startswith("ParametrizedLinear")
+    q = q.detach().numpy() if shape[0] >= shape[1] else q.detach().numpy().T
+    np.testing.assert_allclose(q.T @ q, np.eye(min(shape)), atol=1e-12)
+
+
+def test_assigning_an_orthogonal_weight():
+    m = parametrizations.orthogonal(nn.Linear(3, 5, bias=False).double())
+    q = graphc.from_numpy(np.linalg.qr(np.random.RandomState(1).randn(5, 3))[0].copy())
+    m.weight = q
+    np.testing.assert_allclose(m.weight.detach().numpy(), q.numpy(), atol=1e-12)
+    with pytest.raises(ValueError, match="Expected a matrix or batch of matrices of shape"):
+        m.weight = q.T
+    with pytest.raises(ValueError, match="orthogonal_map has to be one of"):
+        parametrizations.orthogonal(nn.Linear(3, 3), orthogonal_map="x")
+
+
+def test_convolutions():
+    """Fusion, spectral norm's axis of outputs and memory formats, on convolutions."""
+    conv, norm = nn.Conv2d(2, 3, 3).double(), nn.BatchNorm2d(3).double()
+    x = graphc.randn(2, 2, 5, 5, dtype=graphc.float64)
+    norm(conv(x))
+    conv.eval()
+    norm.eval()
+    agree(norm(conv(x)), nn.utils.fuse_conv_bn_eval(conv, norm)(x))
+    turned = parametrizations.spectral_norm(nn.ConvTranspose2d(2, 3, 3))
+    assert tuple(turned.parametrizations.weight[0]._u.shape) == (3,)
+    before = conv.weight.detach().clone()
+    nn.utils.convert_conv2d_weight_memory_format(nn.Sequential(conv), graphc.channels_last)
+    assert graphc.equal(conv.weight, before) and conv.weight.stride() == (18, 1, 6, 2)

@@ -26,6 +26,7 @@ from .activation import (
     relu6,
     relu_,
     rrelu,
+    rrelu_,
     selu,
     selu_,
     sigmoid,
@@ -52,7 +53,7 @@ from .conv import (
     conv_transpose3d,
 )
 from .ctc import ctc_loss
-from .distance import cosine_similarity, normalize, pairwise_distance
+from .distance import cosine_similarity, normalize, pairwise_distance, pdist
 from .dropout import (
     alpha_dropout,
     dropout,
@@ -63,7 +64,7 @@ from .dropout import (
 )
 from .embedding import embedding, embedding_bag
 from .folding import fold, unfold
-from .linear import bilinear, linear
+from .linear import bilinear, grouped_mm, linear
 from .loss import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,

@@ -38,6 +38,12 @@ def legacy_reduction(size_average: bool | None, reduce: bool | None, reduction: 
     return found
 
 
+def check_reduction(reduction: str) -> None:
+    """ValueError unless `reduction` is "none", "mean" or "sum"."""
+    if reduction not in ("none", "mean", "sum"):
+        raise ValueError(f"{reduction} is not a valid value for reduction")
+
+
 def reduced(loss: Tensor, reduction: str) -> Tensor:
     """loss by reduction "none", "mean" or "sum"; ValueError for other names."""
     if reduction == "mean":

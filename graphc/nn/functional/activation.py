@@ -118,12 +118,20 @@ def rrelu(input: Tensor, lower: float = 1.0 / 8, upper: float = 1.0 / 3, trainin
     """leaky_relu with slopes drawn from U(lower, upper) in training, their mean otherwise. Xu et
     al. 2015."""
     _float_input("leaky_relu_cpu", input)
+    if lower > upper:
+        raise RuntimeError("Lower bound should be less than or equal to the upper bound")
     if inplace:
         return in_place(rrelu, input, lower, upper, training)
     if not training:
         return pw.leaky_relu(input, (lower + upper) / 2)
     slope = input.detach().clone().uniform_(lower, upper)
     return pw.where(input <= 0, input * slope, input)
+
+
+def rrelu_(input: Tensor, lower: float = 1.0 / 8, upper: float = 1.0 / 3,
+           training: bool = False) -> Tensor:
+    """rrelu in place."""
+    return rrelu(input, lower, upper, training, inplace=True)
 
 
 def _elu(input: Tensor, alpha: float, scale: float = 1.0, input_scale: float = 1.0) -> Tensor:

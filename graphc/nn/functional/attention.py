@@ -121,6 +121,10 @@ def _softmax_of_seen(scores: Tensor) -> Tensor:
 
 # ---------------------------------------------------------------- many heads
 
+# as the public functions of these names, with autocast's casts
+_linear = autocast.lower(linear)
+_attention = autocast.lower(scaled_dot_product_attention)
+
 
 def multi_head_attention_forward(
     query: Tensor,
@@ -213,7 +217,9 @@ def multi_head_attention_forward(
     weights = None
     if need_weights:
         scores = (q * math.sqrt(1.0 / head)) @ k.transpose(-2, -1)
-        weights = (scores if attn_mask is None else scores + attn_mask).softmax(-1)
+        if attn_mask is not None:
+            scores = scores + attn_mask.to(scores.dtype)  # type: ignore[attr-defined]
+        weights = scores.softmax(-1)
         if dropout_p > 0.0:
             weights = dropout(weights, dropout_p)
         out = weights @ v
@@ -226,10 +232,10 @@ def multi_head_attention_forward(
             shared = attn_mask.shape[0] == 1 and batch * num_heads != 1
             lead = (1, 1) if shared else (batch, num_heads)
             attn_mask = attn_mask.reshape(*lead, *attn_mask.shape[-2:])
-        out = scaled_dot_product_attention(q, k, v, attn_mask, dropout_p, is_causal)
+        out = _attention(q, k, v, attn_mask, dropout_p, is_causal)
         out = out.reshape(batch * num_heads, length, head)
     out = out.transpose(0, 1).reshape(length * batch, width)
-    out = linear(out, out_proj_weight, out_proj_bias).reshape(length, batch, -1)
+    out = _linear(out, out_proj_weight, out_proj_bias).reshape(length, batch, -1)
     if not batched:
         out = out.squeeze(1)
         weights = None if weights is None else weights.squeeze(0)
@@ -342,17 +348,17 @@ def _packed(query: Tensor, key: Tensor, value: Tensor, weight: Any, bias: Any) -
     width = query.shape[-1]
     if key is value:
         if query is key:
-            return linear(query, weight, bias).chunk(3, -1)
+            return _linear(query, weight, bias).chunk(3, -1)
         rest = None if bias is None else bias[width:]
         first = None if bias is None else bias[:width]
         return (
-            linear(query, weight[:width], first),
-            *linear(key, weight[width:], rest).chunk(2, -1),
+            _linear(query, weight[:width], first),
+            *_linear(key, weight[width:], rest).chunk(2, -1),
         )
     weights = weight.chunk(3)
     biases = (None,) * 3 if bias is None else bias.chunk(3)
     return tuple(
-        [linear(t, w, b) for t, w, b in zip((query, key, value), weights, biases, strict=True)]
+        [_linear(t, w, b) for t, w, b in zip((query, key, value), weights, biases, strict=True)]
     )
 
 
@@ -364,6 +370,7 @@ def _separate(query: Tensor, key: Tensor, value: Tensor, wq: Any, wk: Any, wv: A
         if w is None:
             raise AssertionError(f"use_separate_proj_weight is True but {name} is None")
     pairs = zip((query, key, value), (wq, wk, wv), biases, strict=True)
-    return tuple([linear(t, w, b) for t, w, b in pairs])
+    return tuple([_linear(t, w, b) for t, w, b in pairs])
+
 
 autocast.wrap("functional", globals())

@@ -16,7 +16,7 @@ from ...core.tensor import Tensor
 from ...ops import composite
 from ...ops import pointwise as pw
 from ...ops.gather import gather
-from ._common import legacy_reduction
+from ._common import check_reduction, legacy_reduction
 from .linear import linear
 
 
@@ -31,7 +31,7 @@ def cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None,
     ignore_index count nothing. "mean" divides by the weights of the rows that count (nan when there
     are none). IndexError for a class out of range, ValueError for different batch sizes."""
     reduction = legacy_reduction(size_average, reduce, reduction)
-    _check_reduction(reduction)
+    check_reduction(reduction)
     if not 0.0 <= label_smoothing <= 1.0:
         raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
     if target.shape == input.shape:
@@ -75,14 +75,17 @@ def linear_cross_entropy(input: Tensor, linear_weight: Tensor, target: Tensor, *
             f"K-dimensional loss defined by linear_weight shape {tuple(linear_weight.shape)} "
             f"requires batched input, (N, {input.shape[-1]}), got unbatched input with shape "
             f"{tuple(input.shape)}")
-    logits = linear(input, linear_weight.reshape(-1, linear_weight.shape[-1]),
-                    None if linear_bias is None else linear_bias.reshape(-1))
+    # as the public functions, with autocast's casts
+    bias = None if linear_bias is None else linear_bias.reshape(-1)
+    rows = linear_weight.reshape(-1, linear_weight.shape[-1])
+    logits = autocast.lower(linear)(input, rows, bias)
     logits = logits.reshape(*input.shape[:-1], *classes)
     if target.shape == logits.shape and ignore_index is not None:
         raise RuntimeError("ignore_index cannot be specified when target contains probabilities")
-    return cross_entropy(logits, target, weight, reduction=reduction,
-                         ignore_index=-100 if ignore_index is None else ignore_index,
-                         label_smoothing=label_smoothing)
+    ignored = -100 if ignore_index is None else ignore_index
+    return autocast.in_float32(cross_entropy)(
+        logits, target, weight, reduction=reduction, ignore_index=ignored,
+        label_smoothing=label_smoothing)
 
 
 def nll_loss(input: Tensor, target: Tensor, weight: Tensor | None = None,
@@ -90,14 +93,9 @@ def nll_loss(input: Tensor, target: Tensor, weight: Tensor | None = None,
              reduction: str = "mean") -> Tensor:
     """-input[target] of log-probabilities; shapes, weights and errors as for cross_entropy."""
     reduction = legacy_reduction(size_average, reduce, reduction)
-    _check_reduction(reduction)
+    check_reduction(reduction)
     rows, labels = _as_rows(input, target, weight)
     return _nll_rows(rows, labels, weight, ignore_index, reduction, target)
-
-
-def _check_reduction(reduction: str) -> None:
-    if reduction not in ("none", "mean", "sum"):
-        raise ValueError(f"{reduction} is not a valid value for reduction")
 
 
 def _as_rows(input: Tensor, target: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:

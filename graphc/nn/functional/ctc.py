@@ -19,6 +19,7 @@ from ...core.tensor import Tensor
 from ...creation import arange, as_tensor, full
 from ...ops import pointwise as pw
 from ...ops.gather import cat, gather
+from ._common import check_reduction
 
 _IMPOSSIBLE = -1e30
 
@@ -38,8 +39,7 @@ def ctc_loss(
     tensors or sequences. Where labels cannot be aligned the loss is inf, or 0 with zero_infinity.
     As in PyTorch the gradient takes log_probs for the output of log_softmax: exp(log_probs) is
     added to it, which log_softmax's own gradient takes away again."""
-    if reduction not in ("none", "mean", "sum"):
-        raise ValueError(f"{reduction} is not a valid value for reduction")
+    check_reduction(reduction)
     if not log_probs.dtype.is_floating_point:
         raise NotImplementedError(f"\"ctc_loss_cpu\" not implemented for '{log_probs.dtype.title}'")
     batched = log_probs.ndim == 3

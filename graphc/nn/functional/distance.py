@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from ...core.tensor import Tensor
+from ...creation import from_numpy
 from ...ir.types import broadcast_shapes
 from ...ops import pointwise as pw
 from ...out import into
@@ -42,6 +45,21 @@ def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6,
                       keepdim: bool = False) -> Tensor:
     """The p-norm of x1 - x2 + eps along the last axis."""
     return _vector_norm(x1 - x2 + eps, p, -1, keepdim)
+
+
+def pdist(input: Tensor, p: float = 2.0) -> Tensor:
+    """The p-norms of the differences of all pairs of rows of (N, M): (N * (N - 1) / 2).
+
+    Pairs come in the order (0, 1), (0, 2), ..., (1, 2), ...; the gradient at distance 0 is 0.
+    RuntimeError for other shapes, p < 0 and integers."""
+    if input.ndim != 2:
+        raise RuntimeError(f"pdist only supports 2D tensors, got: {input.ndim}D")
+    if not input.dtype.is_floating_point:
+        raise RuntimeError("pdist only supports floating-point dtypes")
+    if p < 0:
+        raise RuntimeError("pdist only supports non-negative p values")
+    first, second = (from_numpy(at) for at in np.triu_indices(int(input.shape[0]), 1))
+    return _vector_norm(input.index_select(0, first) - input.index_select(0, second), p, -1, False)
 
 
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:

@@ -14,7 +14,7 @@ from ...base import dtypes
 from ...core import autocast
 from ...core.tensor import Tensor
 from ...ops import pointwise as pw
-from ._common import legacy_reduction, reduced
+from ._common import check_reduction, legacy_reduction, reduced
 from .distance import cosine_similarity_terms, pairwise_distance
 
 
@@ -260,16 +260,31 @@ def multi_margin_loss(input: Tensor, target: Tensor, p: int = 1, margin: float =
         raise ValueError("only p == 1 and p == 2 supported")
     if weight is not None and weight.ndim != 1:
         raise ValueError("weight must be one-dimensional")
-    rows = input if input.ndim == 2 else input.unsqueeze(0)
+    check_reduction(reduction)
+    if input.ndim > 2 or (input.ndim and input.shape[-1] == 0):
+        raise RuntimeError("Expected non-empty vector or matrix with optional 0-dim batch size, "
+                           f"but got: {list(input.shape)}")
+    rows = input if input.ndim == 2 else input.reshape(1, -1)
+    batch, n = rows.shape
+    if target.ndim > 1 or (target.shape[0] if target.ndim else 1) != batch:
+        raise RuntimeError(
+            "multi_margin_loss: target tensor should be 1-D with size equal to the number of input "
+            f"samples (batch size). Expected target size [{batch}], but got {list(target.shape)}. "
+            f"Input has shape {list(input.shape)}.")
+    if weight is not None and weight.shape != (n,):
+        raise RuntimeError(f"inconsistent weight size, expected {n} but got {list(weight.shape)}")
+    if target.dtype is not dtypes.int64:
+        raise RuntimeError(f"expected scalar type Long but found {target.dtype.title}")
+    if not _all_hold(lambda: (target >= 0) & (target < n)):
+        raise RuntimeError("target out of range")
     label = target.reshape((-1, 1))
     gap = pw.clamp_min(margin - rows.gather(1, label) + rows, 0.0)
     gap = gap if p == 1 else gap * gap
     if weight is not None:
         gap = gap * weight[label]
-    n = rows.shape[1]
     own = label == _class_numbers(n)
     loss = pw.where(own, 0.0, gap).sum(1) / n
-    return reduced(loss if input.ndim == 2 else loss.squeeze(0), reduction)
+    return reduced(loss if target.ndim else loss.squeeze(0), reduction)
 
 
 def multilabel_margin_loss(input: Tensor, target: Tensor, size_average: bool | None = None,
@@ -278,18 +293,19 @@ def multilabel_margin_loss(input: Tensor, target: Tensor, size_average: bool | N
     number of classes. target: int64 of input's shape, labels up to the first -1. RuntimeError for
     labels out of range."""
     reduction = legacy_reduction(size_average, reduce, reduction)
-    if input.ndim not in (1, 2) or input.shape[-1] == 0:
+    check_reduction(reduction)
+    if input.ndim > 2 or (input.ndim and input.shape[-1] == 0):
         raise RuntimeError("Expected non-empty vector or matrix with optional 0-dim batch size, "
                            f"but got: {list(input.shape)}")
-    if target.shape != input.shape:
+    if target.shape != input.shape and not (input.ndim == 0 and target.numel() == 1):
         raise RuntimeError(f"inconsistent target size: {list(target.shape)} for input of size: "
                            f"{list(input.shape)}")
     if target.dtype is not dtypes.int64:
         raise RuntimeError(f"expected scalar type Long but found {target.dtype.title}")
-    if not _all_hold(lambda: (target >= -1) & (target < input.shape[-1])):
-        raise RuntimeError("argument #2 'target' is out of range")
-    rows, labels = (t if t.ndim == 2 else t.unsqueeze(0) for t in (input, target))
+    rows, labels = (t if t.ndim == 2 else t.reshape(1, -1) for t in (input, target))
     n = rows.shape[1]
+    if not _all_hold(lambda: (target >= -1) & (target < n)):
+        raise RuntimeError("argument #2 'target' is out of range")
     ended = pw.cast(labels < 0, dtypes.int64).cumsum(1) > 0
     numbers = _class_numbers(n)
     own = ((labels.unsqueeze(2) == numbers) & ~ended.unsqueeze(2)).any(1)  # classes that are labels
@@ -347,6 +363,11 @@ def triplet_margin_with_distance_loss(anchor: Tensor, positive: Tensor, negative
 
 def _triplet(distance: Any, anchor: Tensor, positive: Tensor, negative: Tensor, margin: float,
              swap: bool, reduction: str) -> Tensor:
+    if not anchor.ndim == positive.ndim == negative.ndim:
+        raise RuntimeError(
+            "The anchor, positive, and negative tensors are expected to have the same number of "
+            f"dimensions, but got: anchor {anchor.ndim}D, positive {positive.ndim}D, and negative "
+            f"{negative.ndim}D inputs")
     near, far = distance(anchor, positive), distance(anchor, negative)
     if swap:
         far = pw.minimum(far, distance(positive, negative))

@@ -192,6 +192,8 @@ class RNNBase(Module):
             # GRU's is multiplied by the reset gate, the others' simply add up
             b_ih, b_hh = b_ih + b_hh, None
         gates = F.linear(x, w_ih, b_ih)
+        if self.mode == "GRU" and gates.dtype.is_half and not w_hh.dtype.is_half:
+            gates = gates.to(w_hh.dtype)  # under autocast: the state it is mixed with is wider
         h0, c0 = state if len(state) == 2 else (state[0], None)
         if self.proj_size > 0:
             sizes = None if batch_sizes is None else batch_sizes.tolist()

@@ -1,7 +1,7 @@
 """Utilities on modules and their parameters: clipping gradients, flattening into one vector,
 normalized and parametrized weights, sequences of different lengths."""
 
-from . import fusion, init, parametrizations, parametrize, rnn
+from . import fusion, init, parametrizations, parametrize, prune, rnn, stateless
 from .clip_grad import (
     clip_grad_norm,
     clip_grad_norm_,
@@ -17,5 +17,9 @@ from .fusion import (
     fuse_linear_bn_weights,
 )
 from .init import skip_init
+from .memory_format import (
+    convert_conv2d_weight_memory_format,
+    convert_conv3d_weight_memory_format,
+)
 from .spectral_norm import remove_spectral_norm, spectral_norm
 from .weight_norm import remove_weight_norm, weight_norm

@@ -13,16 +13,14 @@ from typing import Any
 from ...core.modes import no_grad
 from ...core.tensor import Tensor
 from .. import functional as F
-from .. import modules
+from ..modules.conv import _ConvTransposeNd
 from ..modules.module import Module
 from ..parameter import Parameter
 
 
 def default_dim(module: Module) -> int:
     """The axis of the outputs: 1 for transposed convolutions, else 0."""
-    names = ("ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d")
-    transposed = tuple([k for n in names if (k := getattr(modules, n, None)) is not None])
-    return 1 if isinstance(module, transposed) else 0
+    return 1 if isinstance(module, _ConvTransposeNd) else 0
 
 
 def as_matrix(weight: Tensor, dim: int) -> Tensor:
