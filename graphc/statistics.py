@@ -306,7 +306,9 @@ def _bin_edges(points: Tensor, d: int, bins: int, limits: Any) -> Tensor:
 def _counts(points: Tensor, edges: list, weight: Any, density: bool) -> Tensor:
     if not points.dtype.is_floating_point:
         raise NotImplementedError(f"\"histogramdd\" not implemented for '{points.dtype.title}'")
-    hist = sort_ops.histogram((points.detach(), weight, *edges))  # type: ignore[attr-defined]
+    if weight is None:
+        weight = points.new_ones((points.shape[0],))  # type: ignore[attr-defined]
+    hist = sort_ops.histogram((points.detach(), weight.detach(), *edges))  # type: ignore
     if not density:
         return hist
     hist = hist / reduce.sum(hist, tuple(_numbers(hist.ndim)), False)
