@@ -13,8 +13,8 @@ from . import creation, functional, layout, pieces
 from .base import dtypes
 from .base.dtypes import DType
 from .core import inplace
-from .core.tensor import Tensor, wrap
-from .ops import movement, pointwise, random
+from .core.tensor import Tensor
+from .ops import movement, pointwise, random, sample
 from .special import polygamma
 
 
@@ -257,24 +257,20 @@ class Facts:
 
 
 def poisson(input: Tensor, generator: Any = None) -> Tensor:
-    """Numbers of Poisson's distribution of rates input. CaptureBreak inside compiled code."""
-    rates = input.concrete("poisson()")
+    """Numbers of Poisson's distribution of rates input."""
     if not input.dtype.is_floating_point:
         raise NotImplementedError(f"\"poisson_cpu\" not implemented for '{input.dtype.title}'")
-    if rates.size and rates.min() < 0:
+    rates = input._array
+    if rates is not None and rates.size and rates.min() < 0:
         raise RuntimeError("invalid Poisson rate, expected rate to be non-negative")
-    key = random.rand((2,), dtypes.float64, generator)._array
-    draw = np.random.Generator(np.random.Philox([int(v * 2**53) for v in key]))
-    return wrap(draw.poisson(rates.astype(np.float64)).astype(np.float64)).to(input.dtype)  # type: ignore
+    return sample.poisson(input, sample.words(tuple(input.shape), generator))
 
 
 def binomial(count: Tensor, prob: Tensor, generator: Any = None) -> Tensor:
     """Numbers of successes among count trials of probability prob."""
-    n, p = count.concrete("binomial()"), prob.concrete("binomial()")
-    key = random.rand((2,), dtypes.float64, generator)._array
-    draw = np.random.Generator(np.random.Philox([int(v * 2**53) for v in key]))
-    found = draw.binomial(n.astype(np.int64), p.astype(np.float64))
-    return wrap(np.asarray(found, np.float64)).to(count.dtype)  # type: ignore[attr-defined]
+    if not count.dtype.is_floating_point:
+        raise NotImplementedError(f"\"binomial_cpu\" not implemented for '{count.dtype.title}'")
+    return sample.binomial(count, prob, sample.words(tuple(count.shape), generator))
 
 
 FUNCTIONS = ("poisson", "binomial")

@@ -204,6 +204,9 @@ view_as_complex = movement(
     _as_complex_kernel,
     _as_complex_infer,
     vjp=[lambda g: view_as_real(g.contiguous())],
+    batch=lambda values, flags, n: view_as_complex(values[0].movedim(-1, 0).contiguous()).movedim(
+        0, -1
+    ),
     lower=lambda ix, input: [*ix, 0],
     recast=True,
     holomorphic=False,

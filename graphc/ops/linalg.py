@@ -17,7 +17,7 @@ import numpy as np
 
 from ..base import dtypes
 from ..core.tensor import Tensor
-from ..ir.op import Make, Sample
+from ..ir.op import Make, Sample, get
 from ..ir.types import TensorType, broadcast_shapes
 from .define import FLOATS, opaque
 from .kernels import dense, gemm
@@ -72,6 +72,18 @@ def _samples(kind: str = "random", **attrs: Any) -> Any:
         Sample((_pair(kind),), dict(attrs), grad=kind == "random"),
         Sample((Make((0, 2, 2)),), dict(attrs), grad=False),
     ]
+
+
+def _leading(name: str) -> Any:
+    """The rule under vmap of ops that take batches in front."""
+
+    def rule(values: tuple, flags: tuple, n: Any, *attrs: Any) -> Any:
+        found = get(name)(values[0].movedim(-1, 0), *attrs)
+        if type(found) is tuple:
+            return tuple([t.movedim(0, -1) for t in found])
+        return found.movedim(0, -1)
+
+    return rule
 
 
 # ---------------------------------------------------------------- triangular systems
@@ -168,6 +180,7 @@ inv = opaque(
     auxiliary=(1,),
     vjp=[lambda g, out: -(out.mT @ g @ out.mT)],
     accepts=FLOATS,
+    batch=_leading("linalg_inv"),
     samples=_samples(check=True, name="linalg.inv"),
     backward_name="LinalgInvExBackward0",
 )
@@ -253,6 +266,7 @@ cofactor = opaque(
     inputs=("input",),
     vjp=[_cofactor_vjp],
     accepts=FLOATS,
+    batch=_leading("linalg_cofactor"),
     samples=lambda: [Sample((_square(),)), Sample((_square(size=2, dtype="float64"),))],
     doc="det(a) times the transposed inverse; also of singular matrices.",
 )
@@ -275,6 +289,7 @@ det = opaque(
     inputs=("input",),
     vjp=[_det_vjp],
     accepts=FLOATS,
+    batch=_leading("linalg_det"),
     samples=_samples(),
     backward_name="LinalgDetBackward0",
 )
@@ -308,6 +323,7 @@ slogdet = opaque(
     vjp=[_slogdet_vjp],
     holomorphic=False,
     accepts=FLOATS,
+    batch=_leading("linalg_slogdet"),
     samples=_samples(),
     backward_name="LinalgSlogdetBackward0",
 )
@@ -407,6 +423,7 @@ lu_factor = opaque(
     vjp=[_lu_vjp],
     holomorphic=False,
     accepts=FLOATS,
+    batch=_leading("lu_factor"),
     samples=lambda: [
         Sample((Make((3, 3)),), {"pivot": True}),
         Sample((Make((2, 4)),), {"pivot": True}),
@@ -494,6 +511,7 @@ cholesky = opaque(
     vjp=[_cholesky_vjp],
     holomorphic=False,
     accepts=FLOATS,
+    batch=_leading("linalg_cholesky"),
     samples=lambda: (
         [Sample((_square("spd"),), {"upper": u, "check": True}, grad=False) for u in (False, True)]
     ),
@@ -637,6 +655,7 @@ svd = opaque(
     vjp=[_svd_vjp],
     holomorphic=False,
     accepts=FLOATS,
+    batch=_leading("linalg_svd"),
     samples=lambda: [
         Sample((Make((3, 3)),), {"full": False}),
         Sample((Make((4, 2)),), {"full": False}),
@@ -679,6 +698,7 @@ eigh = opaque(
     vjp=[_eigh_vjp],
     holomorphic=False,
     accepts=FLOATS,
+    batch=_leading("linalg_eigh"),
     samples=lambda: [
         Sample((_square("spd", n, d),), {"uplo": u}, grad=False)
         for n, d in ((3, "float32"), (2, "float64"))
@@ -725,6 +745,7 @@ eig = opaque(
     vjp=[_eig_vjp],
     holomorphic=False,
     accepts=FLOATS,
+    batch=_leading("linalg_eig"),
     samples=lambda: [
         Sample((Make((3, 3), d),), grad=False) for d in ("float32", "float64", "complex128")
     ],
@@ -765,6 +786,7 @@ pinv = opaque(
     vjp=[lambda g, input, out: pinv_back(g, input, out)],
     holomorphic=False,
     accepts=FLOATS,
+    batch=_leading("linalg_pinv"),
     samples=lambda: [
         Sample((Make(s),), {"atol": 0.0, "rtol": 1e-6}) for s in ((3, 2), (2, 3), (2, 3, 3))
     ],
@@ -886,6 +908,7 @@ matrix_exp = opaque(
     inputs=("input",),
     vjp=[_expm_vjp],
     accepts=FLOATS,
+    batch=_leading("linalg_matrix_exp"),
     samples=lambda: [Sample((Make(s),)) for s in ((2, 2), (3, 3), (2, 2, 2))],
     backward_name="LinalgMatrixExpBackward0",
 )
