@@ -336,7 +336,7 @@ def _lu_parts(a: np.ndarray, pivot: bool = True) -> tuple:
     """(LU packed, 1-based pivots, info: where the first zero pivot is) with partial pivoting."""
     x = np.array(a, order="C")
     m, n = x.shape[-2:]
-    flat = x.reshape(-1, m, n)
+    flat = x.reshape(math.prod(a.shape[:-2]), m, n)
     k, rows = min(m, n), np.arange(len(flat))
     pivots = np.tile(np.arange(1, k + 1, dtype=np.int32), (len(flat), 1))
     info = np.zeros(len(flat), np.int32)
@@ -360,7 +360,7 @@ def _lu_parts(a: np.ndarray, pivot: bool = True) -> tuple:
 
 def order_of(pivots: np.ndarray, m: int) -> np.ndarray:
     """The row order that a sequence of exchanges gives."""
-    flat = pivots.reshape(-1, pivots.shape[-1])
+    flat = pivots.reshape(math.prod(pivots.shape[:-1]), pivots.shape[-1])
     order = np.tile(np.arange(m), (len(flat), 1))
     rows = np.arange(len(flat))
     for j in range(flat.shape[1]):
@@ -862,7 +862,7 @@ _PADE = (
 def _expm_kernel(a: np.ndarray) -> np.ndarray:
     """Scaling and squaring around the Padé approximant of order 13 (Higham 2005), in double."""
     wide = a.astype(np.complex128 if a.dtype.kind == "c" else np.float64)
-    flat = wide.reshape(-1, *a.shape[-2:])
+    flat = wide.reshape(math.prod(a.shape[:-2]), *a.shape[-2:])
     out = np.empty_like(flat)
     for i, x in enumerate(flat):
         size = np.abs(x).sum(0).max() if x.size else 0.0
