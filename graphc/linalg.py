@@ -189,9 +189,7 @@ def _listed(xs: Any) -> str:
 def _spectral(x: Tensor, ord: Any, a: int, b: int, keepdim: bool) -> Tensor:
     moved = functional.movedim(x, (a, b), (-2, -1))
     s = svdvals(moved)
-    if ord == "nuc":
-        y = reduce.sum(s, (s.ndim - 1,), False)
-    elif s.shape[-1] == 0 and ord > 0:
+    if ord == "nuc" or s.shape[-1] == 0 and ord > 0:
         y = reduce.sum(s, (s.ndim - 1,), False)
     else:
         reduce.check_nonempty("amin", tuple(s.shape), (s.ndim - 1,))
