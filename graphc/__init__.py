@@ -291,6 +291,9 @@ _LAZY_MODULES = {
     "multiprocessing",
 }
 _LAZY_NAMES = {
+    **dict.fromkeys(
+        ("cosine_similarity", "pairwise_distance", "kl_div", "prelu"), "nn.functional"
+    ),
     "compile": "compile",
     "save": "serialization",
     "load": "serialization",

@@ -18,11 +18,28 @@ from .out import into
 def complex(real: Tensor, imag: Tensor, *, out: Any = None) -> Tensor:
     """real + i imag: float32 gives complex64, float64 complex128. RuntimeError for other dtypes
     and for two different ones."""
-    _check_pair(real, imag)
-    return into(out, complex_parts.complex_(real, imag))
+    _check_pair("complex", real=real, imag=imag)
+    return into(_fitting(out, real), complex_parts.complex_(real, imag))
 
 
-def _check_pair(a: Tensor, b: Tensor) -> None:
+def _fitting(out: Any, part: Tensor) -> Any:
+    want = part.dtype.to_complex()
+    if out is not None and out.dtype is not want:
+        raise RuntimeError(
+            f"Expected object of scalar type {want.title} but got scalar type {out.dtype.title} "
+            "for argument 'out'"
+        )
+    return out
+
+
+def _check_pair(name: str, **parts: Any) -> None:
+    for at, (word, x) in enumerate(parts.items(), 1):
+        if not isinstance(x, Tensor):
+            raise TypeError(
+                f"{name}(): argument '{word}' (position {at}) must be Tensor, not "
+                f"{type(x).__name__}"
+            )
+    a, b = parts.values()
     if not (a.dtype.is_floating_point and b.dtype.is_floating_point):
         raise RuntimeError(
             "Expected both inputs to be Half, Float or Double tensors but got "
@@ -37,9 +54,9 @@ def _check_pair(a: Tensor, b: Tensor) -> None:
 
 def polar(abs: Tensor, angle: Tensor, *, out: Any = None) -> Tensor:
     """abs * exp(i angle)."""
-    _check_pair(abs, angle)
+    _check_pair("polar", abs=abs, angle=angle)
     return into(
-        out,
+        _fitting(out, abs),
         called(
             complex_parts.complex_(abs * pointwise.cos(angle), abs * pointwise.sin(angle)),
             "PolarBackward0",

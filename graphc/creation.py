@@ -503,10 +503,11 @@ def arange(
     )
     if step == 0:
         raise RuntimeError("step must be nonzero")
-    if not (math.isfinite(start) and math.isfinite(end)):
-        raise RuntimeError(f"unsupported range: {start:g} -> {end:g}")
-    if (end - start) / step < 0:
-        raise RuntimeError("upper bound and lower bound inconsistent with step sign")
+    if all(isinstance(x, (int, float)) for x in (start, end, step)):
+        if not (math.isfinite(start) and math.isfinite(end)):
+            raise RuntimeError(f"unsupported range: {start:g} -> {end:g}")
+        if (end - start) / step < 0:
+            raise RuntimeError("upper bound and lower bound inconsistent with step sign")
     floating = any(isinstance(x, float) for x in (start, end, step))
     d = made_dtype(dtype, out, dtypes.get_default_dtype() if floating else dtypes.int64)
     if d.category <= dtypes.INT and floating:  # the dtype's arithmetic: bounds truncate first

@@ -78,6 +78,9 @@ def _many(name: str, x: Tensor, s: Any, dim: Any) -> tuple[tuple, list]:
     """(dims, sizes) of a transform over several axes."""
     s = None if s is None else [s] if isinstance(s, int) else list(s)
     if dim is not None:
+        if x.ndim == 0:
+            d = dim if isinstance(dim, int) else next(iter(dim))
+            raise IndexError(f"Dimension specified as {d} but tensor has no dimensions")
         dims = tuple(dim_index(d, x.ndim) for d in ((dim,) if isinstance(dim, int) else dim))
         if len(set(dims)) != len(dims):
             raise RuntimeError("FFT dims must be unique")

@@ -654,6 +654,10 @@ def _extremum(name: str, arg: Any, full_op: Any, pair: Any, kind: Any) -> Callab
         if isinstance(dim, Tensor):
             return into(out, pair(input, dim))
         if dim is None:
+            if input.dtype.is_complex:
+                raise NotImplementedError(
+                    f"\"{name}_all\" not implemented for '{input.dtype.title}'"
+                )
             if input.numel() == 0:  # type: ignore[attr-defined]
                 raise RuntimeError(
                     f"{name}(): Expected reduction dim to be specified for input.numel() == 0. "

@@ -174,7 +174,11 @@ def matrix_norm(
         raise RuntimeError(f"linalg.matrix_norm: Order {ord} not supported.")
     summed, kept = (a, b) if abs(ord) == 1 else (b, a)
     sums = reduce.sum(pointwise.abs(x), (summed,), True)
-    y = (reduce.amax if ord > 0 else reduce.amin)(sums, (kept,), True)
+    if ord > 0 and sums.shape[kept] == 0:  # the norm of an empty matrix is 0
+        y = reduce.sum(sums, (kept,), True)
+    else:
+        reduce.check_nonempty("amax" if ord > 0 else "amin", tuple(sums.shape), (kept,))
+        y = (reduce.amax if ord > 0 else reduce.amin)(sums, (kept,), True)
     return into(out, y if keepdim else movement.squeeze(y, tuple(sorted((a, b)))))
 
 
@@ -185,9 +189,10 @@ def _listed(xs: Any) -> str:
 def _spectral(x: Tensor, ord: Any, a: int, b: int, keepdim: bool) -> Tensor:
     moved = functional.movedim(x, (a, b), (-2, -1))
     s = svdvals(moved)
-    if ord == "nuc":
+    if ord == "nuc" or s.shape[-1] == 0 and ord > 0:
         y = reduce.sum(s, (s.ndim - 1,), False)
     else:
+        reduce.check_nonempty("amin", tuple(s.shape), (s.ndim - 1,))
         y = (reduce.amax if ord > 0 else reduce.amin)(s, (s.ndim - 1,), False)
     if keepdim:
         for d in sorted((a, b)):

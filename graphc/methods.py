@@ -1209,6 +1209,7 @@ _ROOMS = (
     spectral,
 )
 _ALIASES = {
+    "absolute_": "abs_",
     "divide": "div",
     "divide_": "div_",
     "true_divide": "div",

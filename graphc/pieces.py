@@ -102,27 +102,36 @@ def _with_part(part: Any, src: Tensor, out: Tensor) -> Tensor:
     return out
 
 
-def select_scatter(input: Tensor, src: Tensor, dim: int, index: int) -> Tensor:
+def select_scatter(
+    input: Tensor, src: Tensor, dim: int, index: int, *, out: Any = None
+) -> Tensor:
     """A copy of input with src at index of axis dim."""
-    out = input.clone()  # type: ignore[attr-defined]
-    return _with_part(functional.select(out, dim, index), src, out)
+    y = input.clone()  # type: ignore[attr-defined]
+    return into(out, _with_part(functional.select(y, dim, index), src, y))
 
 
 def slice_scatter(
-    input: Tensor, src: Tensor, dim: int = 0, start: Any = None, end: Any = None, step: int = 1
+    input: Tensor,
+    src: Tensor,
+    dim: int = 0,
+    start: Any = None,
+    end: Any = None,
+    step: int = 1,
+    *,
+    out: Any = None,
 ) -> Tensor:
     """A copy of input with src in input[..., start:end:step, ...] of axis dim."""
-    out = input.clone()  # type: ignore[attr-defined]
+    y = input.clone()  # type: ignore[attr-defined]
     key = (slice(None),) * dim_index(dim, input.ndim) + (slice(start, end, step),)
-    return _with_part(out[key], src, out)
+    return into(out, _with_part(y[key], src, y))
 
 
 def diagonal_scatter(
-    input: Tensor, src: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1
+    input: Tensor, src: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1, *, out: Any = None
 ) -> Tensor:
     """A copy of input with src on a diagonal."""
-    out = input.clone()  # type: ignore[attr-defined]
-    return _with_part(functional.diagonal(out, offset, dim1, dim2), src, out)
+    y = input.clone()  # type: ignore[attr-defined]
+    return into(out, _with_part(functional.diagonal(y, offset, dim1, dim2), src, y))
 
 
 def as_strided_scatter(
@@ -271,6 +280,8 @@ def addbmm(
     input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alpha: Any = 1, out: Any = None
 ) -> Tensor:
     """beta * input + alpha * (the sum of the batched products)."""
+    if input.dtype.category <= dtypes.INT:  # numbers truncate to the dtype
+        beta, alpha = int(beta), int(alpha)
     p = reduce.sum(contract.bmm(batch1, batch2), (0,), False)
     p = p if alpha == 1 else p * alpha
     return into(out, p if beta == 0 else (input if beta == 1 else input * beta) + p)

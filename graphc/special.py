@@ -33,8 +33,32 @@ def _unary(op: Any, name: str = "") -> Callable:
     return fn
 
 
-def _binary(op: Any) -> Callable:
+def _one_tensor(name: str, *xs: Any) -> None:
+    if not any(isinstance(x, Tensor) for x in xs):
+        kinds = ", ".join(type(x).__name__ for x in xs)
+        raise TypeError(
+            f"special_{name}() received an invalid combination of arguments - got ({kinds}), but "
+            "expected one of:\n * (Tensor input, Tensor other, *, Tensor out = None)\n * (Number "
+            "self, Tensor other, *, Tensor out = None)\n * (Tensor input, Number other, *, Tensor "
+            "out = None)\n"
+        )
+
+
+def _check_tensors(name: str, **given: Any) -> None:
+    for at, (word, x) in enumerate(given.items(), 1):
+        if not isinstance(x, Tensor):
+            raise TypeError(
+                f"{name}(): argument '{word}' (position {at}) must be Tensor, not "
+                f"{type(x).__name__}"
+            )
+
+
+def _binary(op: Any, numbers: bool = False) -> Callable:
     def fn(input: Any, other: Any, *, out: Any = None) -> Tensor:
+        if numbers:
+            _one_tensor(op.name, input, other)
+        else:
+            _check_tensors(op.name, input=input, other=other)
         return into(out, op(input, other))
 
     fn.__name__ = fn.__qualname__ = op.name
@@ -52,7 +76,7 @@ exp2, expm1, log1p = _unary(pointwise.exp2), _unary(pointwise.expm1), _unary(poi
 expit = _unary(pointwise.sigmoid, "expit")
 igamma, igammac = _binary(ops.igamma), _binary(ops.igammac)
 gammainc, gammaincc = igamma, igammac
-zeta, nextafter = _binary(ops.zeta), _binary(ops.nextafter)
+zeta, nextafter = _binary(ops.zeta, numbers=True), _binary(ops.nextafter)
 gcd, lcm = _binary(ops.gcd), _binary(ops.lcm)
 arcsinh, arccosh, arctanh = asinh, acosh, atanh
 softmax, log_softmax = functional.softmax, functional.log_softmax
@@ -101,6 +125,7 @@ def entr(input: Tensor, *, out: Any = None) -> Tensor:
 
 def xlog1py(input: Any, other: Any, *, out: Any = None) -> Tensor:
     """input * log1p(other); 0 where input is 0 (nan where other is nan)."""
+    _one_tensor("xlog1py", input, other)
     x, y = _float(input), _float(other)
     zero = pointwise.logical_and(x == 0, pointwise.logical_not(pointwise.isnan(y)))
     return into(out, pointwise.where(zero, 0.0, x * pointwise.log1p(pointwise.where(zero, 0.0, y))))
@@ -143,6 +168,7 @@ def logaddexp2(input: Tensor, other: Tensor, *, out: Any = None) -> Tensor:
 
 def ldexp(input: Tensor, other: Tensor, *, out: Any = None) -> Tensor:
     """input * 2 ** other."""
+    _check_tensors("ldexp", input=input, other=other)
     return into(out, input * pointwise.exp2(_float(other)))
 
 

@@ -50,7 +50,6 @@ def cov(
     if w is None:
         total, mean = n, reduce.mean(x, (1,), True)
     else:
-        w = cast(w, x.dtype.to_real())
         total = reduce.sum(w, (0,), False)
         mean = reduce.sum(x * w, (1,), True) / total
     norm = total - correction
@@ -62,7 +61,7 @@ def cov(
     norm = norm.clamp_min(0) if isinstance(norm, Tensor) else max(norm, 0)  # type: ignore
     c = contract.mm(weighted, movement.swap(centred, 0, 1).conj())  # type: ignore[attr-defined]
     c = c / norm
-    return c.reshape(()) if input.ndim < 2 else c  # type: ignore[attr-defined]
+    return c.reshape(()) if c.shape[0] == 1 else c  # type: ignore[attr-defined]
 
 
 def _check_weights(name: str, w: Tensor, n: Any) -> None:
@@ -169,6 +168,9 @@ def gradient(input: Tensor, *, spacing: Any = None, dim: Any = None, edge_order:
         axes = tuple(
             dim_index(d, input.ndim) for d in ((dim,) if isinstance(dim, int) else tuple(dim))
         )
+    if len(set(axes)) != len(axes):
+        twice = next(d for d in axes if axes.count(d) > 1)
+        raise RuntimeError(f"dim {twice} appears multiple times in the list of dims")
     steps = list(spacing) if isinstance(spacing, (list, tuple)) else [spacing] * len(axes)
     if len(steps) != len(axes):
         raise RuntimeError(
@@ -306,7 +308,9 @@ def _bin_edges(points: Tensor, d: int, bins: int, limits: Any) -> Tensor:
 def _counts(points: Tensor, edges: list, weight: Any, density: bool) -> Tensor:
     if not points.dtype.is_floating_point:
         raise NotImplementedError(f"\"histogramdd\" not implemented for '{points.dtype.title}'")
-    hist = sort_ops.histogram((points.detach(), weight, *edges))  # type: ignore[attr-defined]
+    if weight is None:
+        weight = points.new_ones((points.shape[0],))  # type: ignore[attr-defined]
+    hist = sort_ops.histogram((points.detach(), weight.detach(), *edges))  # type: ignore
     if not density:
         return hist
     hist = hist / reduce.sum(hist, tuple(_numbers(hist.ndim)), False)

@@ -13,8 +13,8 @@ from . import creation, functional, layout, pieces
 from .base import dtypes
 from .base.dtypes import DType
 from .core import inplace
-from .core.tensor import Tensor, wrap
-from .ops import movement, pointwise, random
+from .core.tensor import Tensor
+from .ops import movement, pointwise, random, sample
 from .special import polygamma
 
 
@@ -147,6 +147,16 @@ class Facts:
         """Another shape over the same memory: that of other."""
         return self.resize_(tuple(other.shape))
 
+    def prelu(self: Any, weight: Any) -> Any:
+        """nn.functional.prelu()."""
+        from .nn.functional import prelu
+
+        return prelu(self, weight)
+
+    def xpu(self: Any, device: Any = None, non_blocking: bool = False) -> Any:
+        """Raises RuntimeError: there is no such device."""
+        raise RuntimeError("PyTorch is not linked with support for xpu devices")
+
     def as_subclass(self: Any, cls: Any) -> Any:
         """The same memory as an instance of a subclass of Tensor."""
         if not (isinstance(cls, type) and issubclass(cls, Tensor)):
@@ -239,6 +249,13 @@ class Facts:
         self._storage.version += 1
         return self
 
+    sparse_mask = _refusal(
+        "sparse_mask", "sparse_mask() expects a sparse mask, and tensors are strided here"
+    )
+    sparse_resize_ = _refusal(
+        "sparse_resize_", "sparse_resize_ expected a sparse tensor, but got a strided one"
+    )
+    int_repr = _refusal("int_repr", "int_repr is only available for quantized tensors")
     crow_indices = _refusal(
         "crow_indices",
         "crow_indices expected sparse row compressed tensor layout but got Strided",
@@ -257,26 +274,44 @@ class Facts:
 
 
 def poisson(input: Tensor, generator: Any = None) -> Tensor:
-    """Numbers of Poisson's distribution of rates input. CaptureBreak inside compiled code."""
-    rates = input.concrete("poisson()")
+    """Numbers of Poisson's distribution of rates input."""
     if not input.dtype.is_floating_point:
         raise NotImplementedError(f"\"poisson_cpu\" not implemented for '{input.dtype.title}'")
-    if rates.size and rates.min() < 0:
+    rates = input._array
+    if rates is not None and rates.size and rates.min() < 0:
         raise RuntimeError("invalid Poisson rate, expected rate to be non-negative")
-    key = random.rand((2,), dtypes.float64, generator)._array
-    draw = np.random.Generator(np.random.Philox([int(v * 2**53) for v in key]))
-    return wrap(draw.poisson(rates.astype(np.float64)).astype(np.float64)).to(input.dtype)  # type: ignore
+    return sample.poisson(input, sample.words(tuple(input.shape), generator))
 
 
 def binomial(count: Tensor, prob: Tensor, generator: Any = None) -> Tensor:
     """Numbers of successes among count trials of probability prob."""
-    n, p = count.concrete("binomial()"), prob.concrete("binomial()")
-    key = random.rand((2,), dtypes.float64, generator)._array
-    draw = np.random.Generator(np.random.Philox([int(v * 2**53) for v in key]))
-    found = draw.binomial(n.astype(np.int64), p.astype(np.float64))
-    return wrap(np.asarray(found, np.float64)).to(count.dtype)  # type: ignore[attr-defined]
+    if not count.dtype.is_floating_point:
+        raise NotImplementedError(f"\"binomial_cpu\" not implemented for '{count.dtype.title}'")
+    return sample.binomial(count, prob, sample.words(tuple(count.shape), generator))
 
 
-FUNCTIONS = ("poisson", "binomial")
+def resize_as_(input: Tensor, the_template: Tensor, *, memory_format: Any = None) -> Tensor:
+    """input with the shape of another tensor, over the same memory."""
+    return input.resize_(tuple(the_template.shape))  # type: ignore[attr-defined]
+
+
+def constant_pad_nd(input: Tensor, pad: Any, value: Any = 0) -> Tensor:
+    """input with `value` around it: pad counts from the last axis, (before, after) each."""
+    from .nn.functional import pad as padded
+
+    return padded(input, tuple(pad), "constant", value)
+
+
+def set_default_tensor_type(t: Any) -> None:
+    """The default dtype from a tensor type: `torch.FloatTensor` or its name."""
+    name = t if isinstance(t, str) else t.__name__
+    kind = name.rsplit(".", 1)[-1].removesuffix("Tensor")
+    found = next((d for d in dtypes.ALL if d.title == kind and d.is_floating_point), None)
+    if found is None:
+        raise TypeError("only floating-point types are supported as the default type")
+    dtypes.set_default_dtype(found)
+
+
+FUNCTIONS = ("poisson", "binomial", "resize_as_", "constant_pad_nd", "set_default_tensor_type")
 METHODS = ()
 INPLACE = ()

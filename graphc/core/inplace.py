@@ -84,6 +84,9 @@ def apply_inplace(op: Op, inputs: tuple, attrs: tuple = ()) -> Tensor:
     target = inputs[0]
     try:
         check_inplace(target)
+        refused = op.extra.get("complex_inplace")
+        if refused is not None and target.dtype.is_complex:
+            raise refused[0](refused[1])
         needs = STATE.grad and any(isinstance(t, Tensor) and t._needs for t in inputs)
         plain = not needs and STATE.tracer is None and STATE.watch is None
         if plain and op.kind == "pointwise":

@@ -94,18 +94,34 @@ def sgn(z: Any) -> np.ndarray:
     return join(np.where(zero, 0, x / d), np.where(zero, 0, y / d)).astype(np.asarray(z).dtype)
 
 
+def _widened(fn: Callable) -> Callable:
+    """fn in complex128, rounded once: parts of float32 would lose what they cancel."""
+
+    @functools.wraps(fn)
+    def run(*args: Any) -> np.ndarray:
+        arrays = [np.asarray(a) for a in args]
+        if all(a.dtype != np.complex64 for a in arrays):
+            return fn(*arrays)
+        return np.asarray(fn(*[a.astype(np.complex128) for a in arrays])).astype(np.complex64)
+
+    return run
+
+
+@_widened
 def exp(z: Any) -> np.ndarray:
     x, y = _parts(z)
     e = real_fn("exp", x)
     return join(e * real_fn("cos", y), np.where(y == 0, y, e * real_fn("sin", y)))
 
 
+@_widened
 def exp2(z: Any) -> np.ndarray:
     x, y = _parts(z)
     e, t = real_fn("exp2", x), y * y.dtype.type(_LN2)
     return join(e * real_fn("cos", t), np.where(y == 0, y, e * real_fn("sin", t)))
 
 
+@_widened
 def expm1(z: Any) -> np.ndarray:
     x, y = _parts(z)
     s = real_fn("sin", y * y.dtype.type(0.5))
@@ -113,6 +129,7 @@ def expm1(z: Any) -> np.ndarray:
     return join(re, np.where(y == 0, y, real_fn("exp", x) * real_fn("sin", y)))
 
 
+@_widened
 def log(z: Any) -> np.ndarray:
     x, y = _parts(z)
     m = modulus(z)
@@ -122,6 +139,7 @@ def log(z: Any) -> np.ndarray:
     return join(np.where(near, one * m.dtype.type(0.5), real_fn("log", m)), real_fn("atan2", y, x))
 
 
+@_widened
 def log1p(z: Any) -> np.ndarray:
     x, y = _parts(z)
     near = modulus(z) < 0.5
@@ -142,6 +160,7 @@ def _scaled_log(base: float) -> Callable:
 log2, log10 = _scaled_log(_LN2), _scaled_log(_LN10)
 
 
+@_widened
 def sqrt(z: Any) -> np.ndarray:
     x, y = _parts(z)
     k = x.dtype.type(0.5)
@@ -153,10 +172,12 @@ def sqrt(z: Any) -> np.ndarray:
     return join(np.where(wide, np.inf, re), np.where(wide, y, im)).astype(np.asarray(z).dtype)
 
 
+@_widened
 def rsqrt(z: Any) -> np.ndarray:
     return one_over(sqrt(z))
 
 
+@_widened
 def power(a: Any, b: Any) -> np.ndarray:
     """a ** b: products for one small whole exponent, exp(b log a) otherwise."""
     a, b = np.asarray(a), np.asarray(b)
@@ -185,26 +206,31 @@ def _whole_power(z: np.ndarray, n: int) -> np.ndarray:
     return one_over(out) if n < 0 else out
 
 
+@_widened
 def sin(z: Any) -> np.ndarray:
     x, y = _parts(z)
     return join(real_fn("sin", x) * real_fn("cosh", y), real_fn("cos", x) * real_fn("sinh", y))
 
 
+@_widened
 def cos(z: Any) -> np.ndarray:
     x, y = _parts(z)
     return join(real_fn("cos", x) * real_fn("cosh", y), -(real_fn("sin", x) * real_fn("sinh", y)))
 
 
+@_widened
 def sinh(z: Any) -> np.ndarray:
     x, y = _parts(z)
     return join(real_fn("sinh", x) * real_fn("cos", y), real_fn("cosh", x) * real_fn("sin", y))
 
 
+@_widened
 def cosh(z: Any) -> np.ndarray:
     x, y = _parts(z)
     return join(real_fn("cosh", x) * real_fn("cos", y), real_fn("sinh", x) * real_fn("sin", y))
 
 
+@_widened
 def tanh(z: Any) -> np.ndarray:
     x, y = _parts(z)
     far = np.abs(x) > 20
@@ -219,12 +245,14 @@ def tanh(z: Any) -> np.ndarray:
     )
 
 
+@_widened
 def tan(z: Any) -> np.ndarray:
     x, y = _parts(z)
     w = tanh(join(-y, x))
     return join(w.imag, -w.real)
 
 
+@_widened
 def sigmoid(z: Any) -> np.ndarray:
     z = np.asarray(z)
     return one_over(np.ones((), z.dtype) + exp(-z))
@@ -249,8 +277,8 @@ def _tree_product(a: np.ndarray, dims: tuple, keepdim: bool) -> np.ndarray:
 def _by_parts(name: str) -> Callable:
     run = native_reduce(name, lambda d: d)
     return lambda a, dims, keepdim: join(
-        run(np.ascontiguousarray(a.real), dims, keepdim),
-        run(np.ascontiguousarray(a.imag), dims, keepdim),
+        run(dense(a.real), dims, keepdim),
+        run(dense(a.imag), dims, keepdim),
     )
 
 

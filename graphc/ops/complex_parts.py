@@ -15,7 +15,7 @@ from ..core.tensor import Tensor
 from ..ir.op import Make, Sample
 from ..ir.types import TensorType
 from . import complex_kernels as cx
-from .define import movement, pointwise
+from .define import COMPLEXES, movement, pointwise
 
 
 def _samples() -> Any:
@@ -131,6 +131,7 @@ def _part(name: str, kernel: Any, vjp: Any) -> Any:
         vjp=[vjp],
         lower=lambda ix, input: ix,
         recast=True,
+        accepts=COMPLEXES,
         holomorphic=False,
         samples=_samples(),
         backward_name="SelectBackward0" if name == "imag" else "",
@@ -162,6 +163,7 @@ view_as_real = movement(
     vjp=[lambda g: view_as_complex(g.contiguous())],
     lower=lambda ix, input: ix[:-1],
     recast=True,
+    accepts=COMPLEXES,
     holomorphic=False,
     samples=_samples(),
 )
@@ -202,6 +204,9 @@ view_as_complex = movement(
     _as_complex_kernel,
     _as_complex_infer,
     vjp=[lambda g: view_as_real(g.contiguous())],
+    batch=lambda values, flags, n: view_as_complex(values[0].movedim(-1, 0).contiguous()).movedim(
+        0, -1
+    ),
     lower=lambda ix, input: [*ix, 0],
     recast=True,
     holomorphic=False,

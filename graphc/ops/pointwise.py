@@ -144,6 +144,7 @@ abs = pointwise(
     np.abs,
     out=_abs_rule,
     complex=cx.modulus,
+    complex_inplace=(RuntimeError, "In-place abs is not supported for complex tensors."),
     holomorphic=False,
     vjp=[lambda g, input: g * (input.sgn() if input.dtype.is_complex else input.sign())],
     samples=unary(dtypes=_BOTH),

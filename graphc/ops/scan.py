@@ -190,6 +190,7 @@ logcumsumexp = opaque(
     lambda input, dim: input.with_shape(input.shape),
     inputs=("input",),
     half="float32",
+    accepts=(dtypes.float16, dtypes.bfloat16, dtypes.float32, dtypes.float64),
     vjp=[_logcumsumexp_vjp],
     samples=lambda: [
         Sample((Make(shape, d),), {"dim": dim})

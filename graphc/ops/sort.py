@@ -295,9 +295,8 @@ def _histogram_kernel(arrays: list) -> np.ndarray:
     flat = np.zeros(len(points), np.int64)
     for at, n in zip(places, shape, strict=True):
         flat = flat * n + at
-    w = None if weight is None else weight[inside].astype(np.float64)
-    size = int(np.prod(shape))
-    return np.bincount(flat[inside], w, size).astype(points.dtype).reshape(shape)
+    w = weight[inside].astype(np.float64)
+    return np.bincount(flat[inside], w, int(np.prod(shape))).astype(points.dtype).reshape(shape)
 
 
 histogram = opaque(
@@ -306,7 +305,9 @@ histogram = opaque(
     lambda arrays: arrays[0].with_shape(tuple(e.shape[0] - 1 for e in arrays[2:])),
     inputs=("*arrays",),
     samples=lambda: [
-        Sample((Make((20, 1)), None, Make((4,), values=[-1.0, 0.0, 0.5, 1.5])), grad=False),
+        Sample(
+            (Make((20, 1)), Make((20,)), Make((4,), values=[-1.0, 0.0, 0.5, 1.5])), grad=False
+        ),
         Sample(
             (
                 Make((20, 2)),
@@ -317,7 +318,7 @@ histogram = opaque(
             grad=False,
         ),
     ],
-    doc="How many points [N, D] (or how much weight [N]) lie in each cell of a grid of edges.",
+    doc="How much weight [N] of points [N, D] lies in each cell of a grid of edges.",
 )
 
 isin = opaque(

@@ -206,9 +206,7 @@ REFERENCES.update(
 
 
 def _conv(T, x, w, stride, padding, dilation, groups, shape=None):
-    return (T.conv1d, T.conv2d, T.conv3d)[x.ndim - 3](
-        x, w, None, stride, padding, dilation, groups
-    )
+    return (T.conv1d, T.conv2d, T.conv3d)[x.ndim - 3](x, w, None, stride, padding, dilation, groups)
 
 
 def _gradient(T, fn, like, g):
@@ -279,6 +277,44 @@ REFERENCES.update(
         ),
     }
 )
+# Special functions, linear algebra, statistics.
+REFERENCES.update(
+    {
+        name: _same(name)
+        for name in """acosh asinh atanh digamma erfinv gcd igamma igammac lcm lgamma
+        logcumsumexp nextafter""".split()
+    }
+)
+REFERENCES.update(
+    {
+        name: (lambda T, *xs, name=name: getattr(T.special, name)(*xs))
+        for name in ("erfcx", "i0e", "i1e", "ndtri", "zeta")
+    }
+)
+REFERENCES.update(
+    {
+        # PyTorch's are nan at inf
+        "i0": lambda T, x: T.where(x.isinf(), x.abs(), T.special.i0(x)),
+        "i1": lambda T, x: T.where(x.isinf(), x, T.special.i1(x)),
+        "frexp_mantissa": lambda T, x: T.frexp(x).mantissa,
+        "frexp_exponent": lambda T, x: T.frexp(x).exponent.to(x.dtype),
+        "histogram": lambda T, points, weight, *edges: (
+            T.histogramdd(points, list(edges), weight=weight).hist
+        ),
+        "linalg_cofactor": lambda T, a: T.linalg.det(a)[..., None, None] * T.linalg.inv(a).mT,
+        "linalg_cholesky": lambda T, a, upper, check: tuple(T.linalg.cholesky_ex(a, upper=upper)),
+        "linalg_det": lambda T, a: T.linalg.det(a),
+        "linalg_inv": lambda T, a, check, name: tuple(T.linalg.inv_ex(a)),
+        "linalg_lstsq": lambda T, a, b, rcond: T.linalg.lstsq(a, b).solution,
+        "linalg_matrix_exp": lambda T, a: T.linalg.matrix_exp(a),
+        "linalg_pinv": lambda T, a, atol, rtol: T.linalg.pinv(a, atol=atol, rtol=rtol),
+        "linalg_slogdet": lambda T, a: tuple(T.linalg.slogdet(a)),
+        "linalg_solve": lambda T, a, b, check: tuple(T.linalg.solve_ex(a, b)),
+        "solve_triangular": lambda T, a, b, upper, unit: T.linalg.solve_triangular(
+            a, b, upper=upper, unitriangular=unit
+        ),
+    }
+)
 # No counterpart in PyTorch; random streams have a bit specification, optimizer steps tests of
 # their own.
 # ---- recurrent layers: PyTorch's own cells, step by step, with the gates as their input
@@ -289,8 +325,12 @@ def _recurrence(T, gates, w, b, h, c, sizes, mode, reverse):
     zero = T.zeros(gates.shape[-1], dtype=gates.dtype)
     b = zero if b is None else b
     steps = list(gates.unbind(0) if sizes is None else gates.split(sizes.tolist()))
-    cell = {"LSTM": T.lstm_cell, "GRU": T.gru_cell, "RNN_TANH": T.rnn_tanh_cell,
-            "RNN_RELU": T.rnn_relu_cell}[mode]
+    cell = {
+        "LSTM": T.lstm_cell,
+        "GRU": T.gru_cell,
+        "RNN_TANH": T.rnn_tanh_cell,
+        "RNN_RELU": T.rnn_relu_cell,
+    }[mode]
     h, c, out = h.clone(), None if c is None else c.clone(), [None] * len(steps)
     for t in reversed(range(len(steps))) if reverse else range(len(steps)):
         n = len(steps[t])
@@ -317,6 +357,13 @@ WITHOUT = {
     "adagrad_step",
     "recurrence_backward",
 }
+
+# Complex numbers, and factors that are unique up to signs: tests/mathematics compares them.
+WITHOUT |= set(
+    """angle complex conj fft_c2c fft_c2r fft_r2c imag real sgn to_complex64 to_complex128
+    view_as_complex view_as_real geqrf linalg_eig linalg_eigh linalg_qr linalg_svd lu_factor
+    lu_permutation""".split()
+)
 
 
 def results(op, sample, double: bool):
