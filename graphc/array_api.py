@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from . import algebra, creation, functional, interop, ordering
+from . import algebra, creation, functional, interop, ordering, special
 from .base import dtypes
 from .base.dtypes import (  # noqa: F401  (names of the namespace)
     DType,
@@ -79,7 +79,7 @@ _WHOLE = {"ceil", "floor", "trunc", "round"}  # integers stay what they are
 
 def __getattr__(name: str) -> Any:
     if name in _SAME:
-        for room in (functional, algebra, ordering):
+        for room in (functional, algebra, ordering, special):
             found = getattr(room, _SAME[name], None)
             if found is not None:
                 globals()[name] = found = _named(name, found)

@@ -16,6 +16,7 @@ from ..ir.op import Make, Sample
 from ..ir.types import TensorType
 from . import complex_kernels as cx
 from .define import movement, pointwise
+from .movement import contiguous, permute
 
 
 def _samples() -> Any:
@@ -197,10 +198,19 @@ def _as_complex_kernel(a: np.ndarray) -> np.ndarray:
     return np.lib.stride_tricks.as_strided(first, t.shape, a.strides[:-1])
 
 
+def _as_complex_batch(values: list, flags: list, n: Any) -> Tensor:
+    # the pairs have to stay beside each other: the batch goes to the front for it
+    (x,) = values
+    front = permute(x, (x.ndim - 1, *range(x.ndim - 1)))
+    out = view_as_complex(contiguous(front))
+    return permute(out, (*range(1, out.ndim), 0))
+
+
 view_as_complex = movement(
     "view_as_complex",
     _as_complex_kernel,
     _as_complex_infer,
+    batch=_as_complex_batch,
     vjp=[lambda g: view_as_real(g.contiguous())],
     lower=lambda ix, input: [*ix, 0],
     recast=True,
