@@ -16,7 +16,7 @@ from ..ir.op import Make, Sample
 from ..ir.types import TensorType
 from . import complex_kernels as cx
 from .define import movement, pointwise
-from .movement import contiguous, permute
+from .movement import contiguous, permute, swap
 
 
 def _samples() -> Any:
@@ -132,6 +132,7 @@ def _part(name: str, kernel: Any, vjp: Any) -> Any:
         vjp=[vjp],
         lower=lambda ix, input: ix,
         recast=True,
+        batch="last",
         holomorphic=False,
         samples=_samples(),
         backward_name="SelectBackward0" if name == "imag" else "",
@@ -162,6 +163,7 @@ view_as_real = movement(
     _as_real_infer,
     vjp=[lambda g: view_as_complex(g.contiguous())],
     lower=lambda ix, input: ix[:-1],
+    batch=lambda values, flags, n: swap(view_as_real(values[0]), -2, -1),
     recast=True,
     holomorphic=False,
     samples=_samples(),

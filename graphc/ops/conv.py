@@ -22,6 +22,7 @@ from ..native import library
 from . import reduce
 from .define import composite, opaque
 from .kernels import dense
+from .movement import permute, reshape
 
 _SIGNATURES = {
     "conv": "int(void *, void *, void *, void *, void *)",
@@ -242,6 +243,79 @@ def _samples() -> list[Sample]:
     ]  # fmt: skip
 
 
+# Under vmap: a batch of inputs is more rows, a batch of weights more groups. `values` have the
+# batch last.
+
+
+def _rows(x: Tensor, n: Any) -> Tensor:
+    """(N, C, *spatial, n) as (n N, C, *spatial)."""
+    front = permute(x, (x.ndim - 1, *range(x.ndim - 1)))
+    return reshape(front, (n * x.type_.shape[0], *x.type_.shape[1:-1]))
+
+
+def _unrow(out: Tensor, n: Any) -> Tensor:
+    rows, *rest = out.type_.shape
+    out = reshape(out, (n, rows // n, *rest))
+    return permute(out, (*range(1, out.ndim), 0))
+
+
+def _grouped(x: Tensor, batched: bool, n: Any, axis: int) -> Tensor:
+    """x with the batch and the channels of `axis` as one axis."""
+    if not batched:
+        x = x.unsqueeze(-1).expand((*x.type_.shape, n))  # type: ignore[attr-defined]
+    last = x.ndim - 1
+    moved = permute(x, (*range(axis), last, *range(axis, last)))
+    shape = moved.type_.shape
+    return reshape(moved, (*shape[:axis], n * shape[axis + 1], *shape[axis + 2 :]))
+
+
+def _ungroup(out: Tensor, n: Any, axis: int) -> Tensor:
+    shape = out.type_.shape
+    out = reshape(out, (*shape[:axis], n, shape[axis] // n, *shape[axis + 1 :]))
+    return permute(out, (*range(axis), *range(axis + 1, out.ndim), axis))
+
+
+def _times(shape: tuple | None, axis: int, n: Any) -> tuple | None:
+    if shape is None:
+        return None
+    return (*shape[:axis], n * shape[axis], *shape[axis + 1 :])
+
+
+def _batch(
+    values: list, flags: list, n: Any, stride: Any, padding: Any, dilation: Any, groups: int,
+    shape: Any,
+) -> Tensor:  # fmt: skip
+    x, w = values
+    window = (stride, padding, dilation)
+    if not flags[1]:
+        return _unrow(convolution(_rows(x, n), w, *window, groups, _times(shape, 0, n)), n)
+    x, w = _grouped(x, flags[0], n, 1), _grouped(w, True, n, 0)
+    return _ungroup(convolution(x, w, *window, groups * n, _times(shape, 1, n)), n, 1)
+
+
+def _input_batch(
+    values: list, flags: list, n: Any, shape: Any, stride: Any, padding: Any, dilation: Any,
+    groups: int,
+) -> Tensor:  # fmt: skip
+    g, w = values
+    window = (stride, padding, dilation)
+    if not flags[1]:
+        return _unrow(convolution_input(_rows(g, n), w, _times(shape, 0, n), *window, groups), n)
+    g, w = _grouped(g, flags[0], n, 1), _grouped(w, True, n, 0)
+    return _ungroup(convolution_input(g, w, _times(shape, 1, n), *window, groups * n), n, 1)
+
+
+def _weight_batch(
+    values: list, flags: list, n: Any, shape: Any, stride: Any, padding: Any, dilation: Any,
+    groups: int,
+) -> Tensor:  # fmt: skip
+    g, x = [_grouped(v, f, n, 1) for v, f in zip(values, flags, strict=True)]
+    out = convolution_weight(
+        g, x, _times(shape, 0, n), stride, padding, dilation, groups * n
+    )
+    return _ungroup(out, n, 0)
+
+
 convolution = opaque(
     "convolution",
     lambda x, w, stride, padding, dilation, groups, shape: _kernel(
@@ -251,6 +325,7 @@ convolution = opaque(
         input, weight, None, stride, padding, dilation, groups, shape
     ),
     inputs=("input", "weight"),
+    batch=_batch,
     half="float32",
     backward_name="ConvolutionBackward0",
     samples=_samples,
@@ -271,6 +346,7 @@ convolution_input = opaque(
     ),
     lambda grad, weight, shape, stride, padding, dilation, groups: grad.with_shape(shape),
     inputs=("grad", "weight"),
+    batch=_input_batch,
     half="float32",
     backward_name="ConvolutionBackward0",
     samples=lambda: [Sample((Make(y), Make(w)), {"shape": x, **a}) for x, w, y, a in _cases()],
@@ -289,6 +365,7 @@ convolution_weight = opaque(
     _weight_kernel,
     lambda grad, input, shape, stride, padding, dilation, groups: grad.with_shape(shape),
     inputs=("grad", "input"),
+    batch=_weight_batch,
     half="float32",
     backward_name="ConvolutionBackward0",
     samples=lambda: [Sample((Make(y), Make(x)), {"shape": w, **a}) for x, w, y, a in _cases()],

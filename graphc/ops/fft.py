@@ -30,6 +30,7 @@ whole = opaque(
     _whole_kernel,
     lambda input, dims, scale, forward: input.with_shape(input.shape),
     inputs=("input",),
+    batch="last",
     vjp=[lambda g, dims, scale, forward: whole(g, dims, scale, not forward)],
     holomorphic=False,
     samples=lambda: [
@@ -67,6 +68,7 @@ half = opaque(
     lambda a, dims, scale: _scaled(np.fft.rfftn(a, axes=dims), scale),
     _half_infer,
     inputs=("input",),
+    batch="last",
     vjp=[_half_vjp],
     holomorphic=False,
     samples=lambda: [
@@ -112,6 +114,7 @@ real = opaque(
     _real_kernel,
     _real_infer,
     inputs=("input",),
+    batch="last",
     vjp=[_real_vjp],
     holomorphic=False,
     samples=lambda: [

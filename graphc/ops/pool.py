@@ -205,6 +205,7 @@ max_pool_backward = opaque(
     _scatter_kernel,
     lambda grad, indices, shape: grad.with_shape(shape),
     inputs=("grad", "indices"),
+    batch="rows",
     half="float32",
     backward_name="MaxPoolBackwardBackward0",
     vjp=[lambda g, indices: picked(g, indices), None],
@@ -219,6 +220,7 @@ max_pool = opaque(
     _max_kernel,
     _max_infer,
     inputs=("input",),
+    batch="rows",
     outputs=("out", "indices"),
     auxiliary=(1,),
     half="float32",
@@ -351,6 +353,7 @@ avg_pool = opaque(
     _mean_kernel,
     _mean_infer,
     inputs=("input",),
+    batch="rows",
     half="float32",
     backward_name="AvgPoolBackward0",
     vjp=[
@@ -366,6 +369,7 @@ avg_pool_backward = opaque(
     _spread_kernel,
     _spread_infer,
     inputs=("grad",),
+    batch="rows",
     half="float32",
     backward_name="AvgPoolBackwardBackward0",
     vjp=[

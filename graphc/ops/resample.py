@@ -196,6 +196,8 @@ resample = opaque(
     _kernel,
     _infer,
     inputs=("input",),
+    batch="last",
+    lift=lambda n, t, *attrs: (*attrs[:-1], attrs[-1] and (*attrs[-1], n)),
     half="float32",
     backward_name="UpsampleBackward0",
     vjp=[
@@ -211,6 +213,8 @@ resample_backward = opaque(
     _backward_kernel,
     lambda grad, dim, shape, mode, align_corners, scale, antialias: grad.with_shape(shape),
     inputs=("grad",),
+    batch="last",
+    lift=lambda n, t, dim, shape, *rest: (dim, (*shape, n), *rest),
     half="float32",
     backward_name="UpsampleBackwardBackward0",
     vjp=[
