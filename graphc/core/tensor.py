@@ -52,6 +52,14 @@ class Size(tuple):
         return (Size, (tuple(self),))
 
 
+subclassed: list[Any] = []  # told of every subclass that a user defines
+
+
+def own_class(cls: type) -> bool:
+    """Whether a class is the library's own."""
+    return cls.__module__.partition(".")[0] == __name__.partition(".")[0]
+
+
 class Tensor:
     """An n-dimensional array with PyTorch's semantics. Made by `graphc.tensor`, `graphc.zeros`
     ..."""
@@ -92,6 +100,12 @@ class Tensor:
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         return object.__new__(cls)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if not own_class(cls):
+            for hook in subclassed:
+                hook(cls)
 
     # ---- facts
 
