@@ -234,6 +234,10 @@ class Layer:
 
     def beside(self, like: Tensor, t: Tensor) -> Tensor:
         """A new tensor t as one that can be written for every element, if `like` is mapped over."""
+        lower = self.outer if isinstance(self.outer, Layer) else None
+        if lower is not None and not self.owns(t):
+            with self.below():
+                t = lower.beside(like._trace.value if self.owns(like) else like, t)
         if not self.batches(like) or self.batches(t):
             return t
         with self.below():

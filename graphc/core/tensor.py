@@ -72,6 +72,7 @@ class Tensor:
     _output_nr: int = 0
     _hooks: Any = None
     _leaf: Any = None  # the leaf that this one stands for
+    _done: bool = False  # a leaf of a derivative that has been taken: nobody asks for its gradient
     _retains_grad: bool = False
     _meta: Any = None  # TensorType while traced
     _trace: Any = None  # the tracer's own record
