@@ -54,6 +54,7 @@ from .base.formats import (
     preserve_format,
 )
 from .core import observe as _observe
+from .core import tensor as _tensor_room
 from .core.modes import (
     enable_grad,
     inference_mode,
@@ -285,6 +286,7 @@ _LAZY_MODULES = {
     "distributed",
     "distributions",
     "hub",
+    "overrides",
     "profiler",
     "serialization",
     "version",
@@ -359,6 +361,13 @@ def __getattr__(name: str) -> Any:
             globals()[name] = found
             return found
     raise AttributeError(f"module 'graphc' has no attribute {name!r}")
+
+
+def _subclassed(cls: type) -> None:
+    importlib.import_module(".overrides", __name__).adopt(cls)
+
+
+_tensor_room.subclassed.append(_subclassed)
 
 
 def _compile(*args: Any, **kwargs: Any) -> Any:

@@ -17,7 +17,7 @@ from .ir.types import broadcast_shapes as _broadcast
 from .ir.types import dim_index, numel
 from .ops import contract, movement, pointwise, reduce
 from .ops import gather as gather_ops
-from .out import into
+from .out import into, shown
 
 # ---------------------------------------------------------------- einsum
 
@@ -212,6 +212,7 @@ def cross(input: Tensor, other: Tensor, dim: Any = None, *, out: Any = None) -> 
     return into(out, stack([y * w - z * v, z * u - x * w, x * v - y * u], d))
 
 
+@shown("CdistBackward0")
 def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: Any = None) -> Tensor:
     """p-norm distances between the rows of x1 [..., P, M] and x2 [..., R, M]: [..., P, R]."""
     if x1.shape[-1] != x2.shape[-1]:
@@ -221,11 +222,13 @@ def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: Any = None) -> T
     return norm(x1.unsqueeze(-2) - x2.unsqueeze(-3), p, -1)  # type: ignore[attr-defined]
 
 
+@shown("DistBackward0")
 def dist(input: Tensor, other: Tensor, p: float = 2) -> Tensor:
     """p-norm of input - other."""
     return norm(input - other, p)
 
 
+@shown("TraceBackward0")
 def trace(input: Tensor) -> Tensor:
     """Sum of a matrix' diagonal."""
     if input.ndim != 2:
@@ -233,6 +236,7 @@ def trace(input: Tensor) -> Tensor:
     return reduce.sum(diagonal(input), (0,), False)
 
 
+@shown("AddmvBackward0")
 def addmv(
     input: Tensor, mat: Tensor, vec: Tensor, *, beta: Any = 1, alpha: Any = 1, out: Any = None
 ) -> Tensor:
@@ -241,6 +245,7 @@ def addmv(
     return into(out, input * beta + p * alpha if beta else p * alpha)
 
 
+@shown("AddrBackward0")
 def addr(
     input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: Any = 1, alpha: Any = 1, out: Any = None
 ) -> Tensor:
@@ -429,6 +434,7 @@ def block_diag(*tensors: Tensor) -> Tensor:
 # ---------------------------------------------------------------- elementwise compositions
 
 
+@shown("NanToNumBackward0")
 def nan_to_num(
     input: Tensor, nan: Any = 0.0, posinf: Any = None, neginf: Any = None, *, out: Any = None
 ) -> Tensor:
@@ -443,6 +449,7 @@ def nan_to_num(
     )
 
 
+@shown("LogaddexpBackward0")
 def logaddexp(input: Tensor, other: Tensor, *, out: Any = None) -> Tensor:
     """log(exp(input) + exp(other)), computed stably."""
     top = pointwise.maximum(input, other)
@@ -451,6 +458,7 @@ def logaddexp(input: Tensor, other: Tensor, *, out: Any = None) -> Tensor:
     return into(out, top + pointwise.log1p(pointwise.exp(-gap)))
 
 
+@shown("XlogyBackward0")
 def xlogy(input: Any, other: Any, *, out: Any = None) -> Tensor:
     """input * log(other); 0 where input is 0 (nan where other is nan)."""
     x = input if isinstance(input, Tensor) else full((), input)
@@ -467,6 +475,7 @@ def logit(input: Tensor, eps: Any = None, *, out: Any = None) -> Tensor:
     return into(out, pointwise.log(x / (1 - x)))
 
 
+@shown("HypotBackward0")
 def hypot(input: Tensor, other: Tensor, *, out: Any = None) -> Tensor:
     """sqrt(input**2 + other**2), scaled so that squares do not overflow."""
     a, b = pointwise.abs(input), pointwise.abs(other)
@@ -492,11 +501,13 @@ def heaviside(input: Tensor, values: Tensor, *, out: Any = None) -> Tensor:
     )
 
 
+@shown("Deg2RadBackward0")
 def deg2rad(input: Tensor, *, out: Any = None) -> Tensor:
     """Degrees to radians."""
     return into(out, input * (math.pi / 180.0))
 
 
+@shown("Rad2DegBackward0")
 def rad2deg(input: Tensor, *, out: Any = None) -> Tensor:
     """Radians to degrees."""
     return into(out, input * (180.0 / math.pi))

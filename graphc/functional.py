@@ -23,7 +23,7 @@ from .ir.types import broadcast_shapes, dim_index
 from .ops import composite, contract, movement, pointwise, reduce
 from .ops import gather as gather_ops
 from .ops.pointwise import cast
-from .out import SAME, apart, into, made_dtype
+from .out import SAME, apart, into, made_dtype, shown
 
 
 def called(t: Tensor, name: str) -> Tensor:
@@ -344,6 +344,7 @@ def where(condition: Tensor, input: Any = None, other: Any = None, *, out: Any =
     return into(out, y, "Expected out type to be {Want} but got {Got}")
 
 
+@shown("LerpBackward0")
 def lerp(input: Tensor, end: Tensor, weight: Any, *, out: Any = None) -> Tensor:
     """input + weight * (end - input), computed from the nearer end as PyTorch does."""
     d = end - input
@@ -353,6 +354,7 @@ def lerp(input: Tensor, end: Tensor, weight: Any, *, out: Any = None) -> Tensor:
     return into(out, input + weight * d if -0.5 < weight < 0.5 else end - d * (1 - weight))
 
 
+@shown("AddcmulBackward0")
 def addcmul(
     input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1, out: Any = None
 ) -> Tensor:
@@ -361,6 +363,7 @@ def addcmul(
     return into(out, input + (p if isinstance(value, int) and value == 1 else p * value))
 
 
+@shown("AddcdivBackward0")
 def addcdiv(
     input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1, out: Any = None
 ) -> Tensor:
@@ -761,6 +764,7 @@ def all(
     return into(out, y, "all only supports bool tensor for result, got: {Got}")
 
 
+@shown("LogsumexpBackward0")
 def logsumexp(input: Tensor, dim: Any, keepdim: bool = False, *, out: Any = None) -> Tensor:
     """log(sum(exp(input))) along dim, computed stably."""
     x = input if input.dtype.category >= dtypes.FLOAT else cast(input, dtypes.get_default_dtype())
@@ -826,7 +830,14 @@ def count_nonzero(input: Tensor, dim: Any = None) -> Tensor:
 
 def matmul(input: Tensor, other: Tensor, *, out: Any = None) -> Tensor:
     """Matrix product with batch broadcasting; vectors as in PyTorch."""
-    return into(out, contract.matmul(input, other))
+    y = contract.matmul(input, other)
+    if y._fn is not None:
+        n, m = input.ndim, other.ndim
+        if n < 3 and m == 1:
+            called(y, "MvBackward0" if n == 2 else "DotBackward0")
+        elif n > 2 and m > 1 or m > 2:
+            called(y, "UnsafeViewBackward0")
+    return into(out, y)
 
 
 def mm(input: Tensor, mat2: Tensor, *, out: Any = None) -> Tensor:
@@ -839,11 +850,13 @@ def bmm(input: Tensor, mat2: Tensor, *, out: Any = None) -> Tensor:
     return into(out, contract.bmm(input, mat2))
 
 
+@shown("MvBackward0")
 def mv(input: Tensor, vec: Tensor, *, out: Any = None) -> Tensor:
     """[M, K] x [K] -> [M]."""
     return into(out, contract.matmul(input, vec))
 
 
+@shown("DotBackward0")
 def dot(input: Tensor, tensor: Tensor, *, out: Any = None) -> Tensor:
     """Sum of products of two vectors."""
     if input.ndim == tensor.ndim == 1 and input.dtype is not tensor.dtype:
@@ -867,6 +880,7 @@ def outer(input: Tensor, vec2: Tensor, *, out: Any = None) -> Tensor:
 ger = outer
 
 
+@shown("AddmmBackward0")
 def addmm(
     input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Any = 1, alpha: Any = 1, out: Any = None
 ) -> Tensor:
@@ -876,6 +890,7 @@ def addmm(
     return into(out, p if beta == 0 else (input if beta == 1 else input * beta) + p)
 
 
+@shown("BaddbmmBackward0")
 def baddbmm(
     input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alpha: Any = 1, out: Any = None
 ) -> Tensor:
@@ -1198,6 +1213,7 @@ def flip(input: Tensor, dims: Any) -> Tensor:
     return movement.flip(input, at if input.ndim else ())
 
 
+@shown("RollBackward0")
 def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
     """input rolled along dims; without dims, flattened first."""
     if isinstance(shifts, (tuple, list)) and not shifts:
@@ -1468,6 +1484,7 @@ def nonzero(input: Tensor, *, out: Any = None, as_tuple: bool = False) -> Any:
     return into(out, gather_ops.nonzero(input), text)
 
 
+@shown("MaskedSelectBackward0")
 def masked_select(input: Tensor, mask: Tensor, *, out: Any = None) -> Tensor:
     """The elements where mask is true, as a vector."""
     x, m = broadcast_tensors(input, mask)

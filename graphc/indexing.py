@@ -304,3 +304,6 @@ def _to_place(out: Tensor, k: int, first: int) -> Tensor:
     if STATE.tracer is None:
         out._base = None  # the result of a gather is nobody's view
     return out
+
+
+getitem.__name__, setitem.__name__ = "__getitem__", "__setitem__"  # as methods they are these

@@ -14,7 +14,6 @@ from .base import dtypes
 from .base.dtypes import from_numpy_dtype
 from .core.tensor import Tensor, wrap
 from .device import check_device
-from .ops.movement import strided
 
 __all__ = ["DLDeviceType", "from_dlpack", "to_dlpack"]
 
@@ -92,6 +91,15 @@ class _Capsule:
         return (1, 0)
 
 
+class _Writable:
+    """The memory of an array, to be written."""
+
+    def __init__(self, a: np.ndarray):
+        interface = dict(a.__array_interface__)
+        interface["data"] = (interface["data"][0], False)
+        self.__array_interface__, self.base = interface, a
+
+
 def from_dlpack(ext_tensor: Any, *, device: Any = None, copy: bool | None = None) -> Tensor:
     """A tensor over the memory of an object with __dlpack__, or of a capsule.
 
@@ -120,7 +128,7 @@ def from_dlpack(ext_tensor: Any, *, device: Any = None, copy: bool | None = None
     versioned = '"dltensor_versioned"' in repr(capsule)  # only these can say "read-only"
     a = np.from_dlpack(_Capsule(capsule))
     if not a.flags.writeable and not versioned:
-        a = strided(a, a.shape, a.strides)
+        a = np.asarray(_Writable(a))
     if any(s < 0 for s in a.strides):
         a = a.copy()  # tensors have no negative strides
     return wrap(a.copy() if copy else a, from_numpy_dtype(a.dtype))

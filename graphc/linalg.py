@@ -18,7 +18,7 @@ from .ops import contract, movement, pointwise, reduce
 from .ops import linalg as ops
 from .ops.linalg import LinAlgError
 from .ops.pointwise import cast
-from .out import into, into_each
+from .out import into, into_each, shown
 
 matmul = functional.matmul
 
@@ -334,6 +334,7 @@ def vecdot(x: Tensor, y: Tensor, *, dim: int = -1, out: Any = None) -> Tensor:
     return into(out, reduce.sum(x.conj() * y, (d,), False))  # type: ignore[attr-defined]
 
 
+@shown("LinalgCrossBackward0")
 def cross(input: Tensor, other: Tensor, *, dim: int = -1, out: Any = None) -> Tensor:
     """The cross product of 3-vectors along dim."""
     if input.ndim != other.ndim:

@@ -31,7 +31,7 @@ from .base.dtypes import DType
 from .core import dispatch, inplace, tape
 from .core.modes import STATE
 from .core.storage import Storage
-from .core.tensor import Tensor, address, alias, link_view, wrap
+from .core.tensor import Tensor, address, alias, link_view, own_class, wrap
 from .creation import size_of
 from .device import CPU, check_device
 from .ir.index import alike, visible
@@ -960,6 +960,21 @@ class _Methods:
 
     swapaxes_ = swapdims_ = transpose_
 
+    # subclasses
+    @staticmethod
+    def _make_subclass(cls: Any, data: Any, require_grad: bool = False, **options: Any) -> Any:
+        out = alias(data, bool(require_grad))
+        out.__class__ = cls
+        return out
+
+    @classmethod
+    def __torch_function__(
+        cls: Any, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None
+    ) -> Any:
+        from .overrides import default_torch_function
+
+        return default_torch_function(cls, func, types, args, kwargs)
+
     # copies of the object
     def __deepcopy__(self: Any, memo: dict) -> Any:
         if self.grad_fn is not None:
@@ -1185,7 +1200,13 @@ def _invert(self: Tensor) -> Tensor:
 
 def _construct(cls: Any, *args: Any, device: Any = None) -> Any:
     """torch.Tensor(...): data as the default dtype, or uninitialised memory of a size."""
-    if cls is not Tensor or device is not None and not args:
+    if cls is not Tensor:
+        if own_class(cls) or not args:
+            return object.__new__(cls)
+        out = _construct(Tensor, *args, device=device)
+        out.__class__ = cls
+        return out
+    if device is not None and not args:
         return object.__new__(cls)
     if len(args) == 1 and isinstance(args[0], Tensor):
         return alias(args[0])
@@ -1243,8 +1264,10 @@ def attach() -> None:
         for name in room.INPLACE:
             setattr(Tensor, name + "_", _inplace(name, room))
     for name, fn in _OPERATORS.items():
-        setattr(Tensor, f"__{name}__", _operator(fn))
-        setattr(Tensor, f"__r{name}__", _operator(fn, swap=True))
+        for dunder, swap in ((f"__{name}__", False), (f"__r{name}__", True)):
+            method = _operator(fn, swap)
+            method.__name__ = dunder
+            setattr(Tensor, dunder, method)
     for name, fn in _COMPARE.items():
         setattr(Tensor, f"__{name}__", _operator(fn))
     for name, target in _IOPS.items():

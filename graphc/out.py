@@ -6,14 +6,17 @@ in the target's own dtype, or an error that PyTorch raises too."""
 
 from __future__ import annotations
 
+import functools
 import re
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 from .base import dtypes
 from .base.dtypes import DType
 from .core.dispatch import cast_array
 from .core.modes import STATE
+from .core.tape import TapeEntry, entry_class
 from .core.tensor import Tensor
 
 SAME = "Expected out tensor to have dtype {want}, but got {got} instead"
@@ -121,3 +124,22 @@ def _resize(out: Tensor, result: Tensor) -> None:
     out._array = made.copy(order="K") if made is result._array else made
     out._storage.value = out._array
     out._storage.version += 1
+
+
+def shown(name: str) -> Callable:
+    """Makes results of a function that is written in several ops show PyTorch's one name as their
+    grad_fn."""
+
+    def decorate(fn: Callable) -> Callable:
+        @functools.wraps(fn)
+        def named(*args: Any, **kwargs: Any) -> Any:
+            out = fn(*args, **kwargs)
+            entry = out._fn if isinstance(out, Tensor) else None
+            if entry is not None and type(entry).run is TapeEntry.run:
+                if not any([isinstance(a, Tensor) and a._fn is entry for a in args]):
+                    entry.__class__ = entry_class(name)
+            return out
+
+        return named
+
+    return decorate

@@ -12,7 +12,7 @@ import numpy as np
 
 from .base import dtypes
 from .core import dispatch
-from .core.tensor import Tensor
+from .core.tensor import Tensor, own_class
 
 
 @dataclass
@@ -166,7 +166,7 @@ def tensor_repr(x: Tensor) -> str:
     """What repr(x) shows."""
     if x._array is None:
         return f"tensor(<{x._meta}, being compiled>)"
-    prefix = "tensor("
+    prefix = "tensor(" if own_class(type(x)) else f"{type(x).__name__}("
     suffixes = []
     floating = dtypes.get_default_dtype()
     default = x.dtype in (floating, floating.to_complex(), dtypes.int64, dtypes.bool_)

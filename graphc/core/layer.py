@@ -234,6 +234,10 @@ class Layer:
 
     def beside(self, like: Tensor, t: Tensor) -> Tensor:
         """A new tensor t as one that can be written for every element, if `like` is mapped over."""
+        lower = self.outer if isinstance(self.outer, Layer) else None
+        if lower is not None and not self.owns(t):
+            with self.below():
+                t = lower.beside(like._trace.value if self.owns(like) else like, t)
         if not self.batches(like) or self.batches(t):
             return t
         with self.below():
@@ -447,6 +451,10 @@ def batch(op: Op, inputs: tuple, values: list, flags: list, attrs: tuple, size: 
         return _windowed(op, values, flags, attrs, size)
     if "dims" in op.attrs and (op.kind == "reduce" or rule == "dims"):
         return _reduce(op, values[0], attrs)
+    if rule == "first":
+        return _first(op, inputs, values, flags, attrs, size)
+    if rule == "rows":
+        return _rows(op, values, flags, attrs, size)
     if rule == "last" or op.kind == "scan" or "lift" in op.extra:
         return _last(op, inputs, values, flags, attrs, size)
     return _one_by_one(op, values, flags, attrs, size)
@@ -498,6 +506,51 @@ def _last(op: Op, inputs: tuple, values: list, flags: list, attrs: tuple, size: 
             tuple([t.squeeze(0) for t in out]) if type(out) is tuple else out.squeeze(0)  # type: ignore
         )
     return out
+
+
+def _whole(values: list, flags: list, size: Any) -> list:
+    """The values as batches with the batch first."""
+    return [
+        to_first(v if f else spread(v, size)) if isinstance(v, Tensor) else v
+        for v, f in zip(values, flags, strict=True)
+    ]
+
+
+def _all_last(out: Any) -> Any:
+    if type(out) is tuple:
+        return tuple([None if t is None else to_last(t, 0) for t in out])
+    return to_last(out, 0)
+
+
+def _first(op: Op, inputs: tuple, values: list, flags: list, attrs: tuple, size: Any) -> Any:
+    """An op on the last axes, for which all others are a batch: one more of them."""
+    rank = max([t.ndim for t in inputs if isinstance(t, Tensor)])
+    whole = []
+    for v, t in zip(_whole(values, flags, size), inputs, strict=True):
+        if isinstance(t, Tensor) and t.ndim < rank:  # batches broadcast: they have to line up
+            n, *rest = v.type_.shape
+            v = v.reshape((n, *(1,) * (rank - t.ndim), *rest))
+        whole.append(v)
+    return _all_last(dispatch.apply(op, tuple(whole), attrs))
+
+
+def _rows(op: Op, values: list, flags: list, attrs: tuple, size: Any) -> Any:
+    """An op whose first axis is a batch: the two become one. An attribute `shape` has it, too."""
+    whole = [
+        v.reshape((size * v.type_.shape[1], *v.type_.shape[2:])) if isinstance(v, Tensor) else v
+        for v in _whole(values, flags, size)
+    ]
+    if "shape" in op.attrs and attrs[op.attrs.index("shape")] is not None:
+        at = op.attrs.index("shape")
+        n, *rest = attrs[at]
+        attrs = (*attrs[:at], (size * n, *rest), *attrs[at + 1 :])
+    out = dispatch.apply(op, tuple(whole), attrs)
+
+    def apart(t: Any) -> Tensor:
+        n, *rest = t.type_.shape
+        return to_last(t.reshape((size, n // size, *rest)), 0)
+
+    return tuple([apart(t) for t in out]) if type(out) is tuple else apart(out)
 
 
 def _windowed(op: Op, values: list, flags: list, attrs: tuple, size: Any) -> Any:

@@ -52,6 +52,14 @@ class Size(tuple):
         return (Size, (tuple(self),))
 
 
+subclassed: list[Any] = []  # told of every subclass that a user defines
+
+
+def own_class(cls: type) -> bool:
+    """Whether a class is the library's own."""
+    return cls.__module__.partition(".")[0] == __name__.partition(".")[0]
+
+
 class Tensor:
     """An n-dimensional array with PyTorch's semantics. Made by `graphc.tensor`, `graphc.zeros`
     ..."""
@@ -64,6 +72,7 @@ class Tensor:
     _output_nr: int = 0
     _hooks: Any = None
     _leaf: Any = None  # the leaf that this one stands for
+    _done: bool = False  # a leaf of a derivative that has been taken: nobody asks for its gradient
     _retains_grad: bool = False
     _meta: Any = None  # TensorType while traced
     _trace: Any = None  # the tracer's own record
@@ -92,6 +101,12 @@ class Tensor:
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         return object.__new__(cls)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if not own_class(cls):
+            for hook in subclassed:
+                hook(cls)
 
     # ---- facts
 

@@ -54,7 +54,7 @@ def _outside(t: Any, own: set[int]) -> bool:
     if not t.requires_grad:
         return False
     if t.grad_fn is None:
-        return id(t) not in own and "_done" not in t.__dict__
+        return id(t) not in own and not t._done
     stack, seen = [t.grad_fn], {t.grad_fn}
     while stack:
         for edge in stack.pop().edges:
@@ -62,7 +62,7 @@ def _outside(t: Any, own: set[int]) -> bool:
                 continue
             to = edge[0]
             if isinstance(to, Tensor):
-                if id(to) not in own and "_done" not in to.__dict__:
+                if id(to) not in own and not to._done:
                     return True
             elif to not in seen:
                 seen.add(to)
@@ -83,7 +83,7 @@ class _Frame:
         """From here on nobody else asks for gradients by this derivative's inputs."""
         for t in self.inputs:
             if id(t) in self.own:
-                t.__dict__["_done"] = True
+                t._done = True
 
     def left(self, t: Any) -> Any:
         """A tensor as it may be returned: without the history that ends in this derivative."""

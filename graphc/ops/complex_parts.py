@@ -16,6 +16,7 @@ from ..ir.op import Make, Sample
 from ..ir.types import TensorType
 from . import complex_kernels as cx
 from .define import COMPLEXES, movement, pointwise
+from .movement import contiguous, permute, swap
 
 
 def _samples() -> Any:
@@ -132,6 +133,7 @@ def _part(name: str, kernel: Any, vjp: Any) -> Any:
         lower=lambda ix, input: ix,
         recast=True,
         accepts=COMPLEXES,
+        batch="last",
         holomorphic=False,
         samples=_samples(),
         backward_name="SelectBackward0" if name == "imag" else "",
@@ -162,6 +164,7 @@ view_as_real = movement(
     _as_real_infer,
     vjp=[lambda g: view_as_complex(g.contiguous())],
     lower=lambda ix, input: ix[:-1],
+    batch=lambda values, flags, n: swap(view_as_real(values[0]), -2, -1),
     recast=True,
     accepts=COMPLEXES,
     holomorphic=False,
@@ -199,14 +202,20 @@ def _as_complex_kernel(a: np.ndarray) -> np.ndarray:
     return np.lib.stride_tricks.as_strided(first, t.shape, a.strides[:-1])
 
 
+def _as_complex_batch(values: list, flags: list, n: Any) -> Tensor:
+    # the pairs have to stay beside each other: the batch goes to the front for it
+    (x,) = values
+    front = permute(x, (x.ndim - 1, *range(x.ndim - 1)))
+    out = view_as_complex(contiguous(front))
+    return permute(out, (*range(1, out.ndim), 0))
+
+
 view_as_complex = movement(
     "view_as_complex",
     _as_complex_kernel,
     _as_complex_infer,
+    batch=_as_complex_batch,
     vjp=[lambda g: view_as_real(g.contiguous())],
-    batch=lambda values, flags, n: view_as_complex(values[0].movedim(-1, 0).contiguous()).movedim(
-        0, -1
-    ),
     lower=lambda ix, input: [*ix, 0],
     recast=True,
     holomorphic=False,

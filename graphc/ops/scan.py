@@ -189,6 +189,7 @@ logcumsumexp = opaque(
     _logcumsumexp_kernel,
     lambda input, dim: input.with_shape(input.shape),
     inputs=("input",),
+    batch="last",
     half="float32",
     accepts=(dtypes.float16, dtypes.bfloat16, dtypes.float32, dtypes.float64),
     vjp=[_logcumsumexp_vjp],

@@ -394,3 +394,57 @@ def test_results_and_errors_are_pytorchs():
         except Exception as e:  # noqa: BLE001
             failed.append(f"{name}: {e!r}")
     assert not failed, "\n".join(failed)
+
+
+def test_transforms_are_captured():
+    w = graphc.randn(4, 3)
+    x = graphc.randn(4)
+
+    def f(a):
+        return (a @ w).tanh()
+
+    for transformed in (
+        lambda x: jacrev(f)(x),
+        lambda x: hessian(lambda a: f(a).sum())(x),
+        lambda x: jvp(f, (x,), (x,))[1],
+        lambda x: vjp(f, x)[1](f(x))[0],
+    ):
+        compiled = graphc.compile(transformed, fullgraph=True)
+        assert (compiled(x) == transformed(x)).all()
+
+
+def test_new_tensors_beside_mapped_ones_take_writes_in_every_order():
+    def f(a):
+        z = graphc.zeros_like(a)
+        z[1:3] = a[:2] * a[2]
+        return z.sum() * z[1]
+
+    x = t(A)
+    for inner in (grad(f), jacfwd(grad(f)), jacrev(grad(f)), hessian(f)):
+        assert (vmap(inner)(x) == graphc.stack([inner(a) for a in x])).all()
+
+
+def test_layers_of_networks_are_mapped_in_whole_batches():
+    graphc.manual_seed(0)
+    cnn = nn.Sequential(
+        nn.Conv2d(1, 4, 3, padding=1),
+        nn.MaxPool2d(2),
+        nn.Conv2d(4, 8, 3, stride=2),
+        nn.GroupNorm(2, 8),
+        nn.Upsample(scale_factor=2, mode="bilinear"),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(8, 3),
+    )
+    block = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True)
+    for model, x in ((cnn, graphc.randn(4, 1, 12, 12)), (block, graphc.randn(4, 5, 8))):
+        params = {k: v.detach() for k, v in model.named_parameters()}
+
+        def one(p, x, model=model):
+            return func.functional_call(model, p, (x.unsqueeze(0),)).square().sum()
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            grads = vmap(grad(one), (None, 0))(params, x)
+        for k, g in grads.items():
+            assert (g == graphc.stack([grad(one)(params, row)[k] for row in x])).all(), k

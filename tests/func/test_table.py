@@ -37,9 +37,9 @@ def stacked(xs: list, last: bool):
 
 
 def choices(op, inputs: list) -> list:
-    """Sets of positions to map over: all tensors, and each alone."""
+    """Sets of positions to map over: all tensors, and (of a few) each alone."""
     tensors = [i for i, x in enumerate(inputs) if isinstance(x, list)]
-    return [set(tensors)] + ([{i} for i in tensors] if len(tensors) > 1 else [])
+    return [set(tensors)] + ([{i} for i in tensors] if 1 < len(tensors) < 4 else [])
 
 
 def tensors_of(out) -> list:
@@ -99,6 +99,7 @@ def usable(op, s) -> bool:
 @pytest.mark.parametrize("op", harness.ops(), ids=lambda op: op.name)
 def test_mapped_calls_are_the_calls_on_elements(op):
     samples = [s for s in op.samples() if usable(op, s)]
+    samples = samples[:: 1 + len(samples) // 10]  # ten at most, of every kind
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         for i, s in enumerate(samples):

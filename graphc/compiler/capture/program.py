@@ -437,7 +437,8 @@ def _used_up(entry: Any) -> bool:
     return False
 
 
-_OURS = ("_output_nr", "_meta", "_trace", "_offset")  # fields that capture itself sets
+# fields that capture itself sets, and derivatives on tensors of their own
+_OURS = ("_output_nr", "_meta", "_trace", "_offset", "_done")
 
 
 def _check_fields(tracer: Tracer) -> None:

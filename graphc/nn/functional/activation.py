@@ -14,7 +14,7 @@ from ...base.dtypes import bool_
 from ...core.inplace import apply_inplace
 from ...core.tensor import Tensor
 from ...ops import pointwise as pw
-from ...out import into
+from ...out import into, shown
 from ._common import in_place
 
 _SELU_ALPHA = 1.6732632423543772848170429916717
@@ -75,6 +75,7 @@ def silu(input: Tensor, inplace: bool = False) -> Tensor:
     return pw.silu(input)
 
 
+@shown("MishBackward0")
 def mish(input: Tensor, inplace: bool = False) -> Tensor:
     """x * tanh(softplus(x)). Misra 2019."""
     _float_input("mish_cpu", input)
@@ -96,6 +97,7 @@ def leaky_relu_(input: Tensor, negative_slope: float = 0.01) -> Tensor:
     return leaky_relu(input, negative_slope, inplace=True)
 
 
+@shown("PreluKernelBackward0")
 def prelu(input: Tensor, weight: Tensor) -> Tensor:
     """leaky_relu with learned slopes: one, or one per channel (axis 1)."""
     if weight.ndim > 1:
@@ -142,6 +144,7 @@ def _elu(input: Tensor, alpha: float, scale: float = 1.0, input_scale: float = 1
     return pw.where(input > 0, input if scale == 1.0 else input * scale, low)
 
 
+@shown("EluBackward0")
 def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """x where x > 0, else alpha * (exp(x) - 1). Clevert et al. 2015."""
     if inplace:
@@ -154,6 +157,7 @@ def elu_(input: Tensor, alpha: float = 1.0) -> Tensor:
     return elu(input, alpha, inplace=True)
 
 
+@shown("EluBackward0")
 def selu(input: Tensor, inplace: bool = False) -> Tensor:
     """The scaled elu of self-normalising networks. Klambauer et al. 2017."""
     if inplace:
@@ -166,6 +170,7 @@ def selu_(input: Tensor) -> Tensor:
     return selu(input, inplace=True)
 
 
+@shown("CeluBackward0")
 def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """max(0, x) + min(0, alpha * (exp(x / alpha) - 1)). Barron 2017."""
     if inplace:
@@ -180,6 +185,7 @@ def celu_(input: Tensor, alpha: float = 1.0) -> Tensor:
     return celu(input, alpha, inplace=True)
 
 
+@shown("HardtanhBackward0")
 def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0,
              inplace: bool = False) -> Tensor:
     """x clamped to [min_val, max_val]; the gradient is 0 at the bounds and beyond."""
@@ -200,11 +206,13 @@ def hardtanh_(input: Tensor, min_val: float = -1.0, max_val: float = 1.0) -> Ten
     return hardtanh(input, min_val, max_val, inplace=True)
 
 
+@shown("HardtanhBackward0")
 def relu6(input: Tensor, inplace: bool = False) -> Tensor:
     """min(max(x, 0), 6)."""
     return hardtanh(input, 0.0, 6.0, inplace)
 
 
+@shown("HardsigmoidBackward0")
 def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
     """relu6(x + 3) / 6."""
     _float_input("hardsigmoid_cpu", input)
@@ -213,6 +221,7 @@ def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
     return hardtanh(input + 3, 0.0, 6.0) / 6
 
 
+@shown("HardswishBackward0")
 def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
     """x * relu6(x + 3) / 6. Howard et al. 2019."""
     _float_input("hardswish_cpu", input)
@@ -238,6 +247,7 @@ def threshold_(input: Tensor, threshold: float, value: float) -> Tensor:
 _threshold = threshold      # the parameter of that name hides the function
 
 
+@shown("SoftplusBackward0")
 def softplus(
     input: Tensor, beta: float = 1.0, threshold: float = 20.0, *, out: Tensor | None = None
 ) -> Tensor:
@@ -274,6 +284,7 @@ def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     return pw.where((input >= -lambd) & (input <= lambd), 0.0, input)
 
 
+@shown("GluBackward0")
 def glu(input: Tensor, dim: int = -1) -> Tensor:
     """a * sigmoid(b) of the two halves of axis `dim`. Dauphin et al. 2016."""
     _float_input("glu_cpu", input)

@@ -18,11 +18,13 @@ from ...core.tensor import Tensor, type_word
 from ...creation import arange, zeros
 from ...ops import pointwise as pw
 from ...ops.gather import cat
+from ...out import shown
 from .dropout import dropout
 from .linear import linear
 from .shape import pad
 
 
+@shown("ScaledDotProductFlashAttentionForCpuBackward0")
 def scaled_dot_product_attention(
     query: Tensor,
     key: Tensor,

@@ -13,9 +13,11 @@ from typing import Any
 from ...base import dtypes
 from ...core import autocast
 from ...core.tensor import Tensor
+from ...functional import called
 from ...ops import composite
 from ...ops import pointwise as pw
 from ...ops.gather import gather
+from ...out import shown
 from ._common import check_reduction, legacy_reduction
 from .linear import linear
 
@@ -41,11 +43,11 @@ def cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None,
                                   f"'{input.dtype.title}'")
     rows, labels = _as_rows(input, target, weight)
     if weight is None and label_smoothing == 0.0 and reduction == "mean":
-        return composite.cross_entropy(rows, labels, ignore_index)
+        return called(composite.cross_entropy(rows, labels, ignore_index), "NllLossBackward0")
     log_p = composite.log_softmax(rows, 1)
     total = _nll_rows(log_p, labels, weight, ignore_index, reduction, target)
     if label_smoothing == 0.0:
-        return total
+        return called(total, "NllLossBackward0")
     smooth = _smooth_rows(log_p, labels, weight, ignore_index, reduction, target)
     return total * (1 - label_smoothing) + smooth * (label_smoothing / rows.shape[1])
 
@@ -88,6 +90,7 @@ def linear_cross_entropy(input: Tensor, linear_weight: Tensor, target: Tensor, *
         label_smoothing=label_smoothing)
 
 
+@shown("NllLossBackward0")
 def nll_loss(input: Tensor, target: Tensor, weight: Tensor | None = None,
              size_average: bool | None = None, ignore_index: int = -100, reduce: bool | None = None,
              reduction: str = "mean") -> Tensor:

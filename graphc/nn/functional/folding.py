@@ -11,8 +11,10 @@ from typing import Any
 
 from ...core.tensor import Tensor
 from ...ops.gather import cat, pad_constant, slice_backward
+from ...out import shown
 
 
+@shown("Im2ColBackward0")
 def unfold(input: Tensor, kernel_size: Any, dilation: Any = 1, padding: Any = 0,
            stride: Any = 1) -> Tensor:
     """(N, C, H, W) -> (N, C * KH * KW, places): one column per window, or without N throughout.
@@ -42,6 +44,7 @@ def unfold(input: Tensor, kernel_size: Any, dilation: Any = 1, padding: Any = 0,
     return columns if input.ndim == 4 else columns.squeeze(0)
 
 
+@shown("Col2ImBackward0")
 def fold(input: Tensor, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0,
          stride: Any = 1) -> Tensor:
     """(N, C * KH * KW, places) -> (N, C, *output_size): the sum of the columns where their windows

@@ -10,6 +10,7 @@ from typing import Any
 
 from ...base import dtypes
 from ...core import autocast
+from ...core.tape import entry_class
 from ...core.tensor import Tensor
 from ...ops import contract
 from ...ops.gather import cat
@@ -19,7 +20,11 @@ from ...out import SAME, into
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None, *,
            out: Tensor | None = None) -> Tensor:
     """input @ weight.T + bias; input (*, in), weight (out, in) or (in), bias (out)."""
-    return into(out, contract.linear(input, weight, bias), SAME)
+    y = contract.linear(input, weight, bias)
+    if y._fn is not None and (bias is not None or input.ndim > 2):
+        plain = "ViewBackward0" if bias is not None else "UnsafeViewBackward0"
+        y._fn.__class__ = entry_class("AddmmBackward0" if input.ndim == 2 else plain)
+    return into(out, y, SAME)
 
 
 def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

@@ -14,6 +14,7 @@ from ...base import dtypes
 from ...core import autocast
 from ...core.tensor import Tensor
 from ...ops import pointwise as pw
+from ...out import shown
 from ._common import check_reduction, legacy_reduction, reduced
 from .distance import cosine_similarity_terms, pairwise_distance
 
@@ -42,6 +43,7 @@ def _weighted(loss: Tensor, input: Tensor, weight: Tensor, reduction: str,
 
 # ---------------------------------------------------------------- regression
 
+@shown("MseLossBackward0")
 def mse_loss(input: Tensor, target: Tensor, size_average: bool | None = None,
              reduce: bool | None = None, reduction: str = "mean",
              weight: Tensor | None = None) -> Tensor:
@@ -62,6 +64,7 @@ def l1_loss(input: Tensor, target: Tensor, size_average: bool | None = None,
     return reduced(loss, reduction) if weight is None else _weighted(loss, input, weight, reduction)
 
 
+@shown("SmoothL1LossBackward0")
 def smooth_l1_loss(input: Tensor, target: Tensor, size_average: bool | None = None,
                    reduce: bool | None = None, reduction: str = "mean",
                    beta: float = 1.0) -> Tensor:
@@ -76,6 +79,7 @@ def smooth_l1_loss(input: Tensor, target: Tensor, size_average: bool | None = No
     return reduced(pw.where(d < beta, 0.5 * d * d / beta, d - 0.5 * beta), reduction)
 
 
+@shown("HuberLossBackward0")
 def huber_loss(input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0,
                weight: Tensor | None = None) -> Tensor:
     """0.5 * d**2 where |d| <= delta, else delta * (|d| - delta / 2). Huber 1964."""
@@ -154,6 +158,7 @@ def kl_div(input: Tensor, target: Tensor, size_average: bool | None = None,
     return reduced(loss, reduction)
 
 
+@shown("BinaryCrossEntropyBackward0")
 def binary_cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None,
                          size_average: bool | None = None, reduce: bool | None = None,
                          reduction: str = "mean") -> Tensor:
@@ -189,6 +194,7 @@ def _bounded_log(p: Tensor) -> Tensor:
     return pw.where(low, -100.0, pw.clamp_min(pw.log(pw.where(low, 1.0, p)), -100.0))
 
 
+@shown("BinaryCrossEntropyWithLogitsBackward0")
 def binary_cross_entropy_with_logits(input: Tensor, target: Tensor, weight: Tensor | None = None,
                                      size_average: bool | None = None, reduce: bool | None = None,
                                      reduction: str = "mean",
@@ -251,6 +257,7 @@ def multilabel_soft_margin_loss(input: Tensor, target: Tensor, weight: Tensor | 
     return reduced(loss.sum(-1) / input.shape[-1], reduction)
 
 
+@shown("MultiMarginLossBackward0")
 def multi_margin_loss(input: Tensor, target: Tensor, p: int = 1, margin: float = 1.0,
                       weight: Tensor | None = None, size_average: bool | None = None,
                       reduce: bool | None = None, reduction: str = "mean") -> Tensor:

@@ -14,6 +14,7 @@ from ...core.modes import no_grad
 from ...core.tensor import Tensor
 from ...ops import composite
 from ...ops import pointwise as pw
+from ...out import shown
 
 
 def _check_normalized_shape(input: Tensor, normalized_shape: tuple, star: str) -> None:
@@ -76,6 +77,7 @@ def _affine(out: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
     return out
 
 
+@shown("NativeGroupNormBackward0")
 def group_norm(input: Tensor, num_groups: int, weight: Tensor | None = None,
                bias: Tensor | None = None, eps: float = 1e-5) -> Tensor:
     """Normalises each of `num_groups` groups of channels of each sample. Wu and He 2018."""
@@ -107,6 +109,7 @@ def _update(running: Tensor | None, batch: Tensor, momentum: Any) -> None:
             running.copy_(batch.detach() * momentum + running * (1 - momentum))
 
 
+@shown("NativeBatchNormBackward0")
 def batch_norm(input: Tensor, running_mean: Tensor | None, running_var: Tensor | None,
                weight: Tensor | None = None, bias: Tensor | None = None, training: bool = False,
                momentum: float = 0.1, eps: float = 1e-5) -> Tensor:

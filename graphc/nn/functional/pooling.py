@@ -18,7 +18,7 @@ from ...core.tensor import Tensor
 from ...creation import arange, rand
 from ...ops import pool as ops
 from ...ops.gather import cat, gather
-from ...out import SAME, into
+from ...out import SAME, into, shown
 from ._common import in_layout_of
 
 _WORDS = {1: "one", 2: "two", 3: "three"}
@@ -58,6 +58,7 @@ def max_pool1d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any
     return _pooled(input, 1, return_indices, ops.max_pool, k, s, p, d, bool(ceil_mode))
 
 
+@shown("MaxPool2DWithIndicesBackward0")
 def max_pool2d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0,
                dilation: Any = 1, ceil_mode: bool = False, return_indices: bool = False) -> Any:
     """The largest element of each window of (N, C, H, W) or (C, H, W), with return_indices also its
@@ -167,6 +168,7 @@ def avg_pool1d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any
                      count_include_pad, None)
 
 
+@shown("AvgPool2DBackward0")
 def avg_pool2d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0,
                ceil_mode: bool = False, count_include_pad: bool = True,
                divisor_override: int | None = None, *, out: Tensor | None = None) -> Tensor:

@@ -15,6 +15,7 @@ from ...core import autocast
 from ...core.tensor import Tensor, wrap
 from ...ops import gather
 from ...ops import pointwise as pw
+from ...out import shown
 
 
 def pad(input: Tensor, pad: Sequence[int], mode: str = "constant",
@@ -100,6 +101,7 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     return pw.cast(tensor.unsqueeze(-1) == arange(num_classes), dtypes.int64)
 
 
+@shown("PixelShuffleBackward0")
 def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
     """(*, C * r * r, H, W) -> (*, C, H * r, W * r). Shi et al. 2016."""
     r = upscale_factor
