@@ -348,6 +348,8 @@ class _Methods:
     def contiguous(self: Any, memory_format: Any = None) -> Any:
         if memory_format in (None, "contiguous_format"):
             return movement.contiguous(self)
+        if memory_format == "preserve_format" and self.type_.is_contiguous:
+            return self
         if memory_format == "preserve_format":
             raise RuntimeError("preserve memory format is unsupported by the contiguous operator")
         return movement.in_format(self, memory_format)

@@ -1,5 +1,5 @@
-"""PyTorch's own module samples (ModuleInfo) under both libraries: a module class in, one Outcome per
-sample and kind of check out.
+"""PyTorch's own module samples (ModuleInfo) under both libraries: a module class in, one Outcome
+per sample and kind of check out.
 
 Both modules are built from the same arguments; graphc's takes PyTorch's state_dict; results,
 gradients of inputs and parameters, and buffers afterwards are compared in float64, in training and
