@@ -11,10 +11,19 @@ from types import ModuleType as _ModuleType
 from typing import Any
 
 from . import algebra as _algebra
+from . import complex_numbers as _complex_numbers
 from . import functional as _functional
+from . import layout as _layout
 from . import legacy as _legacy
+from . import linalg_names as _linalg_names
 from . import methods as _methods  # noqa: F401  (gives Tensor its methods)
 from . import ordering as _ordering
+from . import pieces as _pieces
+from . import settings as _settings
+from . import special as _special
+from . import spectral as _spectral
+from . import statistics as _statistics
+from . import tensor_facts as _tensor_facts
 from .autograd import is_anomaly_enabled
 from .base.dtypes import DType as dtype
 from .base.dtypes import (
@@ -37,6 +46,13 @@ from .base.dtypes import (
     uint8,
 )
 from .base.dtypes import bool_ as bool
+from .base.formats import (
+    channels_last,
+    channels_last_3d,
+    contiguous_format,
+    memory_format,
+    preserve_format,
+)
 from .core import observe as _observe
 from .core.modes import (
     enable_grad,
@@ -72,20 +88,20 @@ from .creation import (
     zeros,
     zeros_like,
 )
-from .device import device
+from .device import device, get_default_device, set_default_device
 from .printing import set_printoptions
 from .state import get_num_threads, get_rng_state, info, set_num_threads, set_rng_state
+from .version import __version__
 
 # numpy warns where IEEE 754 simply gives inf or nan, as PyTorch does silently
 _warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"graphc\..*")
 
-__version__ = "0.1.0"
-
 float, double, half = float32, float64, float16
 short, int, long = int16, int32, int64
 cfloat, cdouble = complex64, complex128
-strided, contiguous_format, preserve_format = "strided", "contiguous_format", "preserve_format"
-channels_last, channels_last_3d = "channels_last", "channels_last_3d"
+legacy_contiguous_format = contiguous_format
+for _name in _layout.NAMES:
+    globals()[_name] = getattr(_layout, _name)
 inf, nan, pi, e = (
     _functional.math.inf,
     _functional.math.nan,
@@ -215,10 +231,22 @@ _FUNCTIONS = (
 )
 for _name in _FUNCTIONS:
     globals()[_name] = getattr(_functional, _name)
-for _room in (_ordering, _algebra):
+for _room in (
+    _ordering,
+    _algebra,
+    _complex_numbers,
+    _pieces,
+    _statistics,
+    _special,
+    _tensor_facts,
+    _linalg_names,
+    _spectral,
+):
     for _name in _room.FUNCTIONS:
         globals()[_name] = getattr(_room, _name)
 globals().update(_legacy.TYPES)
+for _name in _settings.TOP:
+    globals()[_name] = getattr(_settings, _name)
 for _name in (
     "clamp_",
     "fill_",
@@ -243,11 +271,23 @@ _LAZY_MODULES = {
     "datasets",
     "linalg",
     "fft",
+    "signal",
     "func",
     "random",
     "testing",
     "cuda",
     "backends",
+    "amp",
+    "cpu",
+    "jit",
+    "compiler",
+    "_dynamo",
+    "distributed",
+    "distributions",
+    "hub",
+    "profiler",
+    "serialization",
+    "version",
 }
 _LAZY_NAMES = {
     "compile": "compile",
@@ -255,6 +295,48 @@ _LAZY_NAMES = {
     "load": "serialization",
     "verify": "checks",
     "check_nan": "checks",
+    **dict.fromkeys(
+        (
+            "conv1d",
+            "conv2d",
+            "conv3d",
+            "conv_tbc",
+            "conv_transpose1d",
+            "conv_transpose2d",
+            "conv_transpose3d",
+            "convolution",
+        ),
+        "nn.functional.conv",
+    ),
+    **dict.fromkeys(
+        (
+            "max_pool1d",
+            "max_pool1d_with_indices",
+            "max_pool2d",
+            "max_pool3d",
+            "avg_pool1d",
+            "adaptive_avg_pool1d",
+            "adaptive_max_pool1d",
+        ),
+        "nn.functional.pooling",
+    ),
+    **dict.fromkeys(
+        ("affine_grid_generator", "grid_sampler", "grid_sampler_2d", "grid_sampler_3d"),
+        "nn.functional.resampling",
+    ),
+    "vmap": "func",
+    "from_dlpack": "interop",
+    "to_dlpack": "interop",
+    **dict.fromkeys(
+        "autocast autocast_decrement_nesting autocast_increment_nesting clear_autocast_cache "
+        "get_autocast_cpu_dtype get_autocast_dtype get_autocast_gpu_dtype "
+        "is_autocast_cache_enabled is_autocast_cpu_enabled is_autocast_enabled "
+        "set_autocast_cache_enabled set_autocast_cpu_dtype set_autocast_cpu_enabled "
+        "set_autocast_dtype set_autocast_enabled set_autocast_gpu_dtype".split(),
+        "amp.autocast_mode",
+    ),
+    "GradScaler": "amp",
+    "OutOfMemoryError": "cuda",
 }
 
 
@@ -292,7 +374,12 @@ class _Package(_ModuleType):
 
 
 _sys.modules[__name__].__class__ = _Package
+def _reset() -> None:
+    importlib.import_module(".compile", __name__).reset()
+
+
 _observe.lent["compile"] = _compile  # for Module.compile, which is below the facade
+_observe.lent["reset"] = _reset
 
 
 def __dir__() -> list[str]:

@@ -9,13 +9,15 @@ from typing import Any
 
 from .base import dtypes
 from .base.dtypes import DType
+from .core import autocast
 from .core.tensor import Size, Tensor
 from .creation import arange, full, linspace, zeros
-from .functional import cat, diag, diagonal, into, nonzero, norm, stack
+from .functional import cat, diag, diagonal, nonzero, norm, stack
 from .ir.types import broadcast_shapes as _broadcast
 from .ir.types import dim_index, numel
 from .ops import contract, movement, pointwise, reduce
 from .ops import gather as gather_ops
+from .out import into
 
 # ---------------------------------------------------------------- einsum
 
@@ -111,6 +113,9 @@ def _diagonals(x: Tensor, names: list) -> tuple[Tensor, list]:
     return x, names
 
 
+_mm, _bmm = autocast.lower(contract.mm), autocast.lower(contract.bmm)
+
+
 def _pair(a: Tensor, an: list, b: Tensor, bn: list, later: set, sizes: dict) -> tuple[Tensor, list]:
     """One product of two operands, as a batched matrix product."""
 
@@ -140,7 +145,7 @@ def _pair(a: Tensor, an: list, b: Tensor, bn: list, later: set, sizes: dict) -> 
 
     x = arrange(a, an, batch + rows + inner, (size(batch), size(rows), size(inner)))
     y = arrange(b, bn, batch + inner + cols, (size(batch), size(inner), size(cols)))
-    p = contract.bmm(x, y) if batch else contract.mm(x.squeeze(0), y.squeeze(0))  # type: ignore[attr-defined]
+    p = _bmm(x, y) if batch else _mm(x.squeeze(0), y.squeeze(0))  # type: ignore[attr-defined]
     names = batch + rows + cols
     return movement.reshape(p, tuple(sizes[c] for c in names)), names
 
@@ -154,6 +159,13 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2, out: Any = None) -> Tensor:
             [dim_index(d, x.ndim) for d in (ds if isinstance(ds, (list, tuple)) else [ds])]
             for ds, x in zip(dims, (a, b), strict=True)
         ]
+    for i, j in zip(da, db, strict=True):
+        if a.shape[i] != b.shape[j] and 1 not in (a.shape[i], b.shape[j]):
+            raise RuntimeError(
+                f"contracted dimensions need to match, but first has size {a.shape[i]} in dim "
+                f"{i - a.ndim if isinstance(dims, int) else i} and second has size {b.shape[j]} in "
+                f"dim {j}"
+            )
     names = [chr(97 + i) for i in range(a.ndim)]
     others = [names[da[db.index(i)]] if i in db else chr(97 + a.ndim + i) for i in range(b.ndim)]
     keep = [c for i, c in enumerate(names) if i not in da] + [
@@ -572,3 +584,5 @@ INPLACE = (
     "deg2rad",
     "rad2deg",
 )
+
+autocast.wrap("", globals())

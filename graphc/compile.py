@@ -16,6 +16,7 @@ import sys
 import threading
 import types
 import warnings
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -34,6 +35,18 @@ from .fallback import Parts, standing_in
 from .ir.index import SizesEqual
 
 _MANY = 8  # specialisations before a warning
+_EVERY: weakref.WeakSet = weakref.WeakSet()  # the compiled functions that are alive
+
+
+def reset() -> None:
+    """Forgets the programs of all compiled functions."""
+    for compiled in list(_EVERY):
+        CompiledFunction.reset(compiled)
+
+
+# PyTorch's names of backends, and what they are here
+_BACKENDS = {"c": "c", "interpret": "interpret", "inductor": "c", "eager": "interpret"}
+_MODES = (None, "default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
 
 
 def compile(
@@ -41,48 +54,61 @@ def compile(
     *,
     fullgraph: bool = False,
     dynamic: bool | None = None,
-    fast_math: bool = False,
     backend: str = "c",
     mode: str | None = None,
     options: dict | None = None,
+    name: str | None = None,
     disable: bool = False,
+    recompile_limit: int | None = None,
+    isolate_recompiles: bool = False,
+    shapes_spec: Any = None,
+    fast_math: bool = False,
 ) -> Any:
     """A compiled version of `model`, a function or a Module; also a decorator, with or without
     arguments.
 
     fullgraph: raise `CaptureBreak` with the user's line instead of running eagerly where capture is
     impossible. dynamic: None: sizes that change between calls become symbols of the next program;
-    True: all sizes above 1 are symbols from the first call on; False: none. fast_math: allow
-    results that differ in the last bits. backend: "c" (native code), or "interpret" (every node
-    through the eager kernels). options: {"skip": names of passes to leave out}, to find a wrong
-    one.
+    True: all sizes above 1 are symbols from the first call on; False: none. backend: "c" (native
+    code; "inductor" means the same) or "interpret" (every node through the eager kernels; also
+    "eager"). name: what the programs are called in their source. recompile_limit: once so many
+    programs were made after the first, calls that none of them serves run eagerly. fast_math: allow
+    results that differ in the last bits. options: {"skip": names of passes to leave out}, to find a
+    wrong one.
+
+    `mode`, other options and `isolate_recompiles` are taken for PyTorch's sake and choose nothing:
+    there is one mode, and no two calls of `compile` share programs. Raises RuntimeError for an
+    unknown backend or mode, ValueError for a `shapes_spec`, which is not supported.
     https://docs.pytorch.org/docs/stable/generated/torch.compile.html"""
-    if backend not in ("c", "interpret"):
-        raise RuntimeError(f'Invalid backend: {backend!r}, should be one of ["c", "interpret"]')
-    if model is None:
-        return functools.partial(
-            compile,
-            fullgraph=fullgraph,
-            dynamic=dynamic,
-            fast_math=fast_math,
-            backend=backend,
-            mode=mode,
-            options=options,
-            disable=disable,
-        )
-    if disable:
-        return model
+    if backend not in _BACKENDS:
+        raise RuntimeError(f"Invalid backend: {backend!r}, should be one of {sorted(_BACKENDS)}")
+    if mode not in _MODES:
+        raise RuntimeError(f"Unrecognized mode={mode}, should be one of: {list(_MODES[1:])}")
+    if mode is not None and options:
+        raise RuntimeError("Either mode or options can be specified, but both can't be specified")
+    if shapes_spec is not None:
+        raise ValueError("compile() takes no shapes_spec: `dynamic` says which sizes may change")
     settings: dict[str, Any] = {
         "fullgraph": fullgraph,
         "dynamic": dynamic,
         "fast_math": fast_math,
-        "backend": backend,
+        "backend": _BACKENDS[backend],
+        "name": name,
+        "recompile_limit": recompile_limit,
         "skip": (),
     }
     if options and options.get("skip"):
         from .compiler.passes import pipeline
 
         settings["skip"] = pipeline.names(options["skip"])
+    if model is None:
+        return functools.partial(_compiled, settings=settings, disable=disable)
+    return _compiled(model, settings, disable)
+
+
+def _compiled(model: Any, settings: dict, disable: bool) -> Any:
+    if disable:
+        return model
     if isinstance(model, CompiledFunction):
         model = model.fn
     if hasattr(model, "children") and hasattr(model, "_parameters"):
@@ -149,6 +175,13 @@ class CompiledFunction:
         self._repatterned = 0
         self._own_changes = 0
         functools.update_wrapper(self, fn, updated=())
+        _EVERY.add(self)
+
+    def reset(self) -> None:
+        """Forgets all programs and refusals: the next call captures anew."""
+        self.specialisations, self._calls, self.history = [], [], []
+        self._breaks, self._parts = {}, None
+        self._repatterned = self._own_changes = 0
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if STATE.tracer is not None:
@@ -297,6 +330,15 @@ class CompiledFunction:
                     _where(self.fn),
                     kind="state",
                 )
+        limit = self.settings["recompile_limit"]
+        if limit is not None and len(self.specialisations) > limit:
+            raise CaptureBreak(
+                f"{_named(self.fn)} was recompiled {limit} times, which is its recompile_limit; "
+                f"now {reasons[0]}",
+                "raise the limit, or keep what changes in a tensor",
+                _where(self.fn),
+                kind="limit",
+            )
         captured = self._capture(leaves, spec, pattern, original, sizes)
         try:
             program = self._build(captured.graph)
@@ -372,7 +414,8 @@ class CompiledFunction:
 
     def _build(self, graph: Any) -> Any:
         try:
-            return build(graph, self.settings, getattr(self.fn, "__name__", "program"))
+            name = self.settings["name"] or getattr(self.fn, "__name__", "program")
+            return build(graph, self.settings, name)
         except (CaptureBreak, SizesEqual):
             raise
         except Exception as error:
@@ -590,7 +633,7 @@ def build(graph: Any, settings: dict, name: str) -> Any:
         return InterpretedProgram(graph)
     from .native import library
 
-    if not library.available():
+    if not library.available() or graph.holds_complex():
         return InterpretedProgram(graph)
     skip = settings.get("skip", ())
     made = program.build(graph, fast_math=settings["fast_math"], name=name, skip=skip)
@@ -675,7 +718,7 @@ def _key(fn: Any, leaves: list, spec: Any) -> Any:
             parts.append((type(x), x))
         else:
             parts.append(id(x) if type(x) is not float else float)
-    return (repr(spec), tuple(parts), STATE.grad, getattr(fn, "training", None))
+    return (repr(spec), tuple(parts), STATE.grad, STATE.autocast, getattr(fn, "training", None))
 
 
 def _home(fn: Any) -> tuple[str, int]:

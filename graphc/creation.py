@@ -5,11 +5,12 @@ Source: https://pytorch.org/docs/stable/torch.html#creation-ops"""
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any
 
 import numpy as np
 
-from .base import dtypes
+from .base import dtypes, formats
 from .base.dtypes import DType, from_numpy_dtype
 from .base.errors import CaptureBreak, no_combination
 from .core import dispatch
@@ -116,8 +117,60 @@ def _leaf_dtype(data: Any) -> DType | None:
     raise RuntimeError(f"Could not infer dtype of {type(data).__name__}")
 
 
+_NUMBERS = (bool, int, float, complex)
+_SLOW = (
+    "Creating a tensor from a list of numpy.ndarrays is extremely slow. Please consider "
+    "converting the list to a single numpy.ndarray with numpy.array() before converting to a "
+    "tensor."
+)
+_READ_ONLY = (
+    "The given NumPy array is not writable, and PyTorch does not support non-writable tensors. "
+    "This means writing to this tensor will result in undefined behavior. You may want to copy "
+    "the array to protect its data or make it writable before converting it to a tensor. This "
+    "type of warning will be suppressed for the rest of this program."
+)
+_told: set[str] = set()
+
+
+def _warn_once(text: str) -> None:
+    if text not in _told:
+        _told.add(text)
+        warnings.warn(text, UserWarning, stacklevel=4)
+
+
+def _listed(data: Any) -> Any:
+    """data with every kind of sequence as a list, and lists of arrays as one array."""
+    kind = type(data)
+    if kind in _NUMBERS or isinstance(data, (Tensor, np.ndarray, np.generic)):
+        return data
+    if isinstance(data, (list, tuple)):
+        if data and isinstance(data[0], np.ndarray):
+            _warn_once(_SLOW)
+            if all(isinstance(x, np.ndarray) and x.shape == data[0].shape for x in data):
+                return np.stack(data)
+        if all(type(x) in _NUMBERS for x in data):
+            return data
+        data = [_listed(x) for x in data]
+        arrays = [isinstance(x, np.ndarray) and x.ndim > 0 for x in data]
+        return [list(x) if a else x for x, a in zip(data, arrays, strict=True)]
+    if isinstance(data, (str, bytes)):
+        raise TypeError(f"new(): invalid data type '{kind.__name__}'")
+    if hasattr(data, "__array__") or hasattr(data, "__array_interface__"):
+        return np.asarray(data)
+    if hasattr(data, "__dlpack__"):
+        return np.from_dlpack(data)
+    if isinstance(data, (range, memoryview, bytearray)) or (
+        hasattr(data, "__len__")
+        and hasattr(data, "__getitem__")
+        and not isinstance(data, (dict, set))
+    ):
+        return [_listed(data[i]) for i in range(len(data))]
+    return data
+
+
 def _to_array(data: Any, dtype: DType | None) -> tuple[np.ndarray, DType]:
-    if isinstance(data, np.ndarray) or hasattr(data, "__array__") and not isinstance(data, Tensor):
+    data = _listed(data)
+    if isinstance(data, np.ndarray):
         a = np.asarray(data)
         a = a.astype(a.dtype.newbyteorder("="), copy=False)
         own = from_numpy_dtype(a.dtype)
@@ -223,6 +276,8 @@ def from_numpy(ndarray: np.ndarray) -> Tensor:
             "given numpy array has byte order different from the native byte order. Conversion "
             "between byte orders is currently not supported."
         )
+    if not ndarray.flags.writeable:
+        _warn_once(_READ_ONLY)
     return wrap(ndarray, from_numpy_dtype(ndarray.dtype))
 
 
@@ -242,6 +297,10 @@ def as_tensor(data: Any, dtype: DType | None = None, device: Any = None) -> Tens
     if isinstance(data, np.ndarray) and all(s >= 0 for s in data.strides):
         t = from_numpy(data)
         return t if dtype is None else t.to(dtype)  # type: ignore[attr-defined]
+    if hasattr(data, "__array__") or hasattr(data, "__array_interface__"):
+        return as_tensor(np.asarray(data), dtype)
+    if hasattr(data, "__dlpack__"):
+        return as_tensor(np.from_dlpack(data), dtype)
     return tensor(data, dtype=dtype)
 
 
@@ -328,7 +387,7 @@ def empty(
     **named: Any,
 ) -> Tensor:
     """A tensor with arbitrary contents (zeros, inside compiled code)."""
-    if memory_format is not None and memory_format != "contiguous_format":
+    if memory_format is not None and memory_format is not formats.contiguous_format:
         plain = empty(*size, dtype=dtype, device=device, **named)
         return into(out, _finish(movement.in_format(plain, memory_format), requires_grad))
     shape = size_of((named["size"],) if "size" in named else size)
@@ -374,15 +433,20 @@ def _like(fn: Any) -> Any:
     ) -> Tensor:
         t = fn(tuple(input.shape), *args, dtype=dtype or input.dtype, device=device)
         st = input.type_
-        if memory_format is not None and memory_format != "preserve_format":
+        if memory_format is not None and memory_format is not formats.preserve_format:
             t = movement.in_format(t, memory_format)
         elif not st.is_contiguous:
-            from .ops.movement import clone
-
-            t = clone(t, None if st.is_contiguous else _dense(st))
-        return _finish(t, requires_grad)
+            t = movement.clone(t, _dense(st))
+        return beside(input, _finish(t, requires_grad))
 
     return like
+
+
+def beside(like: Tensor, t: Tensor) -> Tensor:
+    """t, made to go with `like`: under vmap it takes writes for every element if `like` is mapped
+    over."""
+    tracer = STATE.tracer
+    return t if tracer is None or not tracer.transforms else tracer.beside(like, t)
 
 
 def _dense(meta: Any) -> tuple:
@@ -517,6 +581,13 @@ def eye(
 # ---------------------------------------------------------------- random
 
 
+def _complex_random(fn: Any, shape: tuple, d: DType, generator: Any) -> Tensor:
+    from .ops.complex_parts import view_as_complex
+
+    parts = fn((*shape, 2), d, generator)
+    return view_as_complex(parts * math.sqrt(0.5) if fn is random_ops.randn else parts)
+
+
 def _random(fn: Any, floating: str) -> Any:
     def make(
         *size: Any,
@@ -531,10 +602,13 @@ def _random(fn: Any, floating: str) -> Any:
     ) -> Tensor:
         shape = size_of((named["size"],) if "size" in named else size)
         d = made_dtype(dtype, out, dtypes.get_default_dtype())
-        if not d.is_floating_point:
-            raise NotImplementedError(f"\"{floating}\" not implemented for '{d.title}'")
         check_device(device)
-        t = fn(shape, d, generator)
+        if d.is_complex:  # both parts drawn alike; of a normal number each has half the variance
+            t = _complex_random(fn, shape, d.to_real(), generator)
+        elif not d.is_floating_point:
+            raise NotImplementedError(f"\"{floating}\" not implemented for '{d.title}'")
+        else:
+            t = fn(shape, d, generator)
         return into(out, _finish(t, requires_grad))
 
     return make
@@ -554,7 +628,8 @@ def rand_like(
     memory_format: Any = None,
 ) -> Tensor:
     """rand() with input's shape and dtype."""
-    return rand(tuple(input.shape), dtype=dtype or input.dtype, requires_grad=requires_grad)
+    return _like(rand)(input, dtype=dtype, device=device, requires_grad=requires_grad,
+                      memory_format=memory_format)  # fmt: skip
 
 
 def randn_like(
@@ -567,7 +642,8 @@ def randn_like(
     memory_format: Any = None,
 ) -> Tensor:
     """randn() with input's shape and dtype."""
-    return randn(tuple(input.shape), dtype=dtype or input.dtype, requires_grad=requires_grad)
+    return _like(randn)(input, dtype=dtype, device=device, requires_grad=requires_grad,
+                      memory_format=memory_format)  # fmt: skip
 
 
 def randint(
@@ -601,7 +677,10 @@ def randperm(
     requires_grad: bool = False,
 ) -> Tensor:
     """A random permutation of 0..n-1. CaptureBreak inside compiled code."""
-    if STATE.tracer is not None:
+    tracer = STATE.tracer
+    if tracer is not None and tracer.transforms:
+        return tracer.each_draw(lambda: randperm(n, generator=generator, dtype=dtype))
+    if tracer is not None:
         raise CaptureBreak(
             "randperm sorts random numbers, which compiled code cannot do yet",
             "draw the permutation outside of the compiled function and pass it in",

@@ -1,8 +1,9 @@
 """Real data that comes with graphc: takes the name of a split, gives tensors ready for training.
 
-Invariant: a split is fixed; every call and every version gives the same images in the same order.
+Invariant: a split is fixed; every call and every version gives the same data in the same order.
 """
 
+import lzma
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,29 @@ def digits(split: str | None = None, *, numpy: bool = False) -> tuple[Any, Any]:
     from graphc.creation import from_numpy
 
     return from_numpy(pixels), from_numpy(classes)
+
+
+ALICE_CITATION = (
+    "Lewis Carroll (1865), Alice's Adventures in Wonderland, The Millennium Fulcrum Edition 2.9; "
+    "in the public domain"
+)
+
+
+def alice(split: str | None = None) -> str:
+    """The text of a novel for language models: 142,339 characters, 70 different ones, a paragraph
+    per line.
+
+    `split` is "train" (the first nine tenths), "validation" (the rest) or None for all. Raises
+    ValueError for another split.
+
+    Source: see `ALICE_CITATION`.
+    """
+    if split not in (None, "train", "validation"):
+        raise ValueError(f'split must be "train", "validation" or None, got {split!r}')
+    path = Path(__file__).parent / "_datasets" / "alice.txt.xz"
+    text = lzma.decompress(path.read_bytes()).decode("ascii")
+    end = len(text) * 9 // 10
+    return text if split is None else text[:end] if split == "train" else text[end:]
 
 
 def _read_digits() -> tuple[np.ndarray, np.ndarray]:

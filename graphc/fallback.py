@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from .compiler.capture.guards import is_module, walk_modules
+from .compiler.capture.kinds import is_module, walk_modules
 from .core import observe
 from .core.modes import STATE
 

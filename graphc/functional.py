@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from .base import dtypes
 from .base.dtypes import DType
 from .base.errors import no_combination, not_tensor
+from .core import autocast
 from .core.modes import STATE
 from .core.tape import entry_class
 from .core.tensor import Tensor
@@ -266,8 +267,13 @@ def pow(input: Any, exponent: Any, *, out: Any = None) -> Tensor:
 
 
 def float_power(input: Any, exponent: Any, *, out: Any = None) -> Tensor:
-    """pow in float64."""
-    up = [cast(x, dtypes.float64) if isinstance(x, Tensor) else x for x in (input, exponent)]
+    """pow in float64 (complex128, when a number is complex)."""
+    wide = (
+        dtypes.complex128
+        if dtypes.result_of_keys(_keys(input, exponent)).is_complex
+        else dtypes.float64
+    )
+    up = [cast(x, wide) if isinstance(x, Tensor) else x for x in (input, exponent)]
     return into(out, pointwise.pow(*up))
 
 
@@ -561,10 +567,18 @@ def _moment(op: Any) -> Callable:
         if isinstance(dim, bool):
             dim, unbiased = None, dim
         dim = _axes(dim, named)
-        if not input.dtype.is_floating_point:
+        if not (input.dtype.is_floating_point or input.dtype.is_complex):
             raise RuntimeError("std and var only support floating point and complex dtypes")
         if correction is None:
             correction = 1 if unbiased is None else int(unbiased)
+        if input.dtype.is_complex:
+            parts = (input.real, input.imag)  # type: ignore[attr-defined]
+            re, im = [reduce.var(x, reduce.dims_of(x, dim), correction, False) for x in parts]
+            y = re + im if op is reduce.var else pointwise.sqrt(re + im)
+            shape = reduce.reduced_shape(
+                tuple(input.shape), reduce.dims_of(input, dim), _keep(keepdim, named)
+            )
+            return into(out, movement.reshape(y, shape))
         return into(
             out,
             called(
@@ -745,7 +759,7 @@ def all(
 
 def logsumexp(input: Tensor, dim: Any, keepdim: bool = False, *, out: Any = None) -> Tensor:
     """log(sum(exp(input))) along dim, computed stably."""
-    x = input if input.dtype.is_floating_point else cast(input, dtypes.get_default_dtype())
+    x = input if input.dtype.category >= dtypes.FLOAT else cast(input, dtypes.get_default_dtype())
     return into(out, reduce.logsumexp(x, reduce.dims_of(x, dim), keepdim))
 
 
@@ -759,7 +773,7 @@ def norm(
 ) -> Tensor:
     """Vector norm over dim (all axes by default): p a number, inf, -inf or "fro" (2)."""
     x = input if dtype is None else cast(input, dtype)
-    if not x.dtype.is_floating_point:
+    if not (x.dtype.is_floating_point or x.dtype.is_complex):
         raise RuntimeError(
             "linalg.vector_norm: Expected a floating point or complex tensor as input. Got "
             f"{x.dtype.title}"
@@ -775,12 +789,18 @@ def _norm(x: Tensor, p: Any, dim: Any, keepdim: bool) -> Tensor:
         return reduce.amax(a, dims, keepdim)
     if p == -math.inf:
         return reduce.amin(a, dims, keepdim)
-    if p == 0:  # ones and zeros that take a gradient of zero
+    if p == 0:
+        if x.dtype.is_complex:
+            return reduce.sum(cast(x != 0, x.dtype.to_real()), dims, keepdim)
+        # ones and zeros that take a gradient of zero
         return reduce.sum(pointwise.floor(pointwise.where(x == 0, x, 1.0)), dims, keepdim)
     if p == 1:
         return reduce.sum(a, dims, keepdim)
     if p == 2:
-        s = reduce.sum(x * x, dims, keepdim)
+        if x.dtype.is_complex:
+            s = reduce.sum(x.real * x.real + x.imag * x.imag, dims, keepdim)  # type: ignore
+        else:
+            s = reduce.sum(x * x, dims, keepdim)
         root = pointwise.sqrt(s)
         # sqrt'(0) is inf, but the norm's gradient at 0 is 0
         return _safe_sqrt(s, root) if x._needs else root
@@ -1631,3 +1651,5 @@ def multinomial(
 def scalar_tensor(s: Any, *, dtype: DType | None = None) -> Tensor:
     """A 0-d tensor."""
     return as_tensor(s, dtype or dtypes.get_default_dtype())
+
+autocast.wrap("", globals())

@@ -10,8 +10,23 @@ from typing import Any
 
 import numpy as np
 
-from . import algebra, creation, functional, indexing, ordering, printing
-from .base import dtypes
+from . import (
+    algebra,
+    complex_numbers,
+    creation,
+    functional,
+    indexing,
+    interop,
+    linalg_names,
+    ordering,
+    pieces,
+    printing,
+    special,
+    spectral,
+    statistics,
+    tensor_facts,
+)
+from .base import dtypes, formats
 from .base.dtypes import DType
 from .core import dispatch, inplace, tape
 from .core.modes import STATE
@@ -127,7 +142,7 @@ METHODS = (
 )
 
 INPLACE = (
-    *[n for n in functional.UNARY if n not in ("isnan", "isinf", "isfinite", "logical_not")],
+    *[n for n in functional.UNARY if n not in ("isnan", "isinf", "isfinite")],
     "mul",
     "floor_divide",
     "remainder",
@@ -169,6 +184,14 @@ INPLACE = (
     "absolute",
     "negative",
     "multiply",
+    "bitwise_left_shift",
+    "bitwise_right_shift",
+    "float_power",
+    "arctan2",
+    "arcsin",
+    "arccos",
+    "arctan",
+    "fix",
     "subtract",
     "divide",
     "true_divide",
@@ -232,6 +255,8 @@ def _operator(fn: Callable, swap: bool = False) -> Callable:
                     raise _no_descriptor(fn, self)
                 if type(other) in _PLAIN or _operand(other):
                     return apply(fn, (other, self))
+                if isinstance(other, np.ndarray):
+                    return apply(fn, (creation.as_tensor(other), self))
                 return NotImplemented
 
             return fast
@@ -249,6 +274,8 @@ def _operator(fn: Callable, swap: bool = False) -> Callable:
     if swap:
 
         def method(self: Tensor, other: Any) -> Any:
+            if isinstance(other, np.ndarray):
+                other = creation.as_tensor(other)
             return fn(other, self) if _operand(other) else NotImplemented
     else:
 
@@ -338,21 +365,23 @@ class _Methods:
         return self.dtype.itemsize
 
     def is_contiguous(self: Any, memory_format: Any = None) -> bool:
-        if memory_format in (None, "contiguous_format"):
+        chosen = formats.check("is_contiguous", memory_format)
+        if chosen is None or not chosen.axes:
             return self.type_.is_contiguous
         shape = self.type_.shape
-        if len(shape) != {"channels_last": 4, "channels_last_3d": 5}.get(memory_format):
+        if len(shape) != chosen.axes:
             return False
-        return movement.laid_out(self, movement.format_strides(shape, memory_format))
+        return movement.laid_out(self, movement.format_strides(shape, chosen))
 
     def contiguous(self: Any, memory_format: Any = None) -> Any:
-        if memory_format in (None, "contiguous_format"):
-            return movement.contiguous(self)
-        if memory_format == "preserve_format" and self.type_.is_contiguous:
+        chosen = formats.check("contiguous", memory_format)
+        if chosen is formats.preserve_format and self.type_.is_contiguous:
             return self
-        if memory_format == "preserve_format":
+        if chosen is formats.preserve_format:
             raise RuntimeError("preserve memory format is unsupported by the contiguous operator")
-        return movement.in_format(self, memory_format)
+        if chosen is None or not chosen.axes:
+            return movement.contiguous(self)
+        return movement.in_format(self, chosen)
 
     def view(self: Any, *shape: Any) -> Any:
         if len(shape) == 1 and isinstance(shape[0], DType):
@@ -495,18 +524,29 @@ class _Methods:
 
     def __array__(self: Any, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         a = self.numpy()
-        return a.astype(dtype) if dtype is not None else np.array(a) if copy else a
+        if dtype is not None and a.dtype != dtype:
+            if copy is False:
+                raise ValueError("Unable to avoid copy while creating an array as requested.")
+            return a.astype(dtype)
+        return np.array(a) if copy else a
 
     def __array_wrap__(
         self: Any, array: Any, context: Any = None, return_scalar: bool = False
     ) -> Any:
-        return creation.from_numpy(np.ascontiguousarray(array))
+        a = np.asarray(array)
+        return creation.from_numpy(np.ascontiguousarray(a).reshape(a.shape))
 
-    def __dlpack__(self: Any, **options: Any) -> Any:
-        return self.numpy().__dlpack__(**options)
+    def __array_namespace__(self: Any, *, api_version: str | None = None) -> Any:
+        from . import array_api
 
-    def __dlpack_device__(self: Any) -> Any:
-        return self.concrete("__dlpack_device__()").__dlpack_device__()
+        return array_api.namespace(api_version)  # type: ignore[attr-defined]
+
+    def to_device(self: Any, device: Any, /, *, stream: Any = None) -> Any:
+        check_device(device)
+        return self
+
+    __dlpack__ = interop.export
+    __dlpack_device__ = interop.device_of
 
     def __bool__(self: Any) -> bool:
         a = self.concrete("bool(tensor), as in `if tensor:`,")
@@ -517,10 +557,21 @@ class _Methods:
         return bool(a.item() != 0)
 
     def __int__(self: Any) -> int:
-        return int(self.item())
+        return int(self._real_item("int64_t"))
 
     def __float__(self: Any) -> float:
-        return float(self.item())
+        return float(self._real_item("double"))
+
+    def __complex__(self: Any) -> complex:
+        return complex(self.item())
+
+    def _real_item(self: Any, what: str) -> Any:
+        x = self.item()
+        if type(x) is complex:
+            if x.imag != 0:
+                raise RuntimeError(f"value cannot be converted to type {what} without overflow")
+            x = x.real
+        return x
 
     def __index__(self: Any) -> int:
         if self.dtype.category > dtypes.INT or self.numel() != 1:
@@ -547,7 +598,7 @@ class _Methods:
 
     def __repr__(self: Any, *, tensor_contents: Any = None) -> str:
         if STATE.tracer is not None:
-            self.concrete("printing a tensor")
+            return STATE.tracer.shown(self)
         return printing.tensor_repr(self)
 
     __str__ = __repr__
@@ -646,7 +697,8 @@ class _Methods:
         observe.changed(self, "data")
 
     def detach(self: Any) -> Any:
-        return alias(self)
+        tracer = STATE.tracer
+        return tracer.detach(self) if tracer is not None and tracer.transforms else alias(self)
 
     def detach_(self: Any) -> Any:
         if self._base is not None:
@@ -722,8 +774,11 @@ class _Methods:
         device: Any = None,
         requires_grad: bool = False,
     ) -> Any:
-        return creation.zeros(
-            size_of(size), dtype=dtype or self.dtype, device=device, requires_grad=requires_grad
+        return creation.beside(
+            self,
+            creation.zeros(
+                size_of(size), dtype=dtype or self.dtype, device=device, requires_grad=requires_grad
+            ),
         )
 
     def new_ones(
@@ -733,8 +788,11 @@ class _Methods:
         device: Any = None,
         requires_grad: bool = False,
     ) -> Any:
-        return creation.ones(
-            size_of(size), dtype=dtype or self.dtype, device=device, requires_grad=requires_grad
+        return creation.beside(
+            self,
+            creation.ones(
+                size_of(size), dtype=dtype or self.dtype, device=device, requires_grad=requires_grad
+            ),
         )
 
     def new_empty(
@@ -744,8 +802,11 @@ class _Methods:
         device: Any = None,
         requires_grad: bool = False,
     ) -> Any:
-        return creation.empty(
-            size_of(size), dtype=dtype or self.dtype, device=device, requires_grad=requires_grad
+        return creation.beside(
+            self,
+            creation.empty(
+                size_of(size), dtype=dtype or self.dtype, device=device, requires_grad=requires_grad
+            ),
         )
 
     def new_full(
@@ -756,8 +817,15 @@ class _Methods:
         device: Any = None,
         requires_grad: bool = False,
     ) -> Any:
-        return creation.full(
-            size, fill_value, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad
+        return creation.beside(
+            self,
+            creation.full(
+                size,
+                fill_value,
+                dtype=dtype or self.dtype,
+                device=device,
+                requires_grad=requires_grad,
+            ),
         )
 
     def new_tensor(
@@ -1037,9 +1105,7 @@ def _overwrite(target: Tensor, value: Any) -> Tensor:
     inplace.check_inplace(target)
     a: Any = target._array
     if isinstance(value, Tensor):
-        v = value._array
-        if value.dtype is not target.dtype:
-            v = dispatch.cast_array(v, value.dtype, target.dtype)
+        v = pointwise.cast(value, target.dtype)._array
         np.copyto(a, v)
     else:
         if target.dtype.category <= dtypes.INT and isinstance(value, float):
@@ -1056,6 +1122,8 @@ def _overwrite(target: Tensor, value: Any) -> Tensor:
 def _detached_copy_of_version(t: Tensor) -> Tensor:
     """.data: the same memory under a version counter of its own, so writes go unnoticed by
     autograd."""
+    if STATE.tracer is not None and STATE.tracer.transforms:
+        return t.detach()  # type: ignore[attr-defined]
     out = alias(t)
     out._storage = Storage(t._storage.value)
     return out
@@ -1132,13 +1200,45 @@ def _construct(cls: Any, *args: Any, device: Any = None) -> Any:
     return creation.empty(*args) if args else creation.empty(0)
 
 
+_ROOMS = (
+    ordering,
+    algebra,
+    complex_numbers,
+    pieces,
+    statistics,
+    special,
+    linalg_names,
+    spectral,
+)
+_ALIASES = {
+    "divide": "div",
+    "divide_": "div_",
+    "true_divide": "div",
+    "true_divide_": "div_",
+    "subtract": "sub",
+    "subtract_": "sub_",
+    "arctan2": "atan2",
+    "swapaxes_": "transpose_",
+    "swapdims_": "transpose_",
+}
+_CLASS_ONLY = (
+    "__module__",
+    "__dict__",
+    "__weakref__",
+    "__doc__",
+    "__annotations__",
+    "__firstlineno__",
+    "__static_attributes__",
+)
+
+
 def attach() -> None:
     """Puts everything onto Tensor; called once by the package."""
     for name in METHODS:
         setattr(Tensor, name, getattr(functional, name))
     for name in INPLACE:
         setattr(Tensor, name + "_", _inplace(name))
-    for room in (ordering, algebra):
+    for room in _ROOMS:
         for name in room.METHODS:
             setattr(Tensor, name, getattr(room, name))
         for name in room.INPLACE:
@@ -1168,19 +1268,14 @@ def attach() -> None:
         {
             k: v
             for k, v in vars(_Methods).items()
-            if k
-            not in (
-                "__module__",
-                "__dict__",
-                "__weakref__",
-                "__doc__",
-                "__annotations__",
-                "__firstlineno__",
-                "__static_attributes__",
-            )
+            if k not in _CLASS_ONLY
         }
     )
+    for bodies in (complex_numbers.Properties, tensor_facts.Facts):
+        methods.update({k: v for k, v in vars(bodies).items() if k not in _CLASS_ONLY})
     for name, d in (
+        ("cfloat", dtypes.complex64),
+        ("cdouble", dtypes.complex128),
         ("float", dtypes.float32),
         ("double", dtypes.float64),
         ("half", dtypes.float16),
@@ -1195,6 +1290,8 @@ def attach() -> None:
         methods[name] = _cast_method(name, d)
     for name, value in methods.items():
         setattr(Tensor, name, value)
+    for name, same in _ALIASES.items():
+        setattr(Tensor, name, getattr(Tensor, same))
     Tensor.__new__ = _construct  # type: ignore[method-assign, assignment]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from .base import dtypes
 from .base.dtypes import DType
+from .core import autocast
 from .core.tensor import Tensor
 from .creation import arange, as_tensor
 from .functional import _return_type, called, scattered
@@ -33,6 +34,8 @@ def sort(
     input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False, *, out: Any = None
 ) -> Any:
     """(values, indices) in order along dim; always stable, nan last."""
+    if input.dtype.is_complex:
+        raise RuntimeError(" Sort does not support complex dtypes on CPU")
     found = sort_ops.sort(input, dim_index(dim, input.ndim), bool(descending))
     return into(out, return_sort(*found), SAME)
 
@@ -60,6 +63,8 @@ def topk(
     d = dim_index(dim, input.ndim)
     if not 0 <= k <= (input.shape[d] if input.ndim else 1):
         raise RuntimeError("selected index k out of range")
+    if input.dtype.is_complex:
+        raise RuntimeError(" topk does not support complex dtypes on CPU")
     return into(out, return_topk(*sort_ops.topk(input, int(k), d, bool(largest))), SAME)
 
 
@@ -87,6 +92,8 @@ def _pick(ordered: Any, d: int, at: Any, keepdim: bool) -> tuple:
 
 def _median(name: str, kind: Any, skip_nan: bool) -> Any:
     def fn(input: Tensor, dim: Any = None, keepdim: bool = False, *, out: Any = None) -> Any:
+        if input.dtype.is_complex:
+            raise NotImplementedError(f"\"{name}_cpu\" not implemented for '{input.dtype.title}'")
         x = input if dim is not None else input.reshape((-1,))
         d = dim_index(-1 if dim is None else dim, x.ndim)
         n = x.shape[d] if x.ndim else 1
@@ -172,9 +179,55 @@ def quantile(
     return into(out, gather_ops.cat([y.unsqueeze(0) for y in found], 0) if many else found[0])
 
 
-def nanquantile(input: Tensor, q: Any) -> Tensor:
-    """quantile of all elements that are not nan."""
-    return quantile(input[~pointwise.isnan(input)], q)  # type: ignore[index]
+def nanquantile(
+    input: Tensor,
+    q: Any,
+    dim: Any = None,
+    keepdim: bool = False,
+    *,
+    interpolation: str = "linear",
+    out: Any = None,
+) -> Tensor:
+    """quantile of the elements that are not nan; nan where there are none."""
+    if not input.dtype.is_floating_point or input.dtype.is_half:
+        raise RuntimeError("nanquantile() input tensor must be either float or double dtype")
+    many = isinstance(q, Tensor) and q.ndim == 1
+    qs = q.detach().reshape((-1,)).tolist() if isinstance(q, Tensor) else [float(q)]
+    if any(not 0 <= v <= 1 for v in qs):
+        raise RuntimeError("nanquantile() q must be in the range [0, 1] but got " + str(qs[0]))
+    x = input.reshape((-1,)) if dim is None or input.ndim == 0 else input
+    d = 0 if x is not input or dim is None else dim_index(dim, input.ndim)
+    ordered = sort(x, d).values
+    count = reduce.sum(pointwise.logical_not(pointwise.isnan(x)), (d,), True)
+    top = cast(pointwise.clamp_min(count - 1, 0), x.dtype)
+    found = [_between(ordered, top * v, d, interpolation) for v in qs]
+    if dim is None and keepdim:
+        found = [y.reshape((1,) * input.ndim) for y in found]
+    elif not keepdim or input.ndim == 0:
+        found = [y.squeeze(d) for y in found]
+    return into(out, gather_ops.cat([y.unsqueeze(0) for y in found], 0) if many else found[0])
+
+
+def _between(ordered: Tensor, at: Tensor, d: int, interpolation: str) -> Tensor:
+    """The values at fractional places of sorted rows."""
+    low, high = pointwise.floor(at), pointwise.ceil(at)
+    if interpolation == "nearest":
+        low = high = pointwise.round(at)
+    elif interpolation == "lower":
+        high = low
+    elif interpolation == "higher":
+        low = high
+    elif interpolation not in ("linear", "midpoint"):
+        raise RuntimeError(
+            "quantile() interpolation must be one of linear, lower, higher, midpoint or nearest, "
+            f"but got {interpolation}"
+        )
+    a = gather_ops.gather(ordered, cast(low, dtypes.int64), d)
+    b = gather_ops.gather(ordered, cast(high, dtypes.int64), d)
+    weight = at - low
+    if interpolation == "midpoint":
+        weight = pointwise.where(low == high, 0.0, weight * 0 + 0.5)
+    return a + pointwise.where(low == high, 0.0, (b - a) * weight)
 
 
 def unique(
@@ -278,13 +331,20 @@ def _scanned_into(name: str, y: Tensor, dtype: DType | None, out: Any) -> Tensor
     return into(out, y)
 
 
+def _real_only(name: str, x: Tensor) -> None:
+    if x.dtype.is_complex:
+        raise NotImplementedError(f"\"{name}_cpu\" not implemented for '{x.dtype.title}'")
+
+
 def cummax(input: Tensor, dim: int, *, out: Any = None) -> Any:
     """(running maxima, their places) along dim."""
+    _real_only("cummax", input)
     return into(out, return_cummax(*scan.cummax(input, dim_index(dim, input.ndim))), SAME)
 
 
 def cummin(input: Tensor, dim: int, *, out: Any = None) -> Any:
     """(running minima, their places) along dim."""
+    _real_only("cummin", input)
     return into(out, return_cummin(*scan.cummin(input, dim_index(dim, input.ndim))), SAME)
 
 
@@ -301,7 +361,8 @@ def diff(
     x = gather_ops.cat([t for t in (prepend, input, append) if t is not None], dim)
     for _ in range(n):
         size = x.shape[dim]
-        a, b = x.narrow(dim, 1, max(size - 1, 0)), x.narrow(dim, 0, max(size - 1, 0))
+        step = 1 if size else 0
+        a, b = x.narrow(dim, step, size - step), x.narrow(dim, 0, size - step)
         x = pointwise.logical_xor(a, b) if x.dtype is dtypes.bool_ else a - b
     return into(out, x)
 
@@ -372,7 +433,13 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
 
 
 def take(input: Tensor, index: Tensor) -> Tensor:
-    """Elements of input, seen as a vector."""
+    """Elements of input, seen as a vector. IndexError for places outside of it."""
+    places, n = index._array, input.numel()  # type: ignore[attr-defined]
+    if places is not None and places.size and not (-n <= places.min() and places.max() < n):
+        bad = places[(places < -n) | (places >= n)].reshape(-1)[0]
+        raise IndexError(
+            f"out of range: tried to access index {int(bad)} on a tensor of {n} elements."
+        )
     return gather_ops.index((input.reshape((-1,)), index))  # type: ignore[attr-defined]
 
 
@@ -488,3 +555,5 @@ FUNCTIONS = (
 )
 METHODS = tuple(n for n in FUNCTIONS if n not in ("searchsorted", "bucketize", "isin"))
 INPLACE = ("cumsum", "cumprod", "masked_scatter", "scatter", "scatter_reduce")
+
+autocast.wrap("", globals())

@@ -46,6 +46,18 @@ def into(out: Any, result: Any, exact: str = "") -> Any:
     return out.copy_(result)  # type: ignore[attr-defined]
 
 
+def into_each(out: Any, kind: Any, results: Any) -> Any:
+    """A named tuple of the results, or of the tensors in `out` filled with them; indices only go
+    into int64. TypeError for another number of tensors."""
+    results = tuple(results)
+    if out is None:
+        return kind(*results)
+    if len(out) != len(results):
+        raise TypeError(f"expected {len(results)} tensors in out, got {len(out)}")
+    pairs = zip(out, results, strict=True)
+    return kind(*[into(o, r, SAME if r.dtype is dtypes.int64 else "") for o, r in pairs])
+
+
 def apart(out: Any, *inputs: Any) -> None:
     """RuntimeError when `out` shows a place of its memory twice, or shares memory with an input."""
     if out is None:

@@ -100,7 +100,19 @@ class _Formatter:
         return self.one(v).rjust(self.width)
 
 
-def _vector(a: np.ndarray, indent: int, fmt: _Formatter, summarize: bool) -> str:
+class _ComplexFormatter:
+    """Formats complex elements: both parts alike in style, each to its own width."""
+
+    def __init__(self, a: np.ndarray):
+        self.re, self.im = _Formatter(a.real), _Formatter(a.imag)
+        self.width = self.re.width + self.im.width + 1
+
+    def __call__(self, v: complex) -> str:
+        re, im = self.re(v.real), self.im.one(v.imag).lstrip() + "j"
+        return re + im if im[0] in "+-" else re + "+" + im
+
+
+def _vector(a: np.ndarray, indent: int, fmt: Any, summarize: bool) -> str:
     per_line = max(1, int(math.floor((OPTIONS.linewidth - indent) / (fmt.width + 2))))
     edge = OPTIONS.edgeitems
     if summarize and a.size > 2 * edge:
@@ -113,7 +125,7 @@ def _vector(a: np.ndarray, indent: int, fmt: _Formatter, summarize: bool) -> str
     return "[" + (",\n" + " " * (indent + 1)).join(lines) + "]"
 
 
-def _nested(a: np.ndarray, indent: int, fmt: _Formatter, summarize: bool) -> str:
+def _nested(a: np.ndarray, indent: int, fmt: Any, summarize: bool) -> str:
     if a.ndim == 0:
         return fmt(a.item())
     if a.ndim == 1:
@@ -145,7 +157,9 @@ def numbers(x: Tensor, indent: int) -> str:
     if x.dtype.is_half:
         a = dispatch.cast_array(a, x.dtype, dtypes.float32)
     summarize = a.size > OPTIONS.threshold
-    return _nested(a, indent, _Formatter(_edges(a) if summarize else a), summarize)
+    shown = _edges(a) if summarize else a
+    fmt = _ComplexFormatter(shown) if a.dtype.kind == "c" else _Formatter(shown)
+    return _nested(a, indent, fmt, summarize)
 
 
 def tensor_repr(x: Tensor) -> str:
@@ -154,7 +168,8 @@ def tensor_repr(x: Tensor) -> str:
         return f"tensor(<{x._meta}, being compiled>)"
     prefix = "tensor("
     suffixes = []
-    default = x.dtype in (dtypes.get_default_dtype(), dtypes.int64, dtypes.bool_)
+    floating = dtypes.get_default_dtype()
+    default = x.dtype in (floating, floating.to_complex(), dtypes.int64, dtypes.bool_)
     if x.numel() == 0:  # type: ignore[attr-defined]
         if x.ndim != 1:
             suffixes.append(f"size={tuple(x.shape)}")

@@ -10,7 +10,7 @@ import sys
 import numpy as np
 
 from .core.rng import default_generator
-from .core.tensor import Tensor, wrap
+from .core.tensor import Tensor
 from .native import library
 
 
@@ -28,17 +28,12 @@ def get_num_threads() -> int:
 
 def get_rng_state() -> Tensor:
     """The default generator's (seed, offset) as a uint8 tensor of 16 bytes."""
-    words = np.array(default_generator.state_words(), dtype=np.uint64)
-    return wrap(words.view(np.uint8).copy())
+    return default_generator.get_state()
 
 
 def set_rng_state(new_state: Tensor) -> None:
-    """Restores what get_rng_state() returned. TypeError for anything else."""
-    a = np.ascontiguousarray(new_state.concrete("set_rng_state()"))
-    if a.dtype != np.uint8 or a.size != 16:
-        raise TypeError("expected a state from graphc.get_rng_state(): 16 bytes of uint8")
-    seed, offset = (int(w) for w in a.view(np.uint64))
-    default_generator.set_state_words(seed, offset)
+    """Restores what get_rng_state() returned. TypeError or RuntimeError for anything else."""
+    default_generator.set_state(new_state)
 
 
 def info() -> str:

@@ -8,11 +8,27 @@ from typing import Any
 from ..base.errors import with_user_line
 from ..core import tape
 from ..core.tensor import Tensor
-from ..creation import ones_like, zeros_like
+from ..creation import ones_like, zeros, zeros_like
+from .graph import GradientEdge
+from .vmap import vmap
 
 
 def _tuple(x: Any) -> tuple:
-    return () if x is None else (x,) if isinstance(x, Tensor) else tuple(x)
+    if x is None:
+        return ()
+    if isinstance(x, (Tensor, GradientEdge)):
+        x = (x,)
+    return tuple([_at(t) if isinstance(t, GradientEdge) else t for t in x])
+
+
+def _at(edge: GradientEdge) -> Tensor:
+    """A tensor that stands at an edge of the graph."""
+    if isinstance(edge.node, tape.AccumulateGrad):
+        return edge.node.variable
+    shape, dtype = edge.node.out_types[edge.output_nr]
+    t = zeros(tuple(shape), dtype=dtype)
+    t._needs, t._fn, t._output_nr = True, edge.node, edge.output_nr
+    return t
 
 
 def _start(outputs: tuple, grads: tuple) -> list:
@@ -85,16 +101,23 @@ def grad(
     """Gradients of outputs with respect to inputs, as a tuple; .grad is not touched.
 
     Raises RuntimeError for inputs that were not used unless allow_unused (then None)."""
-    if is_grads_batched:
-        raise RuntimeError("is_grads_batched=True is not supported; call grad once per row")
+    if materialize_grads and allow_unused is False:
+        raise ValueError(
+            "Expected allow_unused to be True or not passed when materialize_grads=True, "
+            "but got: allow_unused=False."
+        )
     if allow_unused is None:
         allow_unused = materialize_grads
+    if is_grads_batched:
+        return _batched(
+            outputs, inputs, grad_outputs, create_graph, allow_unused, materialize_grads
+        )
     try:
         outs, ins = _tuple(outputs), _tuple(inputs)
+        start = _start(outs, _tuple(grad_outputs))
         for t in ins:
             if not t.requires_grad:
                 raise RuntimeError("One of the differentiated Tensors does not require grad")
-        start = _start(outs, _tuple(grad_outputs))
         keep = create_graph if retain_graph is None else retain_graph
         found: Sequence = tape.run_backward(
             outs, start, retain_graph=keep, create_graph=create_graph, inputs=ins, accumulate=False
@@ -112,6 +135,31 @@ def grad(
         raise with_user_line(e) from None
 
 
+def _batched(
+    outputs: Any, inputs: Any, grad_outputs: Any, create_graph: bool, unused: bool, fill: bool
+) -> tuple:
+    """grad() for cotangents with a batch as their first axis; so are the results."""
+    ins = _tuple(inputs)
+    rows = _tuple(grad_outputs)
+    got: list = []
+
+    def row(*vs: Tensor) -> tuple:
+        found = grad(
+            outputs,
+            ins,
+            vs,
+            retain_graph=True,
+            create_graph=create_graph,
+            allow_unused=unused,
+            materialize_grads=fill,
+        )
+        got[:] = [g is not None for g in found]
+        return tuple([g for g in found if g is not None])
+
+    it = iter(vmap(row)(*rows))
+    return tuple([next(it) if there else None for there in got])
+
+
 def is_anomaly_enabled() -> bool:
     """Whether anomaly mode is on."""
     return tape.anomaly[0]
@@ -121,14 +169,14 @@ class set_detect_anomaly:
     """Turns anomaly mode on or off: entries remember their forward line, nan gradients raise."""
 
     def __init__(self, mode: bool, check_nan: bool = True):
-        self.previous = tape.anomaly[0]
-        tape.anomaly[0] = bool(mode)
+        self.previous = (tape.anomaly[0], tape.check_nan[0])
+        tape.anomaly[0], tape.check_nan[0] = bool(mode), bool(check_nan)
 
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, *exc: Any) -> None:
-        tape.anomaly[0] = self.previous
+        tape.anomaly[0], tape.check_nan[0] = self.previous
 
 
 class detect_anomaly(set_detect_anomaly):
@@ -136,7 +184,9 @@ class detect_anomaly(set_detect_anomaly):
 
     def __init__(self, check_nan: bool = True):
         super().__init__(True, check_nan)
-        tape.anomaly[0] = self.previous
+        tape.anomaly[0], tape.check_nan[0] = self.previous
+        self.check_nan = bool(check_nan)
 
     def __enter__(self) -> None:
-        tape.anomaly[0] = True
+        self.previous = (tape.anomaly[0], tape.check_nan[0])
+        tape.anomaly[0], tape.check_nan[0] = True, self.check_nan

@@ -21,16 +21,21 @@ class GradcheckError(RuntimeError):
 
 def _outputs(y: Any) -> tuple:
     ys = (y,) if isinstance(y, Tensor) else tuple(y)
-    return tuple(t for t in ys if isinstance(t, Tensor) and t.dtype.is_floating_point)
+    return tuple(t for t in ys if isinstance(t, Tensor) and t.dtype.category >= dtypes.FLOAT)
+
+
+def _reals(a: np.ndarray) -> np.ndarray:
+    """The numbers of a contiguous array one by one, complex ones as two (a view)."""
+    return a.reshape(-1).view(a.real.dtype)
 
 
 def _numerical(fn: Callable, inputs: tuple, which: int, eps: float) -> list[np.ndarray]:
-    """Jacobians of every output with respect to inputs[which]: [input elements, output
-    elements]."""
+    """Jacobians of every output with respect to inputs[which]: [input numbers, output numbers],
+    where real and imaginary parts count as two."""
     x = inputs[which]
-    flat = x._array.reshape(-1) if x._array.flags.c_contiguous else None
-    if flat is None:
+    if not x._array.flags.c_contiguous:
         raise RuntimeError("gradcheck expects contiguous inputs")
+    flat = _reals(x._array)
     columns: list = []
     with no_grad():
         for i in range(flat.size):
@@ -40,7 +45,8 @@ def _numerical(fn: Callable, inputs: tuple, which: int, eps: float) -> list[np.n
             flat[i] = old - eps
             lo = [y._array.copy() for y in _outputs(fn(*inputs))]
             flat[i] = old
-            columns.append([((a - b) / (2 * eps)).reshape(-1) for a, b in zip(hi, lo, strict=True)])
+            pairs = zip(hi, lo, strict=True)
+            columns.append([_reals(np.ascontiguousarray((a - b) / (2 * eps))) for a, b in pairs])
     count = len(columns[0]) if columns else 0
     return [np.stack([c[j] for c in columns]) for j in range(count)]
 
@@ -95,17 +101,25 @@ def gradcheck(
 
 
 def _analytic(y: Tensor, x: Tensor) -> np.ndarray:
-    n, m = x._array.size, y._array.size
+    n, m = [t._array.size * (2 if t.dtype.is_complex else 1) for t in (x, y)]
     out = np.zeros((n, m))
     if not y.requires_grad:
         return out
     for k in range(m):
         seed = zeros_like(y).contiguous()  # type: ignore[attr-defined]
-        seed._array.reshape(-1)[k] = 1
+        _reals(seed._array)[k] = 1
         (g,) = grad(y, x, seed, retain_graph=True, allow_unused=True)
         if g is not None:
-            out[:, k] = np.ascontiguousarray(g._array).reshape(-1)
+            out[:, k] = _reals(np.ascontiguousarray(g._array))
     return out
+
+
+def _seed(y: Tensor, i: int) -> Tensor:
+    rng = np.random.default_rng(7 + i)
+    a = rng.standard_normal(tuple(y.shape))
+    if y.dtype.is_complex:
+        a = a + 1j * rng.standard_normal(tuple(y.shape))
+    return tensor(a).requires_grad_()
 
 
 def gradgradcheck(
@@ -131,10 +145,7 @@ def gradgradcheck(
     with enable_grad():
         outs = _outputs(func(*args))
     if grad_outputs is None:
-        seeds = [
-            np.random.default_rng(7 + i).standard_normal(tuple(y.shape)) for i, y in enumerate(outs)
-        ]
-        grad_outputs = tuple(tensor(s, dtype=dtypes.float64).requires_grad_() for s in seeds)
+        grad_outputs = tuple(_seed(y, i) for i, y in enumerate(outs))
     else:
         grad_outputs = (grad_outputs,) if isinstance(grad_outputs, Tensor) else tuple(grad_outputs)
     n = len(args)

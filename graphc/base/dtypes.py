@@ -75,6 +75,9 @@ class DType:
         return {complex64: float32, complex128: float64}.get(self, self)
 
     def to_complex(self) -> DType:
+        """The complex dtype of this precision (complex64 for half types, which have none here)."""
+        if self.is_half:
+            return complex64
         return {float32: complex64, float64: complex128}.get(self, self)
 
     def __repr__(self) -> str:

@@ -74,7 +74,9 @@ REFUSALS = {
     "history": "`backward()` through what was computed outside",
     "aliasing": "writing memory that is shared under two dtypes",
     "size": "reading a container of more than 100,000 entries",
-    "complex": "complex numbers",
+    "complex": "writing complex numbers that are also seen as their parts",
+    "limit": "more programs than `recompile_limit` allows",
+    "disabled": "calling what is marked with `compiler.disable`",
     "internal": "an error of graphc's own (please report it)",
 }
 

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from ..base.config import config
-from ..base.errors import CaptureBreak
 from ..ir.graph import Graph, Node
 from ..ir.index import (
     Index,
@@ -59,7 +58,6 @@ def compile_graph(
 
 
 def _compile_graph(graph: Graph, name: str, skip: Collection[str]) -> tuple[dict, str, dict]:
-    _refuse_complex(graph)
     before = graph_text(graph)
     graph = pipeline.run(graph, skip=skip)
     plan = fuse(graph, "fuse" not in skip)
@@ -121,18 +119,6 @@ def _compile_graph(graph: Graph, name: str, skip: Collection[str]) -> tuple[dict
         "opaque": any(g.kind == "opaque" for g in plan.groups),
     }
     return record, source.text, _opaque_steps(graph, plan, memory, arena)
-
-
-def _refuse_complex(graph: Graph) -> None:
-    for n in graph.nodes:
-        for t in n.type if type(n.type) is tuple else (n.type,):
-            if t is not None and t.dtype.is_complex:
-                raise CaptureBreak(
-                    f"{n.op.name if n.op else 'an operator'} on complex numbers cannot be compiled",
-                    "keep complex numbers outside of the compiled function",
-                    n.origin,
-                    kind="complex",
-                )
 
 
 def _print_loops(segments: list[list[Kernel]]) -> None:

@@ -8,6 +8,7 @@ Tensor methods, tape code never sees arrays.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -32,8 +33,12 @@ def apply(op: Op, inputs: tuple, attrs: tuple = ()) -> Any:
 
     Returns a Tensor, or a tuple of them for ops with several outputs. Raises the op's own errors,
     with the user's line added as a note."""
-    if STATE.watch is not None and STATE.tracer is None:
-        return _watched(op, inputs, attrs)
+    tracer = STATE.tracer
+    if tracer is None:
+        if STATE.watch is not None:
+            return _watched(op, inputs, attrs)
+    elif tracer.transforms:
+        return tracer.run(op, inputs, attrs)
     needs = False
     if STATE.grad:
         for t in inputs:
@@ -48,7 +53,6 @@ def apply(op: Op, inputs: tuple, attrs: tuple = ()) -> Any:
                 return _widen(op, inputs, attrs, half)
             if op.eager is None or (needs and op.vjp is None):
                 return op.body(*(inputs if not op.variadic else (inputs,)), *attrs)
-        tracer = STATE.tracer
         if tracer is not None:
             out = tracer.apply(op, inputs, attrs)
         elif op.kind == "pointwise":
@@ -63,6 +67,10 @@ def apply(op: Op, inputs: tuple, attrs: tuple = ()) -> Any:
             out = run(op, inputs, attrs)
     except (RuntimeError, IndexError, TypeError, ValueError, NotImplementedError) as e:
         raise with_user_line(e) from None
+    except AttributeError:
+        if (gone := escaped(inputs)) is not None:
+            raise with_user_line(gone) from None
+        raise
     if needs and op.vjp is not None:
         tape.record(op, inputs, attrs, out)
     elif not STATE.grad:
@@ -73,6 +81,7 @@ def apply(op: Op, inputs: tuple, attrs: tuple = ()) -> Any:
 def _watched(op: Op, inputs: tuple, attrs: tuple) -> Any:
     """One op under a watch, which sees the outermost one only: a composite counts as one op."""
     watch, STATE.watch = STATE.watch, None
+    watch.since = time.perf_counter_ns()
     try:
         out = apply(op, inputs, attrs)
     finally:
@@ -94,6 +103,17 @@ def _made_without_grad(op: Op, out: Any) -> None:
 
 
 op_module.APPLY[:] = [apply]
+
+
+def escaped(inputs: tuple) -> RuntimeError | None:
+    """The error for a tensor of a vmap that is used where that does not run: it has no value."""
+    for t in inputs:
+        if isinstance(t, Tensor) and t._array is None and hasattr(t._trace, "layer"):
+            return RuntimeError(
+                "a tensor made inside vmap is used outside of it; return it from the function "
+                "that vmap maps"
+            )
+    return None
 
 
 def _half_of(inputs: tuple) -> DType | None:
@@ -125,10 +145,11 @@ class Plan:
     """How a pointwise op runs for one combination of operand kinds: numpy dtype per input, the
     dtype of the result, and whether it is computed in float32 and rounded (half types)."""
 
-    __slots__ = ("inputs", "np_inputs", "np_types", "out", "half")
+    __slots__ = ("inputs", "np_inputs", "np_types", "out", "half", "complex")
 
     def __init__(self, inputs: tuple[DType, ...], out: DType):
         self.inputs, self.out = inputs, out
+        self.complex = out.is_complex or any(d.is_complex for d in inputs)
         self.half = any(d.is_half for d in inputs) or out.is_half
         run_in = tuple(d.compute for d in inputs)
         self.np_inputs = tuple(d.np for d in run_in)
@@ -170,8 +191,23 @@ def plan_of(op: Op, keys: tuple) -> Plan:
     key = (keys, dtypes._default)
     found = op.plans.get(key)
     if found is None:
-        found = op.plans[key] = _plan(op, keys)
+        found = _plan(op, keys)
+        if found.complex:
+            _check_complex(op, found)
+        op.plans[key] = found
     return found
+
+
+def _check_complex(op: Op, plan: Plan) -> None:
+    """An op's record says under `complex` what computes it on complex arrays, or which error
+    PyTorch raises: (type, text)."""
+    found = op.extra.get("complex")
+    if callable(found):
+        return
+    d = next(d for d in (*plan.inputs, plan.out) if d.is_complex)
+    if found is None:
+        raise NotImplementedError(f"\"{op.name}_cpu\" not implemented for '{d.title}'")
+    raise found[0](found[1])
 
 
 def _plan(op: Op, keys: tuple) -> Plan:
@@ -211,6 +247,8 @@ def run_pointwise(op: Op, inputs: tuple, attrs: tuple, out: np.ndarray | None = 
             a = operand_array(t, plan.inputs[i])
         arrays.append(a)
     try:
+        if plan.complex:
+            return wrap(_run_complex(op, arrays, attrs, plan), plan.out)
         if plan.half and plan.out.is_half:
             result = cast_array(np.asarray(op.eager(*arrays, *attrs)), plan.out.compute, plan.out)
         elif isinstance(op.eager, np.ufunc):
@@ -233,6 +271,14 @@ def run_pointwise(op: Op, inputs: tuple, attrs: tuple, out: np.ndarray | None = 
     if len(arrays) > 1 and 1 in result.shape and result.ndim > 1 and result is not out:
         result = _exact_strides(result, arrays)
     return wrap(result, plan.out)
+
+
+def _run_complex(op: Op, arrays: list, attrs: tuple, plan: Plan) -> np.ndarray:
+    with np.errstate(all="ignore"):
+        result = np.asarray(op.extra["complex"](*arrays, *attrs))
+    out = _result_array([np.asarray(a) for a in arrays], plan.out)
+    np.copyto(out, result)
+    return out
 
 
 def _exact_strides(result: np.ndarray, arrays: list) -> np.ndarray:
@@ -292,6 +338,8 @@ def number_array(x: Any, d: DType) -> Any:
                 raise RuntimeError("Overflow when unpacking long long")
             raise RuntimeError(f"value cannot be converted to type {d.ctype} without overflow")
         return d.np.type(x)
+    if type(x) is complex and not d.is_complex:
+        raise RuntimeError(f"value cannot be converted to type {d.ctype} without overflow")
     if d.is_half:
         return np.asarray(
             cast_array(
@@ -325,6 +373,8 @@ def run(op: Op, inputs: tuple, attrs: tuple) -> Any:
         parent = inputs[0]
         if type(result) is tuple or type(result) is list:
             return tuple(view_of(parent, r) for r in result)
+        if op.extra.get("recast"):  # the same memory as numbers of another dtype
+            return view_of(parent, result, dtypes.from_numpy_dtype(result.dtype))
         return view_of(parent, result)
     if type(result) is tuple:
         return tuple([None if r is None else wrap(r) for r in result])

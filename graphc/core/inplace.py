@@ -44,7 +44,7 @@ def check_inplace(t: Tensor) -> None:
                 "A view was created in no_grad mode and is being modified inplace with grad mode "
                 "enabled. " + (_MULTIPLE if t._multi_view else _AMBIGUOUS)
             )
-        if base is not None and base._needs and base.grad_fn is None:
+        if base is not None and base.grad_fn is None and (base._needs or t._needs):
             raise RuntimeError(
                 "a view of a leaf Variable that requires grad is being used in an in-place "
                 "operation."
@@ -95,6 +95,10 @@ def apply_inplace(op: Op, inputs: tuple, attrs: tuple = ()) -> Tensor:
         store(target, value)
     except (RuntimeError, IndexError, TypeError, ValueError) as e:
         raise with_user_line(e) from None
+    except AttributeError:
+        if (gone := dispatch.escaped(inputs)) is not None:
+            raise with_user_line(gone) from None
+        raise
     return target
 
 
@@ -165,6 +169,12 @@ def rebase(target: Tensor, value: Tensor) -> None:
         target._rebased += 1
         return
     t, b = target.type_, base.type_
+    if t.dtype is not b.dtype and (base._needs or value._needs):
+        raise RuntimeError(
+            "a view of complex numbers as real ones (or the other way round) is being modified in "
+            "place while gradients are recorded, which graphc cannot differentiate; build the "
+            "numbers with torch.complex() or torch.view_as_complex() instead"
+        )
     geometry = (t.shape, t.strides, target._start() - base._start())
     old = alias(base, base._needs)
     old._fn, old._output_nr = base._fn, base._output_nr
@@ -195,6 +205,11 @@ def regenerate(view: Tensor) -> None:
         view._needs = False
         return
     t = view.type_
+    if t.dtype is not base.dtype:
+        raise RuntimeError(
+            "a view of complex numbers as real ones (or the other way round) is used after its "
+            "base was modified in place; take the view again"
+        )
     geometry = (t.shape, t.strides, view._start() - base._start())
     tape.record(op_module.get("as_strided"), (base,), geometry, view, types=(base.type_,))
     view._output_nr = 0

@@ -10,6 +10,8 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from ..base.dtypes import bfloat16
+
 
 class State(threading.local):
     """The modes of one thread."""
@@ -18,7 +20,10 @@ class State(threading.local):
     inference: bool = False
     tracer: Any = None
     stand_in: Any = None  # module -> a callable to call in its place, or None
+    autocast: Any = None  # the dtype that products are cast to, None: off; see core.autocast
+    autocast_dtype: Any = bfloat16  # what autocast casts to where no dtype is given
     watch: Any = None  # sees what is computed, see core.nonfinite
+    run: Any = None  # the backward that is running, see core.tape
 
 
 STATE = State()

@@ -113,6 +113,7 @@ class Watch:
     """Sees every eager operation, and every VJP as one. `core.modes.STATE.watch` holds the active
     one; compiled programs ask it through `program`."""
 
+    since: int = 0  # when the operation that is seen next began, in nanoseconds
     whole = True  # a VJP of the op table counts as one; False: its operations are seen
 
     def __init__(self, nan: bool = True, inf: bool = True):

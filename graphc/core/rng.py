@@ -11,7 +11,10 @@ import os
 import time
 from typing import Any
 
+import numpy as np
+
 from .modes import STATE
+from .tensor import Tensor, wrap
 
 WORDS_PER_BLOCK = 4
 _MASK = (1 << 64) - 1
@@ -23,6 +26,8 @@ class Generator:
     __slots__ = ("seed_", "offset", "device", "__weakref__")
 
     def __init__(self, device: Any = "cpu"):
+        if str(device).partition(":")[0] != "cpu":
+            raise RuntimeError(f"Generator: graphc has streams on the CPU only, not on {device}")
         self.seed_, self.offset, self.device = 67280421310721, 0, device
 
     def manual_seed(self, seed: int) -> Generator:
@@ -44,6 +49,40 @@ class Generator:
 
     def initial_seed(self) -> int:
         return self.seed_
+
+    def get_state(self) -> Tensor:
+        """(seed, offset) as a uint8 tensor of 16 bytes."""
+        words = np.array(self.state_words(), dtype=np.uint64)
+        return wrap(words.view(np.uint8).copy())
+
+    def set_state(self, new_state: Tensor) -> Generator:
+        """Takes what get_state() gave. TypeError for another dtype, RuntimeError for another
+        size."""
+        a = np.ascontiguousarray(new_state.concrete("set_state()"))
+        if a.dtype != np.uint8:
+            raise TypeError("RNG state must be a torch.ByteTensor")
+        if a.size != 16:
+            raise RuntimeError(
+                "Expected a state from get_state() of size 16 but found the input RNG state size "
+                f"to be {a.size}"
+            )
+        self.set_state_words(*[int(w) for w in a.view(np.uint64)])
+        return self
+
+    graphsafe_get_state, graphsafe_set_state = get_state, set_state
+
+    def clone_state(self) -> Generator:
+        """A new generator at the same place."""
+        return _rebuild(self.seed_, self.offset)
+
+    def get_offset(self) -> int:
+        """How many blocks of the stream were drawn."""
+        return self.offset
+
+    def set_offset(self, offset: int) -> Generator:
+        """Moves to a block of the stream."""
+        self.set_state_words(self.seed_, offset)
+        return self
 
     def state_words(self) -> tuple[int, int]:
         return self.seed_, self.offset

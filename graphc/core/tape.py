@@ -10,6 +10,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import sys
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,11 +20,18 @@ from ..ir.op import Op, Rule
 from ..ir.types import TensorType, overlaps
 from .modes import STATE
 from .storage import TRACKED
-from .tensor import Tensor, alias, set_grad
+from .tensor import Tensor, alias, get_grad, set_grad
 
 _COUNTER = itertools.count(1)
 _FREED: Any = ("freed",)
+_FREED_TEXT = (
+    "Trying to backward through the graph a second time (or directly access saved tensors after "
+    "they have already been freed). Saved intermediate values of the graph are freed when you call "
+    ".backward() or autograd.grad(). Specify retain_graph=True if you need to backward through the "
+    "graph a second time or if you need to access saved tensors after calling backward."
+)
 anomaly: list[bool] = [False]  # detect_anomaly: entries remember the forward line
+check_nan: list[bool] = [True]  # whether it also looks for nan
 origins: list[int] = [0]  # how many others want that
 
 
@@ -46,7 +54,7 @@ class TapeEntry:
         "pre_hooks",
         "post_hooks",
         "origin",
-        "metadata",
+        "notes",
         "__weakref__",
     )
 
@@ -63,7 +71,29 @@ class TapeEntry:
     seq: int
     pre_hooks: Any
     post_hooks: Any
-    metadata: dict | None
+    notes: dict | None
+
+    @property
+    def metadata(self) -> dict:
+        """A dictionary for users' own notes."""
+        if self.notes is None:
+            self.notes = {}
+        return self.notes
+
+    def __getattr__(self, name: str) -> Any:
+        # _saved_self, _saved_other, _saved_result ...: what this entry keeps for its backward
+        if name.startswith("_saved_") and self.saved is not None:
+            op, asked = self.op, name[len("_saved_") :]
+            names = {"self": op.inputs[0] if op.inputs else "", "result": op.outputs[0]}
+            asked = names.get(asked, asked)
+            for kind, all_names in (("in", op.inputs), ("out", op.outputs)):
+                if asked in all_names:
+                    if self.saved is _FREED:
+                        raise RuntimeError(_FREED_TEXT)
+                    read = (kind, all_names.index(asked))
+                    if read in self.saved:
+                        return self.unpack(read)
+        raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
     def name(self) -> str:
         name = type(self).__name__
@@ -96,17 +126,7 @@ class TapeEntry:
         """Gradients of the inputs from cotangents of the outputs (None: no contribution)."""
         saved = self.saved
         if saved is _FREED:
-            raise RuntimeError(
-                "Trying to backward through the graph a second time (or directly access saved "
-                "tensors after "
-                "they have already been freed). Saved intermediate values of the graph are freed "
-                "when you "
-                "call .backward() or autograd.grad(). Specify retain_graph=True if you need to "
-                "backward "
-                "through the graph a second time or if you need to access saved tensors after "
-                "calling "
-                "backward."
-            )
+            raise RuntimeError(_FREED_TEXT)
         op = self.op
         g = grads[0]
         if g is None and len(grads) == 1:
@@ -141,6 +161,9 @@ class TapeEntry:
                 args.append(tuple(e is not None for e in self.edges))
         if g is None and "g" in [r[0] for r in rule.reads]:
             return None
+        for c in grads:
+            if c is not None and c.dtype.is_complex and self.op.extra.get("holomorphic", True):
+                return _conjugated(rule, args)
         return rule.fn(*args)
 
     def unpack(self, read: tuple) -> Any:
@@ -148,6 +171,8 @@ class TapeEntry:
         t, version, packed = self.saved[read]
         if packed is not None:
             t = packed()
+            if STATE.grad and read[0] == "in":
+                return at_edge(t, self.edges[read[1]])
         elif isinstance(t, Tensor) and t._storage.version != version:
             raise Modified(t, version, self if read[0] == "out" else None)
         if read[0] == "out" and STATE.grad:
@@ -177,6 +202,21 @@ class TapeEntry:
         usable."""
         if self.saved:
             self.saved = _FREED
+
+
+def _conjugated(rule: Rule, args: list) -> Any:
+    """A VJP of a holomorphic (or linear) function on complex cotangents. Rules are written as for
+    real numbers, g * f'(x); PyTorch's convention is g * conj(f'(x)), which is the conjugate of the
+    rule at conj(g)."""
+    for i, read in enumerate(rule.reads):
+        if read[0] == "g":
+            args[i] = args[i].conj()
+        elif read[0] == "gs":
+            args[i] = [c if c is None else c.conj() for c in args[i]]
+    found = rule.fn(*args)
+    if isinstance(found, Tensor):
+        return found.conj()
+    return found if found is None else [c if c is None else c.conj() for c in found]
 
 
 class Modified(RuntimeError):
@@ -265,6 +305,20 @@ def entry_class(name: str) -> type:
 
 _CLASSES: dict[str, type] = {}
 saved_hooks: list[tuple] = []  # saved_tensors_hooks: (pack, unpack), innermost last
+hooks_disabled: list[str] = []  # disable_saved_tensors_hooks: the error of who enters one
+
+
+def at_edge(t: Any, edge: Any) -> Any:
+    """A tensor that hooks gave back, with the history of the one that they took."""
+    if edge is None or not isinstance(t, Tensor):
+        return t
+    to, nr = edge
+    again = alias(t, True)
+    if isinstance(to, Tensor):
+        again._leaf = to
+    else:
+        again._fn, again._output_nr = to, nr
+    return again
 
 
 def shape_of(t: Tensor) -> tuple:
@@ -280,14 +334,23 @@ def edge_of(t: Any) -> Any:
     ):
         return None
     fn = t._fn if t._base is None else t.grad_fn
-    return (t, 0) if fn is None else (fn, t._output_nr)
+    if fn is None:
+        return (t if t._leaf is None else t._leaf, 0)
+    return (fn, t._output_nr)
 
 
 def record(
-    op: Op, inputs: tuple, attrs: tuple, out: Any, class_name: str = "", types: tuple | None = None
+    op: Op,
+    inputs: tuple,
+    attrs: tuple,
+    out: Any,
+    class_name: str = "",
+    types: tuple | None = None,
+    edges: tuple | None = None,
 ) -> None:
     """Puts a call on the tape and makes its floating outputs require gradients."""
-    edges = tuple([edge_of(t) for t in inputs])
+    if edges is None:
+        edges = tuple([edge_of(t) for t in inputs])
     outs = out if type(out) is tuple else (out,)
     cls = op.entry_class
     if cls is None:
@@ -295,7 +358,7 @@ def record(
     entry = (entry_class(class_name) if class_name else cls)()
     entry.op, entry.edges, entry.attrs = op, edges, attrs
     entry.seq = next(_COUNTER)
-    entry.pre_hooks = entry.post_hooks = entry.metadata = None
+    entry.pre_hooks = entry.post_hooks = entry.notes = None
     tracer = STATE.tracer
     entry.origin = None
     if tracer is not None:
@@ -389,8 +452,10 @@ def run_backward(
             slots[t._output_nr] = g if slots[t._output_nr] is None else slots[t._output_nr] + g
     entries, pending = _reach(start)
     wanted, leaves, needed = _targets(inputs, entries)
-    previous = STATE.grad
+    previous, outer = STATE.grad, STATE.run
+    autocast, STATE.autocast = STATE.autocast, None
     STATE.grad = create_graph
+    STATE.run = Run(entries if inputs is None else needed, pending, roots, inputs is not None)
     sink = _Sink(
         pending, leaves, wanted, accumulate, create_graph, None if inputs is None else needed
     )
@@ -401,8 +466,22 @@ def run_backward(
             sink.to_leaf(t, g)
         _run(start, sink, retain_graph)
     finally:
-        STATE.grad = previous
+        STATE.grad, STATE.run, STATE.autocast = previous, outer, autocast
     return sink.results(inputs)
+
+
+class Run:
+    """One backward, for hooks that ask what it will reach."""
+
+    def __init__(
+        self, entries: set, leaves: dict[int, int], roots: Sequence[Tensor], partial: bool
+    ):
+        self.entries, self.leaves = entries, set(leaves) | {id(t) for t in roots}
+        self.partial = partial  # only what leads to given inputs runs
+
+    def reaches(self, t: Tensor) -> bool:
+        """Whether t gets a gradient."""
+        return id(t) in self.leaves if t.grad_fn is None else t.grad_fn in self.entries
 
 
 def _reach(start: dict) -> tuple[set, dict[int, int]]:
@@ -499,10 +578,11 @@ class _Sink:
 
     def deliver(self, leaf: Tensor, g: Any, fresh: bool) -> None:
         if leaf._hooks:
+            fresh = False  # a hook may keep g
             for hook in list(leaf._hooks.values()):
                 replaced = hook(g)
                 if replaced is not None:
-                    g, fresh = replaced, False
+                    g = _check_hook(hook, replaced, g)
         if self.accumulate:
             accumulate_grad(leaf, g, fresh, self.create_graph)
         else:
@@ -517,7 +597,7 @@ class _Sink:
 def accumulate_grad(leaf: Tensor, g: Tensor, fresh: bool, create_graph: bool) -> None:
     """leaf.grad += g, with PyTorch's identity rules: an existing .grad is changed in place unless
     the graph of the gradient is wanted; a new one is g itself only when nobody else holds it."""
-    old = leaf.grad
+    old = get_grad(leaf)
     if old is None:
         if create_graph:
             set_grad(leaf, g if fresh else g.clone())
@@ -567,7 +647,7 @@ def _run(start: dict, sink: _Sink, retain_graph: bool) -> None:
             if entry.origin is not None:
                 e.add_note(f"forward call: {entry.origin.describe()}")
             raise
-        if anomaly[0]:
+        if anomaly[0] and check_nan[0]:
             _check_nan(entry, results)
         if entry.post_hooks:
             for hook in list(entry.post_hooks.values()):
@@ -606,6 +686,7 @@ def _watched(entry: TapeEntry, grads: list) -> Sequence:
     if type(entry).run is not TapeEntry.run or not STATE.watch.whole:
         return entry.run(grads)
     watch, STATE.watch = STATE.watch, None
+    watch.since = time.perf_counter_ns()
     try:
         results = entry.run(grads)
     finally:
@@ -668,6 +749,8 @@ def _fit(g: Tensor, meta: tuple, entry: TapeEntry) -> Tensor:
             )
         g = g.sum_to_size(shape)  # type: ignore[attr-defined]
     if g.dtype is not dtype:
+        if g.dtype.is_complex and not dtype.is_complex:  # of a real input: the real part counts
+            g = g.real
         g = g.to(dtype)  # type: ignore[attr-defined]
     return g
 
@@ -700,8 +783,20 @@ def _run_pre_hooks(entry: TapeEntry, grads: list) -> list:
             elif grads[nr] is not None:
                 replaced = hook(grads[nr])
                 if replaced is not None:
-                    grads[nr] = replaced
+                    grads[nr] = _check_hook(hook, replaced, grads[nr])
     return grads
+
+
+def _check_hook(hook: Any, replaced: Any, g: Tensor) -> Tensor:
+    """What a tensor hook returned in place of the gradient g."""
+    name = getattr(hook, "__name__", "hook")
+    if not isinstance(replaced, Tensor):
+        raise TypeError(f"hook '{name}' has returned a {type(replaced).__name__}, not a Tensor")
+    if not alike(shape_of(replaced), shape_of(g)):
+        raise RuntimeError(f"hook '{name}' has changed the size of value")
+    if replaced.dtype is not g.dtype:
+        raise RuntimeError(f"hook '{name}' has changed the type of value")
+    return replaced
 
 
 def _check_nan(entry: TapeEntry, results: Sequence) -> None:

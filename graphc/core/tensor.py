@@ -7,12 +7,12 @@ describes the value; `dtype` always agrees with it.
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..base.dtypes import DType, from_numpy_dtype
-from ..base.errors import CaptureBreak
+from ..base.dtypes import FLOAT, DType, from_numpy_dtype
 from ..ir.index import visible
 from ..ir.types import TensorType, contiguous_strides
 from .modes import STATE
@@ -63,6 +63,7 @@ class Tensor:
     _base: Any = None  # the tensor this one is a differentiable view of
     _output_nr: int = 0
     _hooks: Any = None
+    _leaf: Any = None  # the leaf that this one stands for
     _retains_grad: bool = False
     _meta: Any = None  # TensorType while traced
     _trace: Any = None  # the tracer's own record
@@ -153,6 +154,10 @@ class Tensor:
 
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
+        if value and self.dtype.category < FLOAT:
+            raise RuntimeError(
+                "only Tensors of floating point and complex dtype can require gradients"
+            )
         self.requires_grad_(value)
 
     @property
@@ -193,8 +198,9 @@ class Tensor:
 
     @property
     def grad(self) -> Any:
-        tracer = STATE.tracer
-        return self._grad if tracer is None else tracer.get_grad(self)
+        if self._fn is not None and self._grad is None and not self._retains_grad:
+            warnings.warn(_NO_LEAF, UserWarning, stacklevel=2)
+        return get_grad(self)
 
     @grad.setter
     def grad(self, value: Any) -> None:
@@ -213,23 +219,34 @@ class Tensor:
         return self._storage.version
 
     def concrete(self, what: str) -> np.ndarray:
-        """The memory of this tensor as an ndarray; CaptureBreak, naming `what`, inside capture."""
+        """The memory of this tensor as an ndarray; CaptureBreak, naming `what`, inside capture,
+        RuntimeError under vmap."""
         if STATE.tracer is not None:
-            raise CaptureBreak(
-                f"{what} needs the tensor's value, which is not known while compiling",
-                "move it out of the compiled function, or compute with tensors "
-                "(graphc.where) instead",
-                kind="value",
-            )
+            return STATE.tracer.concrete(self, what)
         if self._array is None:
             raise RuntimeError(
-                f"{what}: this tensor was made while compiling and has no value; it must "
-                "not be kept after the compiled function was captured"
+                f"{what}: this tensor was made while compiling or under vmap and has no value; it "
+                "must not be kept after the function was captured or mapped"
             )
         return self._array
 
     def __hash__(self) -> int:
         return id(self)
+
+
+_NO_LEAF = (
+    "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad "
+    "attribute won't be populated during autograd.backward(). If you indeed want the .grad field "
+    "to be populated for a non-leaf Tensor, use .retain_grad() on the non-leaf Tensor. If you "
+    "access the non-leaf Tensor by mistake, make sure you access the leaf Tensor instead. See "
+    "github.com/pytorch/pytorch/pull/30531 for more informations."
+)
+
+
+def get_grad(t: Tensor) -> Any:
+    """t.grad without the warning for non-leaves, recorded under capture."""
+    tracer = STATE.tracer
+    return t._grad if tracer is None else tracer.get_grad(t)
 
 
 def set_grad(t: Tensor, value: Any) -> None:

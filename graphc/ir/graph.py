@@ -127,6 +127,14 @@ class Graph:
         """Output `index` of a node with several."""
         return self.add(None, (node,), ("output", index), node.type[index], node.origin)
 
+    def holds_complex(self) -> bool:
+        """Whether complex numbers occur anywhere: there is no generated code for them."""
+        return any(
+            t is not None and t.dtype.is_complex
+            for n in (*self.inputs, *self.nodes)
+            for t in (n.type if type(n.type) is tuple else (n.type,))
+        )
+
     def live(self) -> list[Node]:
         """The nodes that outputs and updates need, in order."""
         need: set[int] = set()

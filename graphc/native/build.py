@@ -160,7 +160,8 @@ def weight(path: Path) -> int:
     """About how long a file takes: its size, and that of the bodies it includes many times over."""
     text = path.read_text(encoding="utf-8", errors="replace")
     names = (line.split('"')[1] for line in text.splitlines() if line.startswith('#include "'))
-    bodies = (path.parent / name for name in names)
+    places = (path.parent, path.parent.parent)
+    bodies = (place / name for name in names for place in places)
     return len(text) + sum(body.stat().st_size for body in bodies if body.is_file())
 
 

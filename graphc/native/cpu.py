@@ -24,14 +24,15 @@ def ffi() -> Any:
 _loads = itertools.count(1)
 
 
-def load(path: str, data: bytes | None = None) -> Any:
-    """The shared object at `path`; raises OSError if the dynamic loader refuses it.
+def load(path: str, data: bytes | None = None, shared: bool = False) -> Any:
+    """The shared object at `path`; raises OSError if the dynamic loader refuses it. Objects loaded
+    later find its functions if it is `shared`.
 
     `data` is its contents where they are known: they are loaded from memory then, so that whoever
     deletes or cuts the file meanwhile, or later while its code runs, does no harm."""
     import _cffi_backend
 
-    flags = os.RTLD_NOW | os.RTLD_LOCAL
+    flags = os.RTLD_NOW | (os.RTLD_GLOBAL if shared else os.RTLD_LOCAL)
     if data is not None and hasattr(os, "memfd_create"):
         try:
             fd = os.memfd_create("graphc-" + os.path.basename(os.path.dirname(path))[:40])

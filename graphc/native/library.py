@@ -1,9 +1,11 @@
-"""The native library of eager kernels: takes `runtime/src/*.c`, gives functions, pointers, memory.
+"""The native library of eager kernels: takes `runtime/src`, gives functions, pointers, memory.
 
-Built once per machine (a visible line on stderr), then loaded from the disk cache. Invariant:
-whether native code is used is decided once, at the first question, and never changes within a
-process; without it (no C compiler, GRAPHC_NATIVE=0, a failing build) there is one warning, and
-`available()` is False for good.
+Built once per machine (a visible line on stderr), then loaded from the disk cache: first what
+every program needs, `runtime/src/*.c`, and each folder in there when one of its functions is first
+asked for. gc_<folder>_* are the functions of the folder of that name; `more` holds the rest.
+Invariant: whether native code is used is decided once, at the first question, and never changes
+within a process; without it (no C compiler, GRAPHC_NATIVE=0, a failing build) there is one warning,
+and `available()` is False for good.
 """
 
 import os
@@ -23,9 +25,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LARGE = 1 << 20  # bytes from which memory comes from the caching allocator, in huge pages
-_SECONDS_PER_KB = 0.08  # of C source on one core, for the announcement only
+_SECONDS_PER_KB = 0.06  # of C source on one core, for the announcement only
+
+_REST = "more"  # the folder of the functions that no folder is named after
 
 _library: Any = None  # None: not yet decided; False: no native code in this process
+_folders: dict[str, Any] = {}  # libraries of the folders that were asked for
 _functions: dict[str, Any] = {}
 _lock = threading.RLock()
 
@@ -47,14 +52,30 @@ def fn(name: str, signature: str) -> Any:
     if found is None:
         if not available():
             raise NativeBuildError(f"{name}: native kernels are switched off in this process")
-        found = _functions[name] = cpu.function(_library, name, signature)
+        found = _functions[name] = _find(name, signature)
     return found
+
+
+def _find(name: str, signature: str) -> Any:
+    own = name.split("_")[1]
+    if not (_sources() / own).is_dir():
+        try:
+            return cpu.function(_library, name, signature)
+        except AttributeError:
+            own = _REST
+    with _lock:
+        if own not in _folders:
+            try:
+                _folders[own] = _load(own)
+            except OSError as error:
+                raise NativeBuildError(f"{name}: its kernels could not be built: {error}") from None
+    return cpu.function(_folders[own], name, signature)
 
 
 def has(name: str) -> bool:
     """Whether the library has the function `name` (False without native code)."""
     try:
-        return available() and bool(cpu.function(_library, name, "void(void)"))
+        return available() and bool(_find(name, "void(void)"))
     except AttributeError:
         return False
 
@@ -196,45 +217,50 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
-def cache_key() -> str:
-    """The library's key in the disk cache. Raises NativeBuildError without a compiler."""
-    from graphc.base.resources import runtime_dir
+def cache_key(folder: str = "") -> str:
+    """The key in the disk cache of what every program needs, or of a folder. Raises
+    NativeBuildError without a compiler."""
     from graphc.native import build
     from graphc.native.cache import digest
 
-    return digest("library", _sources_digest(runtime_dir()), build.fingerprint())
+    return digest("library", folder, _sources_digest(_sources(), folder), build.fingerprint())
 
 
-def _load() -> Any:
-    # the build side stays unimported until a kernel is wanted
+def _sources() -> "Path":
     from graphc.base.resources import runtime_dir
+
+    return runtime_dir() / "src"
+
+
+def _load(folder: str = "") -> Any:
+    # the build side stays unimported until a kernel is wanted
     from graphc.native import build
 
     compiler = build.require_compiler()
-    key = cache_key()
-    sources = sorted((runtime_dir() / "src").glob("*.c"))
+    sources = sorted((_sources() / folder).glob("*.c"))
 
     def compile_library(work: "Path") -> dict[str, bytes]:
         kilobytes = sum(map(build.weight, sources)) / 1024
         seconds = max(1, round(kilobytes * _SECONDS_PER_KB / min(build.cores(), len(sources))))
-        print(
-            f"graphc: building native kernels (once, ~{seconds} s) ...", file=sys.stderr, flush=True
-        )
-        build.compile_files(sources, work / build.LIBRARY, compiler=compiler)
+        what = "native kernels" if not folder else f"more native kernels ({folder})"
+        print(f"graphc: building {what} (once, ~{seconds} s) ...", file=sys.stderr, flush=True)
+        flags = ("-I", str(_sources()))
+        build.compile_files(sources, work / build.LIBRARY, compiler=compiler, flags=flags)
         return {build.LIBRARY: (work / build.LIBRARY).read_bytes()}
 
-    entry = build.cached(key, compile_library)
-    return cpu.load(entry.path(build.LIBRARY), entry.files[build.LIBRARY])
+    entry = build.cached(cache_key(folder), compile_library)
+    return cpu.load(entry.path(build.LIBRARY), entry.files[build.LIBRARY], shared=True)
 
 
-def _sources_digest(root: "Path") -> str:
-    """Content hash of all that the library is made of: sources, their headers and includes."""
+def _sources_digest(root: "Path", folder: str) -> str:
+    """Content hash of all that a library is made of: sources and what they may include."""
     from graphc.native.cache import digest
 
-    names = sorted(
-        str(path.relative_to(root))
-        for folder in ("include", "src")
-        for path in (root / folder).iterdir()
-        if path.suffix in (".c", ".h", ".inc")
-    )
-    return digest(*(part for name in names for part in (name, (root / name).read_bytes())))
+    places = [root.parent / "include", root, *([root / folder] if folder else [])]
+    paths = [
+        path
+        for place in places
+        for path in sorted(place.iterdir())
+        if path.suffix in (".h", ".inc") or path.suffix == ".c" and place == places[-1]
+    ]
+    return digest(*(part for path in paths for part in (path.name, path.read_bytes())))

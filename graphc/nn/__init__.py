@@ -4,6 +4,7 @@ Knows the ops and nothing of the compiler, which learns of module state through 
 https://docs.pytorch.org/docs/stable/nn.html
 """
 
-from . import functional, init, modules, parameter, utils
+from . import attention, functional, init, modules, parallel, parameter, utils
 from .modules import *  # noqa: F403
+from .parallel import DataParallel
 from .parameter import Buffer, Parameter

@@ -123,6 +123,7 @@ softmax_backward = composite(
     inputs=("grad", "output"),
     infer=_rows_infer("softmax_backward"),
     half="wide",
+    batch="last",
     eager=_row_kernel(
         "softmax_backward", lambda g, y, dim: y * (g - (g * y).sum(axis=dim, keepdims=True))
     ),
@@ -135,6 +136,7 @@ log_softmax_backward = composite(
     infer=_rows_infer("log_softmax_backward"),
     half="wide",
     samples=_row_samples(2),
+    batch="last",
     eager=_row_kernel(
         "log_softmax_backward", lambda g, y, dim: g - np.exp(y) * g.sum(axis=dim, keepdims=True)
     ),
@@ -145,6 +147,7 @@ softmax = composite(
     inputs=("input",),
     infer=_rows_infer("softmax"),
     half="wide",
+    batch="last",
     eager=_row_kernel("softmax", _softmax_spare),
     samples=_row_samples(),
     vjp=[lambda g, out, dim: softmax_backward(g, out, dim)],
@@ -155,6 +158,7 @@ log_softmax = composite(
     inputs=("input",),
     infer=_rows_infer("log_softmax"),
     half="wide",
+    batch="last",
     eager=_row_kernel("log_softmax", lambda a, dim: np.log(_softmax_spare(a, dim))),
     vjp=[lambda g, out, dim: log_softmax_backward(g, out, dim)],
     samples=_row_samples(),

@@ -124,6 +124,7 @@ fill = pointwise(
     _filled,
     inputs=("input", "value"),
     out=_fill_rule,
+    complex=_filled,
     vjp=[lambda g: g * 0, lambda g: g],
     lower=lambda x, v: v,
     samples=lambda: (

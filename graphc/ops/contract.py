@@ -15,7 +15,7 @@ from ..ir.op import Make, Sample
 from ..ir.types import TensorType, broadcast_shapes, numel
 from .define import composite, contract
 from .kernels import gemm
-from .movement import reshape, swap
+from .movement import permute, reshape, swap
 
 _SCALAR = {"float": "float", "double": "double", "int64_t": "long int", "int32_t": "int"}
 
@@ -104,12 +104,45 @@ def _mm_grad_mat2(g: Tensor, input: Tensor, mat2_type: TensorType) -> Tensor:
     return mm(swap(input, 0, 1), g)
 
 
+def _mm_batch(values: list, flags: list, n: Any) -> Tensor:
+    """Products of a batch of matrices: rows of all of them against one matrix, else bmm."""
+    a, b = [_first(v) if f else v for v, f in zip(values, flags, strict=True)]
+    if not flags[1]:
+        _, m, k = a.type_.shape
+        rows = mm(reshape(a, (n * m, k)), b)
+        return _last(reshape(rows, (n, m, b.type_.shape[1])))
+    if not flags[0]:
+        a = a.expand((n, *a.type_.shape))
+    return _last(bmm(a, b))
+
+
+def _bmm_batch(values: list, flags: list, n: Any) -> Tensor:
+    """The two batches become one."""
+    a, b = [
+        _first(v) if f else v.expand((n, *v.type_.shape))
+        for v, f in zip(values, flags, strict=True)
+    ]
+    m = a.type_.shape[1]
+    a, b = [reshape(x, (n * m, *x.type_.shape[2:])) for x in (a, b)]
+    out = bmm(a, b)
+    return _last(reshape(out, (n, m, *out.type_.shape[1:])))
+
+
+def _first(x: Tensor) -> Tensor:
+    return permute(x, (x.ndim - 1, *range(x.ndim - 1)))
+
+
+def _last(x: Tensor) -> Tensor:
+    return permute(x, (*range(1, x.ndim), 0))
+
+
 mm = contract(
     "mm",
     _mm_kernel,
     _mm_infer,
     inputs=("input", "mat2"),
     samples=_mm_samples,
+    batch=_mm_batch,
     vjp=[lambda g, mat2: mm(g, swap(mat2, 0, 1)), _mm_grad_mat2],
 )
 
@@ -165,6 +198,7 @@ bmm = contract(
     _bmm_infer,
     inputs=("input", "mat2"),
     samples=_bmm_samples,
+    batch=_bmm_batch,
     vjp=[lambda g, mat2: bmm(g, swap(mat2, 1, 2)), lambda g, input: bmm(swap(input, 1, 2), g)],
 )
 

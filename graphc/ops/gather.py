@@ -60,6 +60,8 @@ slice_backward = gather_op(
     _slice_backward_infer,
     inputs=("grad",),
     lower=_slice_backward_lower,
+    batch="last",
+    lift=lambda n, t, shape, *rest: ((*shape, n), *rest),
     vjp=[lambda g, grad_type, dim, start, step: _window(g, grad_type.shape[dim], dim, start, step)],
     samples=lambda: [
         Sample((Make((3, 4)),), {"shape": (5, 4), "dim": 0, "start": 1, "step": 1}),
@@ -300,6 +302,7 @@ _cat = gather_op(
     _cat_infer,
     inputs=("*tensors",),
     lower=_cat_lower,
+    batch="last",
     vjp=None,
     samples=lambda: [
         Sample((Make((2, 3)), Make((4, 3))), {"dim": 0}),
@@ -387,6 +390,8 @@ pad_constant = gather_op(
     _pad_infer,
     inputs=("input",),
     lower=_pad_lower,
+    batch="last",
+    lift=lambda n, t, pads, value: ((*pads, (0, 0)), value),
     vjp=[lambda g, pads: pad_constant(g, tuple((-lo, -hi) for lo, hi in pads), 0.0)],
     backward_name="ConstantPadNdBackward0",
     samples=lambda: [
@@ -437,12 +442,68 @@ def _embedding_lower(ix: list, loads: list, types: list) -> Any:
     return loads[0]([from_expr(checked, 0, types[0].shape[0]), *ix[k:]])
 
 
+def _to_last(x: Tensor, d: int) -> Tensor:
+    """x with axis d moved to the end."""
+    from .movement import permute
+
+    return permute(x, (*range(d), *range(d + 1, x.ndim), d))
+
+
+def _from_last(x: Tensor, d: int) -> Tensor:
+    """x with the last axis moved to place d."""
+    from .movement import permute
+
+    return permute(x, (*range(d), x.ndim - 1, *range(d, x.ndim - 1)))
+
+
+def _spread(x: Tensor, batched: bool, n: Any) -> Tensor:
+    """x with a batch axis at the end, of equal elements where it has none."""
+    return x if batched else x.unsqueeze(-1).expand((*x.type_.shape, n))  # type: ignore
+
+
+def _batch_numbers(like: Tensor, n: Any) -> Tensor:
+    """For indices with the batch last: which element of the batch each belongs to."""
+    from .constant import arange
+
+    return arange((n,), 0, 1, dtypes.int64).expand(like.type_.shape)
+
+
+def _embedding_batch(values: list, flags: list, n: Any) -> Any:
+    weight, at = values
+    if not flags[1]:
+        return embedding(weight, at)
+    if not flags[0]:
+        return _to_last(embedding(weight, at), at.ndim - 1)
+    rows = weight.type_.shape[0]
+    at = _where(at < 0, rows, at)  # out of range, as it would be for one element
+    found = index((_from_last(weight, 1), at, _batch_numbers(at, n)))
+    return _to_last(found, at.ndim - 1)
+
+
+def _where(mask: Tensor, a: Any, b: Tensor) -> Tensor:
+    from .pointwise import where
+
+    return where(mask, a, b)
+
+
+def _embedding_backward_batch(values: list, flags: list, n: Any) -> Any:
+    base, at, src = values
+    base, src = _spread(base, flags[0], n), _spread(src, flags[2], n)
+    if not flags[1]:
+        return embedding_backward(base, at, src)
+    at = _where(at < 0, base.type_.shape[0], at)
+    place = at.ndim - 1
+    args = (_from_last(base, 1), _from_last(src, place), at, _batch_numbers(at, n))
+    return _to_last(index_add_at(args), 1)
+
+
 embedding = gather_op(
     "embedding",
     _embedding_kernel,
     _embedding_infer,
     inputs=("weight", "index"),
     lower=_embedding_lower,
+    batch=_embedding_batch,
     vjp=[
         lambda g, weight_type, index: embedding_backward(
             g.new_zeros(tuple(weight_type.shape)), index, g
@@ -483,6 +544,7 @@ embedding_backward = scatter(
     lambda base, index, src: base.with_shape(base.shape),
     inputs=("base", "index", "src"),
     lower=_embedding_backward_lower,
+    batch=_embedding_backward_batch,
     combine="add",
     space=lambda types: types[2].shape,
     vjp=[lambda g: g, None, lambda g, index: embedding(g, index)],
@@ -535,6 +597,7 @@ gather = gather_op(
     _gather_infer,
     inputs=("input", "index"),
     lower=_gather_lower,
+    batch="last",
     vjp=[
         lambda g, input_type, index, dim: scatter_add(
             g.new_zeros(tuple(input_type.shape)), index, g, dim
@@ -609,6 +672,7 @@ scatter_add = scatter(
     _base_infer,
     inputs=("input", "index", "src"),
     lower=_scatter_dim_lower,
+    batch="last",
     combine="add",
     space=lambda types, dim: types[1].shape,
     samples=_scatter_samples,
@@ -632,6 +696,7 @@ scatter_set = scatter(
     _base_infer,
     inputs=("input", "index", "src"),
     lower=_scatter_dim_lower,
+    batch="last",
     combine="set",
     space=lambda types, dim: types[1].shape,
     samples=_unique_scatter_samples,
@@ -706,6 +771,27 @@ def _index_gradient(g: Tensor, tensors_type: tuple, tensors_from1: tuple, needs:
     return (index_add_at((base, g, *tensors_from1)),) + (None,) * (len(needs) - 1)
 
 
+def _index_batch(values: list, flags: list, n: Any) -> Any:
+    if not any(flags[1:]):
+        return index(values)
+    at = [_spread(i, f, n) for i, f in zip(values[1:], flags[1:], strict=True)]
+    x, place = values[0], at[0].ndim - 1
+    if flags[0]:
+        x = _from_last(x, len(at))
+        at.append(_batch_numbers(at[0], n))
+    return _to_last(index((x, *at)), place)
+
+
+def _put_batch(op: Any, values: list, flags: list, n: Any) -> Any:
+    base, src = [_spread(v, f, n) for v, f in zip(values[:2], flags[:2], strict=True)]
+    if not any(flags[2:]):
+        return op((base, src, *values[2:]))
+    at = [_spread(i, f, n) for i, f in zip(values[2:], flags[2:], strict=True)]
+    place, k = at[0].ndim - 1, len(at)
+    at.append(_batch_numbers(at[0], n))
+    return _to_last(op((_from_last(base, k), _from_last(src, place), *at)), k)
+
+
 _IX = Make((4,), "int64", values=[0, 2, -1, 2])
 index = gather_op(
     "index",
@@ -713,6 +799,7 @@ index = gather_op(
     lambda tensors: _index_infer(*tensors),
     inputs=("*tensors",),
     lower=_index_lower,
+    batch=_index_batch,
     vjp=None,
     samples=lambda: [
         Sample((Make((3, 5)), _IX)),
@@ -763,6 +850,7 @@ index_put_at = scatter(
     lambda tensors: tensors[0].with_shape(tensors[0].shape),
     inputs=("*tensors",),
     lower=_put_lower,
+    batch=lambda values, flags, n: _put_batch(index_put_at, values, flags, n),
     combine="set",
     space=lambda types: types[1].shape,
     vjp=None,
@@ -774,6 +862,7 @@ index_add_at = scatter(
     lambda tensors: tensors[0].with_shape(tensors[0].shape),
     inputs=("*tensors",),
     lower=_put_lower,
+    batch=lambda values, flags, n: _put_batch(index_add_at, values, flags, n),
     combine="add",
     space=lambda types: types[1].shape,
     vjp=None,

@@ -138,7 +138,12 @@ def _unflat(flat: np.ndarray, like: np.ndarray) -> np.ndarray:
 
 
 def cast(a: np.ndarray, from_: DType, to: DType) -> np.ndarray:
-    """Total conversion by the contract; keeps a dense layout."""
+    """Total conversion by the contract; keeps a dense layout. Complex numbers lose their imaginary
+    part, except that bool asks whether either part is not zero."""
+    if from_.is_complex and not to.is_complex:
+        if to is dtypes.bool_:
+            return _by_layout(a, np.not_equal(a, 0))
+        return cast(_by_layout(a, a.real), from_.to_real(), to)
     simple = (
         (
             to.category >= from_.category
@@ -167,6 +172,13 @@ def cast(a: np.ndarray, from_: DType, to: DType) -> np.ndarray:
     f = library.fn(f"gc_v_cast_{from_.code}_{to.code}", _FLAT[1])
     f(flat.size, library.pointer(flat), library.pointer(out))
     return out if flat is a else _unflat(out, a)
+
+
+def _by_layout(like: np.ndarray, a: np.ndarray) -> np.ndarray:
+    """a in memory of its own, dense, with the axis order of `like`."""
+    out = empty_strided(a.shape, pointwise_strides(like.shape, [_layout(like)]), a.dtype)
+    np.copyto(out, a)
+    return out
 
 
 dispatch.CAST[:] = [cast]
@@ -208,6 +220,8 @@ def native_reduce(name: str, out: Callable[[DType], DType]) -> Callable:
 
     def run(a: np.ndarray, dims: tuple, keepdim: bool) -> np.ndarray:
         d = from_numpy_dtype(a.dtype)
+        if d.is_complex:
+            return _complex_reduction(name, d)(a, dims, keepdim)
         to = out(d).np
         shape = reduced_shape(a.shape, dims, keepdim)
         if not library.available():
@@ -226,6 +240,18 @@ def native_reduce(name: str, out: Callable[[DType], DType]) -> Callable:
     return run
 
 
+# `complex_kernels` puts its reductions here, and its matrix product under "gemm".
+COMPLEX: dict[str, Callable] = {}
+
+
+def _complex_reduction(name: str, d: DType) -> Callable:
+    if name not in COMPLEX:
+        if name in ("argmax", "argmin"):
+            raise RuntimeError(f"{name}(): does not support complex input")
+        raise NotImplementedError(f"\"{name}_values_cpu\" not implemented for '{d.title}'")
+    return COMPLEX[name]
+
+
 # ---------------------------------------------------------------- products
 
 _GEMM = (
@@ -242,6 +268,8 @@ def gemm(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     if not library.available():
         return fallback.gemm(a, b)
     code = from_numpy_dtype(a.dtype).code
+    if a.dtype.kind == "c":
+        return COMPLEX["gemm"](a, b)
     if code not in ("f32", "f64", "i32", "i64"):  # narrow integers wrap: compute wide, cut down
         wide = gemm(a.astype(np.int64), b.astype(np.int64))
         return wide.astype(a.dtype) if code != "b8" else wide != 0

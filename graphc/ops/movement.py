@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from ..base import formats
 from ..core.tensor import Tensor
 from ..ir.op import Make, Sample, get
 from ..ir.types import (
     TensorType,
-    channels_last_strides,
     contiguous_strides,
     dim_index,
     is_dense,
@@ -134,6 +134,7 @@ view = movement(
     lower=_view_lower,
     samples=_view_samples,
     vjp=[lambda g, input_type: g.reshape(input_type.shape)],
+    lift=lambda n, t, shape: ((*shape, n),),
 )
 
 
@@ -164,6 +165,7 @@ def _permute(name: str, backward_name: str) -> Any:
         lower=lambda ix, input, dims: [ix[i] for i in inverse(dims)],
         vjp=[lambda g, dims: g.permute(inverse(dims))],
         backward_name=backward_name,
+        lift=lambda n, t, dims: ((*dims, len(dims)),),
         samples=lambda: [
             Sample((Make((2, 3, 4)),), {"dims": (2, 0, 1)}),
             Sample((Make((3, 4), layout="T"),), {"dims": (1, 0)}),
@@ -218,6 +220,7 @@ expand = movement(
     _expand_infer,
     lower=_expand_lower,
     broadcasts=True,
+    lift=lambda n, t, shape: ((*shape, n),),
     vjp=[lambda g, input_type: g.sum_to_size(input_type.shape)],
     samples=lambda: [
         Sample((Make((3, 1)),), {"shape": (2, 3, 4)}),
@@ -249,6 +252,7 @@ slice_ = movement(
         ix[dim] * step + start,
         *ix[dim + 1 :],
     ],
+    batch="last",
     vjp=[lambda g, input_type, dim, start, step: _embed(g, input_type, dim, start, step)],
     samples=lambda: [
         Sample((Make((5, 4)),), {"dim": 0, "start": 1, "stop": 4, "step": 1}),
@@ -282,6 +286,7 @@ select = movement(
     _select_kernel,
     _select_infer,
     lower=lambda ix, input, dim, index: [*ix[:dim], index, *ix[dim:]],
+    batch="last",
     vjp=[lambda g, input_type, dim, index: _embed(g.unsqueeze(dim), input_type, dim, index, 1)],
     samples=lambda: [
         Sample((Make((3, 4)),), {"dim": 0, "index": 1}),
@@ -320,6 +325,7 @@ squeeze = movement(
     ),
     _squeeze_infer,
     lower=_squeeze_lower,
+    batch="last",
     vjp=[_squeeze_vjp],
     samples=lambda: [
         Sample((Make((1, 3, 1)),), {"dims": (0, 2)}),
@@ -352,6 +358,7 @@ unsqueeze = movement(
     _unsqueeze_kernel,
     _unsqueeze_infer,
     lower=lambda ix, input, dim: [*ix[:dim], *ix[dim + 1 :]],
+    batch="last",
     vjp=[lambda g, dim: g.squeeze(dim)],
     samples=lambda: [
         Sample((Make((3, 4)),), {"dim": 0}),
@@ -403,12 +410,21 @@ def _same_index(ix: list, input: TensorType, strides: tuple | None) -> list:
     return ix
 
 
+def _clone_lift(n: Any, input: TensorType, strides: tuple | None) -> tuple:
+    """The batch lies outermost."""
+    if strides is None:
+        return (None,)
+    reach = sum([(m - 1) * s for m, s in zip(input.shape, strides, strict=True)])
+    return ((*strides, reach + 1),)
+
+
 clone = movement(
     "clone",
     _restride_kernel,
     _restride_infer,
     view=False,
     lower=_same_index,
+    lift=_clone_lift,
     vjp=[lambda g: g],
     samples=lambda: (
         [
@@ -447,6 +463,7 @@ flip = movement(
     lower=lambda ix, input, dims: [
         n - 1 - i if d in dims else i for d, (i, n) in enumerate(zip(ix, input.shape, strict=True))
     ],
+    batch="last",
     vjp=[lambda g, dims: g.flip(dims)],
     samples=lambda: [
         Sample((Make((3, 4)),), {"dims": (0,)}),
@@ -464,6 +481,7 @@ roll = movement(
     lambda a, shifts, dims: dense(np.roll(a, shifts, dims)),
     _roll_infer,
     view=False,
+    batch="last",
     vjp=[lambda g, shifts, dims: roll(g, tuple(-s for s in shifts), dims)],
     lower=lambda ix, input, shifts, dims: [
         (i + (n - sum(s for s, e in zip(shifts, dims, strict=True) if e == d) % n)) % n
@@ -518,6 +536,7 @@ diagonal = movement(
     _diagonal_infer,
     lower=_diagonal_lower,
     vjp=[_diagonal_vjp],
+    batch=lambda values, flags, n, *attrs: swap(diagonal(values[0], *attrs), -2, -1),
     samples=lambda: [
         Sample((Make((3, 4)),), {"offset": 0, "dim1": 0, "dim2": 1}),
         Sample((Make((2, 4, 3)),), {"offset": -1, "dim1": 1, "dim2": 2}),
@@ -647,19 +666,10 @@ def swap(x: Tensor, dim0: int, dim1: int) -> Tensor:
 
 def format_strides(shape: tuple, memory_format: Any) -> tuple | None:
     """The strides that a memory format asks for; None to keep the layout."""
-    if memory_format is None or memory_format == "preserve_format":
+    chosen = formats.check("", memory_format)
+    if chosen is None or chosen is formats.preserve_format:
         return None
-    if memory_format == "contiguous_format":
-        return contiguous_strides(shape)
-    rank = {"channels_last": 4, "channels_last_3d": 5}.get(memory_format)
-    if rank is None:
-        raise TypeError(
-            "argument 'memory_format' must be torch.memory_format, not "
-            f"{type(memory_format).__name__}"
-        )
-    if len(shape) != rank:
-        raise RuntimeError(f"required rank {rank} tensor to use {memory_format} format")
-    return channels_last_strides(shape)
+    return formats.channel_strides(shape, chosen) if chosen.axes else contiguous_strides(shape)
 
 
 def in_format(input: Tensor, memory_format: Any) -> Tensor:
@@ -682,6 +692,6 @@ def suggested(input: Tensor, memory_format: Any) -> Tensor:
     that PyTorch sees in its layout."""
     t = input.type_
     last = len(t.shape) in (4, 5) and like_channels_last(t.shape, t.strides)
-    if memory_format == "contiguous_format" and not last:
+    if memory_format is formats.contiguous_format and not last:
         return input
     return in_format(input, memory_format)

@@ -6,6 +6,7 @@ Source of semantics: https://pytorch.org/docs/stable/torch.html#pointwise-ops"""
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from ..base import dtypes
 from ..base.dtypes import DType
 from ..core.tensor import Tensor
 from ..ir.op import Make, Sample
+from . import complex_kernels as cx
 from .define import binary, pointwise, unary
 from .kernels import cast as cast_kernel
 from .kernels import empty_strided, native_pointwise
@@ -88,10 +90,18 @@ def _neg_rule(keys: tuple) -> Any:
     return (d,), d
 
 
-add = pointwise("add", np.add, inputs=_TWO, vjp=[lambda g: g, lambda g: g], samples=binary())
+add = pointwise(
+    "add",
+    np.add,
+    inputs=_TWO,
+    complex=np.add,
+    vjp=[lambda g: g, lambda g: g],
+    samples=binary(),
+)
 sub = pointwise(
     "sub",
     np.subtract,
+    complex=np.subtract,
     inputs=_TWO,
     out=_sub_rule,
     vjp=[lambda g: g, lambda g: -g],
@@ -100,6 +110,7 @@ sub = pointwise(
 mul = pointwise(
     "mul",
     np.multiply,
+    complex=cx.mul,
     inputs=_TWO,
     vjp=[lambda g, other: g * other, lambda g, input: g * input],
     samples=binary(),
@@ -107,23 +118,45 @@ mul = pointwise(
 div = pointwise(
     "div",
     np.true_divide,
+    complex=cx.div,
     inputs=_TWO,
     out="float",
     vjp=[lambda g, other: g / other, lambda g, input, other: -g * ((input / other) / other)],
     samples=binary(other_lo=0.5),
 )
-neg = pointwise("neg", np.negative, out=_neg_rule, vjp=[lambda g: -g], samples=unary(dtypes=_BOTH))
+neg = pointwise(
+    "neg",
+    np.negative,
+    out=_neg_rule,
+    complex=np.negative,
+    vjp=[lambda g: -g],
+    samples=unary(dtypes=_BOTH),
+)
+def _abs_rule(keys: tuple) -> Any:
+    d = dtypes.result_of_keys(keys)
+    if d is dtypes.bool_:
+        raise NotImplementedError(f"\"abs_cpu\" not implemented for '{d.title}'")
+    return (d,), d.to_real()
+
+
 abs = pointwise(
     "abs",
     np.abs,
-    out=_refusing("abs", dtypes.BOOL),
-    vjp=[lambda g, input: g * input.sign()],
+    out=_abs_rule,
+    complex=cx.modulus,
+    holomorphic=False,
+    vjp=[lambda g, input: g * (input.sgn() if input.dtype.is_complex else input.sign())],
     samples=unary(dtypes=_BOTH),
 )
 _native_sign = native_pointwise("sign", 1)
 sign = pointwise(
     "sign",
     lambda a: a.copy(order="K") if a.dtype == np.bool_ else _native_sign(a),
+    complex=(
+        NotImplementedError,
+        "Unlike NumPy, torch.sign is not intended to support complex numbers. Please use "
+        "torch.sgn instead.",
+    ),
     vjp=[lambda g: g * 0],
     lower=lambda x: x if x.dtype is dtypes.bool_ else _infix("sign")(x),
     samples=unary(dtypes=(*_BOTH, "bool"), grad=False),
@@ -140,6 +173,7 @@ def _square_rule(keys: tuple) -> Any:
 square = pointwise(
     "square",
     lambda a: np.multiply(a, a),
+    complex=cx.square,
     out=_square_rule,
     vjp=[lambda g, input: g * (2.0 * input)],
     lower=lambda x: _infix("mul")(x, x),
@@ -149,16 +183,20 @@ square = pointwise(
 reciprocal = pointwise(
     "reciprocal",
     lambda a: np.true_divide(a.dtype.type(1), a),
+    complex=cx.one_over,
     out="float",
     vjp=[lambda g, out: -g * (out * out)],
     samples=unary(0.5, 2),
 )
 sqrt = pointwise(
-    "sqrt", np.sqrt, out="float", vjp=[lambda g, out: g / (2 * out)], samples=unary(0.1, 4)
+    "sqrt",
+    np.sqrt,
+    complex=cx.sqrt, out="float", vjp=[lambda g, out: g / (2 * out)], samples=unary(0.1, 4)
 )
 rsqrt = pointwise(
     "rsqrt",
     lambda a: np.true_divide(a.dtype.type(1), np.sqrt(a)),
+    complex=cx.rsqrt,
     out="float",
     vjp=[lambda g, out: -0.5 * g * (out * out * out)],
     samples=unary(0.1, 4),
@@ -177,12 +215,16 @@ def _pow_base(g: Tensor, input: Any, exponent: Any) -> Any:
 
 def _pow_exponent(g: Tensor, input: Any, exponent: Any, out: Tensor) -> Any:
     base = input if _is_tensor(input) else out.new_full((), float(input))
+    if out.dtype.is_complex:
+        base = cast(base, out.dtype)
+        exponent = exponent.real
     zero = (base == 0) & (exponent >= 0)
     return g * (out * base.log()).masked_fill(zero, 0.0)
 
 
 pow = pointwise(
     "pow",
+    complex=cx.power,
     inputs=("input", "exponent"),
     vjp=[_pow_base, _pow_exponent],
     samples=binary(0.3, 2, dtypes=("float32", "float64"), other_lo=-1.5, scalar=3.0),
@@ -239,43 +281,81 @@ fmod = _division(
 
 # ---------------------------------------------------------------- transcendental
 
-exp = pointwise("exp", out="float", vjp=[lambda g, out: g * out], samples=unary(-3, 3))
+exp = pointwise(
+    "exp",
+    complex=cx.exp,
+    out="float", vjp=[lambda g, out: g * out], samples=unary(-3, 3))
 exp2 = pointwise(
-    "exp2", out="float", vjp=[lambda g, out: g * (out * math.log(2))], samples=unary(-3, 3)
+    "exp2",
+    complex=cx.exp2,
+    out="float", vjp=[lambda g, out: g * (out * math.log(2))], samples=unary(-3, 3)
 )
-expm1 = pointwise("expm1", out="float", vjp=[lambda g, out: g * (out + 1)], samples=unary(-2, 2))
-log = pointwise("log", out="float", vjp=[lambda g, input: g / input], samples=unary(0.1, 4))
+expm1 = pointwise(
+    "expm1",
+    complex=cx.expm1,
+    out="float", vjp=[lambda g, out: g * (out + 1)], samples=unary(-2, 2))
+log = pointwise(
+    "log",
+    complex=cx.log,
+    out="float", vjp=[lambda g, input: g / input], samples=unary(0.1, 4))
 log2 = pointwise(
-    "log2", out="float", vjp=[lambda g, input: g / (input * math.log(2))], samples=unary(0.1, 4)
+    "log2",
+    complex=cx.log2,
+    out="float", vjp=[lambda g, input: g / (input * math.log(2))], samples=unary(0.1, 4)
 )
 log10 = pointwise(
-    "log10", out="float", vjp=[lambda g, input: g / (input * math.log(10))], samples=unary(0.1, 4)
+    "log10",
+    complex=cx.log10,
+    out="float", vjp=[lambda g, input: g / (input * math.log(10))], samples=unary(0.1, 4)
 )
 log1p = pointwise(
-    "log1p", out="float", vjp=[lambda g, input: g / (input + 1)], samples=unary(-0.5, 3)
+    "log1p",
+    complex=cx.log1p,
+    out="float", vjp=[lambda g, input: g / (input + 1)], samples=unary(-0.5, 3)
 )
-sin = pointwise("sin", out="float", vjp=[lambda g, input: g * input.cos()], samples=unary(-4, 4))
-cos = pointwise("cos", out="float", vjp=[lambda g, input: -g * input.sin()], samples=unary(-4, 4))
-tan = pointwise("tan", out="float", vjp=[lambda g, out: g * (1 + out * out)], samples=unary(-1, 1))
+sin = pointwise(
+    "sin",
+    complex=cx.sin,
+    out="float", vjp=[lambda g, input: g * input.cos()], samples=unary(-4, 4))
+cos = pointwise(
+    "cos",
+    complex=cx.cos,
+    out="float", vjp=[lambda g, input: -g * input.sin()], samples=unary(-4, 4))
+tan = pointwise(
+    "tan",
+    complex=cx.tan,
+    out="float", vjp=[lambda g, out: g * (1 + out * out)], samples=unary(-1, 1))
 asin = pointwise(
     "asin",
+    complex=np.arcsin,
     out="float",
     vjp=[lambda g, input: g * (1 - input * input).rsqrt()],
     samples=unary(-0.8, 0.8),
 )
 acos = pointwise(
     "acos",
+    complex=np.arccos,
     out="float",
     vjp=[lambda g, input: -g * (1 - input * input).rsqrt()],
     samples=unary(-0.8, 0.8),
 )
 atan = pointwise(
-    "atan", out="float", vjp=[lambda g, input: g / (input * input + 1)], samples=unary()
+    "atan",
+    complex=np.arctan,
+    out="float", vjp=[lambda g, input: g / (input * input + 1)], samples=unary()
 )
-sinh = pointwise("sinh", out="float", vjp=[lambda g, input: g * input.cosh()], samples=unary())
-cosh = pointwise("cosh", out="float", vjp=[lambda g, input: g * input.sinh()], samples=unary())
+sinh = pointwise(
+    "sinh",
+    complex=cx.sinh,
+    out="float", vjp=[lambda g, input: g * input.cosh()], samples=unary())
+cosh = pointwise(
+    "cosh",
+    complex=cx.cosh,
+    out="float", vjp=[lambda g, input: g * input.sinh()], samples=unary())
 tanh = pointwise(
-    "tanh", out="float", vjp=[lambda g, out: g * (1 - out * out)], samples=unary(-3, 3)
+    "tanh",
+    complex=cx.tanh,
+    out="float", vjp=[lambda g, out: g * (1 - out * out)], samples=unary(-3, 3)
 )
 atan2 = pointwise(
     "atan2",
@@ -336,7 +416,9 @@ def _threshold_lower(g: Any, out: Any) -> Any:
 
 
 sigmoid = pointwise(
-    "sigmoid", out="float", vjp=[lambda g, out: g * ((1 - out) * out)], samples=unary(-4, 4)
+    "sigmoid",
+    complex=cx.sigmoid,
+    out="float", vjp=[lambda g, out: g * ((1 - out) * out)], samples=unary(-4, 4)
 )
 log_sigmoid = pointwise(
     "log_sigmoid", out="float", vjp=[lambda g, input: g * (-input).sigmoid()], samples=unary(-4, 4)
@@ -350,7 +432,10 @@ threshold_backward = pointwise(
     samples=binary(dtypes=("float32", "float64"), special=True, scalar=None),
 )
 relu = pointwise(
-    "relu", vjp=[lambda g, out: threshold_backward(g, out)], samples=unary(dtypes=_BOTH)
+    "relu",
+    complex=(NotImplementedError, "clamp is not supported for complex types"),
+    vjp=[lambda g, out: threshold_backward(g, out)],
+    samples=unary(dtypes=_BOTH),
 )
 silu = pointwise("silu", out="float", vjp=[_silu_vjp], samples=unary(-4, 4))
 gelu = pointwise("gelu", out="float", vjp=[_gelu_vjp], samples=unary(-4, 4))
@@ -368,6 +453,7 @@ gelu_tanh = pointwise(
 floor = pointwise(
     "floor",
     np.floor,
+    complex=(NotImplementedError, "floor is not supported for complex inputs"),
     out=_refusing("floor_vml", dtypes.BOOL),
     vjp=[lambda g: g * 0],
     samples=unary(dtypes=_BOTH, grad=False),
@@ -375,6 +461,7 @@ floor = pointwise(
 ceil = pointwise(
     "ceil",
     np.ceil,
+    complex=(NotImplementedError, "ceil is not supported for complex inputs"),
     out=_refusing("ceil_vml", dtypes.BOOL),
     vjp=[lambda g: g * 0],
     samples=unary(dtypes=_BOTH, grad=False),
@@ -382,6 +469,7 @@ ceil = pointwise(
 trunc = pointwise(
     "trunc",
     np.trunc,
+    complex=(NotImplementedError, "trunc is not supported for complex inputs"),
     out=_refusing("trunc_vml", dtypes.BOOL),
     vjp=[lambda g: g * 0],
     samples=unary(dtypes=_BOTH, grad=False),
@@ -418,7 +506,13 @@ def _extremum(name: str, loses: str) -> Any:
     def second(g: Tensor, input: Any, other: Any) -> Any:
         return where(input == other, g / 2, where(getattr(operator, loses)(other, input), 0.0, g))
 
-    return pointwise(name, inputs=_TWO, vjp=[first, second], samples=binary(scalar=None))
+    return pointwise(
+        name,
+        inputs=_TWO,
+        complex=(RuntimeError, f"{name} not implemented for complex tensors."),
+        vjp=[first, second],
+        samples=binary(scalar=None),
+    )
 
 
 import operator  # noqa: E402  (named like a module on purpose: `loses` is one of its functions)
@@ -429,6 +523,7 @@ fmax = _extremum("fmax", "lt")
 fmin = _extremum("fmin", "gt")
 clamp_min = pointwise(
     "clamp_min",
+    complex=(NotImplementedError, "clamp is not supported for complex types"),
     inputs=("input", "min"),
     native="maximum",
     vjp=[
@@ -440,6 +535,7 @@ clamp_min = pointwise(
 )
 clamp_max = pointwise(
     "clamp_max",
+    complex=(NotImplementedError, "clamp is not supported for complex types"),
     inputs=("input", "max"),
     native="minimum",
     vjp=[
@@ -458,6 +554,7 @@ def _comparison(name: str, kernel: Any) -> Any:
     return pointwise(
         name,
         kernel,
+        complex=kernel if name in ("eq", "ne") else None,
         inputs=_TWO,
         out="bool",
         lower=_predicate(name),
@@ -490,6 +587,7 @@ def _logical(name: str, kernel: Any, bits: str) -> Any:
         kernel,
         inputs=inputs,
         out="bool",
+        complex=kernel,
         lower=lower,
         samples=make(grad=False, dtypes=("float32", "int64", "bool")),
     )
@@ -545,7 +643,14 @@ def _float_predicate(name: str, kernel: Any, of_int: bool) -> Any:
 
         return _predicate(name)(x) if x.dtype.is_floating_point else Const(of_int, dtypes.bool_)
 
-    return pointwise(name, eager, out="bool", lower=lower, samples=unary(grad=False, dtypes=_BOTH))
+    return pointwise(
+        name,
+        eager,
+        out="bool",
+        complex=eager,
+        lower=lower,
+        samples=unary(grad=False, dtypes=_BOTH),
+    )
 
 
 isnan = _float_predicate("isnan", np.isnan, False)
@@ -607,6 +712,7 @@ where = pointwise(
     _where_kernel,
     inputs=("condition", "input", "other"),
     out=_where_rule,
+    complex=_where_kernel,
     lower=_where_lower,
     samples=_where_samples,
     vjp=[
@@ -625,6 +731,10 @@ def _cast_op(to: DType) -> Any:
     def eager(a: Any) -> np.ndarray:
         a = np.asarray(a)
         return cast_kernel(a, dtypes.from_numpy_dtype(a.dtype), to.compute)
+
+    def from_complex(a: Any) -> np.ndarray:
+        a = np.asarray(a)
+        return cast_kernel(a, dtypes.from_numpy_dtype(a.dtype), to)
 
     def lower(x: Any) -> Any:
         from ..ir.loop import Cast
@@ -657,24 +767,38 @@ def _cast_op(to: DType) -> Any:
             Sample((Make((40,), "float64", values="special"),), grad=False),
         ]
 
-    vjp: Any = [lambda g: g] if to.is_floating_point else None
+    def complex_samples() -> list[Sample]:
+        kinds = ("float32", "int64", "complex64", "complex128")
+        return [Sample((Make((3, 4), d, -5, 5),), grad=False) for d in kinds] + [
+            Sample((Make((3, 4), layout="T"),), grad=False)
+        ]
+
+    vjp: Any = [lambda g: g] if to.category >= dtypes.FLOAT else None
     return pointwise(
         f"to_{to.name}",
         eager,
         out=rule,
+        complex=from_complex,
         lower=lower,
-        samples=samples,
+        samples=samples if not to.is_complex else complex_samples,
         vjp=vjp,
         backward_name="ToCopyBackward0",
     )
 
 
-CASTS = {d: _cast_op(d) for d in dtypes.REAL}
+CASTS = {d: _cast_op(d) for d in dtypes.ALL}
 
 
 def cast(t: Tensor, dtype: DType) -> Tensor:
-    """t in another dtype; t itself when it has it already."""
-    return t if t.dtype is dtype else CASTS[dtype](t)
+    """t in another dtype; t itself when it has it already. Warns where imaginary parts get
+    lost."""
+    if t.dtype is dtype:
+        return t
+    if t.dtype.is_complex and not dtype.is_complex and dtype is not dtypes.bool_:
+        warnings.warn(
+            "Casting complex values to real discards the imaginary part", UserWarning, stacklevel=3
+        )
+    return CASTS[dtype](t)
 
 
 # ---------------------------------------------------------------- parametrised activations
@@ -771,6 +895,7 @@ copy = pointwise(
     _copy_kernel,
     inputs=("input", "src"),
     out=_copy_rule,
+    complex=_copy_kernel,
     lower=lambda a, b: b,
     vjp=[lambda g: g * 0, lambda g: g],
     backward_name="CopyBackwards",

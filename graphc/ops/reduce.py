@@ -243,6 +243,7 @@ mean = composite(
     infer=_mean_infer,
     vjp=[_mean_vjp],
     eager=native_reduce("mean", _same),
+    batch="dims",
     half="wide",
     samples=_samples(kinds=("float32", "float64")),
 )
@@ -325,14 +326,16 @@ var = composite(
     infer=_var_infer,
     vjp=[_var_vjp],
     eager=_var_eager(),
+    batch="dims",
     half="wide",
     samples=_var_samples,
 )
 
 
 def _logsumexp_body(input: Tensor, dims: tuple, keepdim: bool = False) -> Tensor:
-    input = input if input.dtype.is_floating_point else input.to(dtypes.get_default_dtype())
-    top = amax(input, dims, True).detach()
+    if input.dtype.category < dtypes.FLOAT:
+        input = input.to(dtypes.get_default_dtype())
+    top = amax(input.real if input.dtype.is_complex else input, dims, True).detach()
     finite = top.masked_fill(top.isinf(), 0.0)
     s = sum((input - finite).exp(), dims, True).log() + finite
     return s if keepdim else s.reshape(reduced_shape(tuple(input.shape), dims, False))

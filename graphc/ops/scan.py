@@ -19,6 +19,7 @@ from ..native import library
 from .define import opaque, scan
 from .gather import cat, scatter_add
 from .kernels import dense
+from .pointwise import where
 
 _SIGNATURE = "void(int64_t, int64_t, int64_t, void *, void *)"
 
@@ -33,6 +34,8 @@ def _kernel(name: str, spare: Any) -> Any:
         if a.ndim == 0:
             return a.astype(_wide(d).np)
         a = dense(a)
+        if d.is_complex:
+            return _complex_scan(name, a, dim)
         if not library.available():
             with np.errstate(all="ignore"):
                 return spare(a, axis=dim, dtype=_wide(d).np)
@@ -48,6 +51,15 @@ def _kernel(name: str, spare: Any) -> Any:
         return out
 
     return run
+
+
+def _complex_scan(name: str, a: np.ndarray, dim: int) -> np.ndarray:
+    from .complex_kernels import join, running_product
+
+    if name == "prod":
+        return running_product(a, dim)
+    run = _kernel(name, np.cumsum)
+    return join(run(np.ascontiguousarray(a.real), dim), run(np.ascontiguousarray(a.imag), dim))
 
 
 def _infer(input: TensorType, dim: int) -> TensorType:
@@ -144,9 +156,45 @@ cummax, cummin = [
         inputs=("input",),
         outputs=("values", "indices"),
         auxiliary=(1,),
+        batch="last",
         half="float32",
         vjp=[_extremum_vjp],
         samples=_samples(empty=False),
     )
     for name, best in (("cummax", np.maximum), ("cummin", np.minimum))
 ]
+
+
+# ---------------------------------------------------------------- logarithms of running sums
+
+
+def _logcumsumexp_kernel(a: np.ndarray, dim: int) -> np.ndarray:
+    with np.errstate(all="ignore"):
+        return dense(np.logaddexp.accumulate(a, axis=dim))
+
+
+def _logcumsumexp_vjp(g: Tensor, input: Tensor, out: Tensor, dim: int) -> Tensor:
+    """In logarithms, the positive and the negative part of g apart: nothing overflows."""
+
+    def part(size: Tensor) -> Tensor:
+        there = size > 0
+        log = where(there, where(there, size, 1.0).log() - out, -float("inf"))
+        return (logcumsumexp(log.flip(dim), dim).flip(dim) + input).exp()
+
+    return part(g) - part(-g)
+
+
+logcumsumexp = opaque(
+    "logcumsumexp",
+    _logcumsumexp_kernel,
+    lambda input, dim: input.with_shape(input.shape),
+    inputs=("input",),
+    half="float32",
+    vjp=[_logcumsumexp_vjp],
+    samples=lambda: [
+        Sample((Make(shape, d),), {"dim": dim})
+        for d in ("float32", "float64")
+        for shape, dim in (((3, 5), 1), ((4, 2), 0))
+    ],
+    doc="Running log(sum(exp(input))).",
+)

@@ -66,6 +66,7 @@ sort = opaque(
     _sort_kernel,
     _sort_infer,
     inputs=("input",),
+    batch="last",
     outputs=("values", "indices"),
     auxiliary=(1,),
     half="float32",
@@ -92,6 +93,7 @@ topk = opaque(
     _topk_kernel,
     _topk_infer,
     inputs=("input",),
+    batch="last",
     outputs=("values", "indices"),
     auxiliary=(1,),
     half="float32",
@@ -133,6 +135,7 @@ mode = opaque(
     _mode_kernel,
     _mode_infer,
     inputs=("input",),
+    batch="last",
     outputs=("values", "indices"),
     auxiliary=(1,),
     half="float32",
@@ -279,6 +282,44 @@ histc = opaque(
     ],
 )
 
+def _histogram_kernel(arrays: list) -> np.ndarray:
+    points, weight, *edges = arrays
+    shape = tuple(len(e) - 1 for e in edges)
+    inside = np.ones(len(points), bool)
+    places = []
+    for x, e in zip(points.T, edges, strict=True):
+        at = np.searchsorted(e, x, "right") - 1
+        at = np.where(x == e[-1], len(e) - 2, at)  # the last bin has its right edge
+        inside &= (at >= 0) & (at < len(e) - 1) & ~np.isnan(x)
+        places.append(at)
+    flat = np.zeros(len(points), np.int64)
+    for at, n in zip(places, shape, strict=True):
+        flat = flat * n + at
+    w = None if weight is None else weight[inside].astype(np.float64)
+    size = int(np.prod(shape))
+    return np.bincount(flat[inside], w, size).astype(points.dtype).reshape(shape)
+
+
+histogram = opaque(
+    "histogram",
+    _histogram_kernel,
+    lambda arrays: arrays[0].with_shape(tuple(e.shape[0] - 1 for e in arrays[2:])),
+    inputs=("*arrays",),
+    samples=lambda: [
+        Sample((Make((20, 1)), None, Make((4,), values=[-1.0, 0.0, 0.5, 1.5])), grad=False),
+        Sample(
+            (
+                Make((20, 2)),
+                Make((20,)),
+                Make((4,), values=[-1.0, 0.0, 0.5, 1.5]),
+                Make((3,), values=[-2.0, 0.0, 2.0]),
+            ),
+            grad=False,
+        ),
+    ],
+    doc="How many points [N, D] (or how much weight [N]) lie in each cell of a grid of edges.",
+)
+
 isin = opaque(
     "isin",
     lambda a, b: np.isin(a, b),
@@ -350,6 +391,7 @@ scatter_amax, scatter_amin = [
         _reduce_infer,
         inputs=("input", "index", "src"),
         vjp=_reduce_vjp,
+        batch="last",
         half="float32",
         samples=_reduce_samples,
         backward_name="ScatterReduceBackward0",
@@ -361,6 +403,7 @@ scatter_prod = opaque(
     _reduce_kernel(np.multiply),
     _reduce_infer,
     inputs=("input", "index", "src"),
+    batch="last",
     half="float32",
     samples=lambda: [Sample(s.inputs, s.attrs, grad=False) for s in _reduce_samples()],
 )

@@ -498,24 +498,13 @@ class OneCycleLR(LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     def _start_momentum(self, base: Any, top: Any, fresh: bool) -> None:
-        options = self.optimizer.defaults
-        if "momentum" not in options and "betas" not in options:
-            raise ValueError(
-                "optimizer must support momentum or beta1 with `cycle_momentum` option enabled"
-            )
-        self.use_beta1 = "betas" in options
+        self.use_beta1 = _has_beta1(self.optimizer)
         tops = _per_group("max_momentum", self.optimizer, top)
         bases = _per_group("base_momentum", self.optimizer, base)
         for group, high, low in zip(self.optimizer.param_groups, tops, bases, strict=True):
             if fresh:
-                self._set_momentum(group, high)
+                _set_momentum(group, high, self.use_beta1)
                 group["max_momentum"], group["base_momentum"] = high, low
-
-    def _set_momentum(self, group: dict, value: Any) -> None:
-        if self.use_beta1:
-            group["betas"] = (value, *group["betas"][1:])
-        else:
-            group["momentum"] = value
 
     def _anneal(self, start: Any, end: Any, pct: float) -> Any:
         if self._anneal_func_type == "cos":
@@ -537,9 +526,124 @@ class OneCycleLR(LRScheduler):
         for group in self.optimizer.param_groups:
             out.append(self._anneal(group[phase["start_lr"]], group[phase["end_lr"]], pct))
             if self.cycle_momentum:
-                self._set_momentum(group, self._anneal(group[phase["start_momentum"]],
-                                                       group[phase["end_momentum"]], pct))
+                momentum = self._anneal(
+                    group[phase["start_momentum"]], group[phase["end_momentum"]], pct
+                )
+                _set_momentum(group, momentum, self.use_beta1)
         return out
+
+
+class CyclicLR(LRScheduler):
+    """The rate moves up and down between base_lr and max_lr (Smith 2017), momentum the other way.
+
+    mode: "triangular", "triangular2" (the height halves with each cycle) or "exp_range" (it falls
+    as gamma**step); scale_fn(x) replaces it, with x the cycle or the step by scale_mode.
+    ValueError for other modes, and for an optimizer without momentum while cycle_momentum is on.
+    https://docs.pytorch.org/docs/stable/generated/torch.optim.lr_scheduler.CyclicLR.html"""
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        base_lr: Any,
+        max_lr: Any,
+        step_size_up: int = 2000,
+        step_size_down: int | None = None,
+        mode: str = "triangular",
+        gamma: float = 1.0,
+        scale_fn: Callable[[float], float] | None = None,
+        scale_mode: str = "cycle",
+        cycle_momentum: bool = True,
+        base_momentum: Any = 0.8,
+        max_momentum: Any = 0.9,
+        last_epoch: int = -1,
+    ) -> None:
+        _check_optimizer(optimizer)
+        self.optimizer = optimizer
+        base_lrs = _per_group("base_lr", optimizer, base_lr)
+        if last_epoch == -1:
+            for lr, group in zip(base_lrs, optimizer.param_groups, strict=True):
+                _set(group, "lr", lr)
+        self.max_lrs = _per_group("max_lr", optimizer, max_lr)
+        up = float(step_size_up)
+        self.total_size = up + (up if step_size_down is None else float(step_size_down))
+        self.step_ratio = up / self.total_size
+        if mode not in ("triangular", "triangular2", "exp_range") and scale_fn is None:
+            raise ValueError("mode is invalid and scale_fn is None")
+        self.mode, self.gamma = mode, gamma
+        self._scale_fn_custom = scale_fn
+        self.scale_mode = scale_mode
+        if scale_fn is None:
+            self.scale_mode = "iterations" if mode == "exp_range" else "cycle"
+        self.cycle_momentum = cycle_momentum
+        if cycle_momentum:
+            self._start_momentum(base_momentum, max_momentum, last_epoch == -1)
+        super().__init__(optimizer, last_epoch)
+        self.base_lrs = base_lrs
+
+    def _start_momentum(self, base: Any, top: Any, fresh: bool) -> None:
+        self.use_beta1 = _has_beta1(self.optimizer)
+        self.base_momentums = _per_group("base_momentum", self.optimizer, base)
+        self.max_momentums = _per_group("max_momentum", self.optimizer, top)
+        pairs = zip(self.max_momentums, self.base_momentums, strict=True)
+        for group, (high, low) in zip(self.optimizer.param_groups, pairs, strict=True):
+            if fresh:
+                _set_momentum(group, high, self.use_beta1)
+                group["max_momentum"], group["base_momentum"] = high, low
+
+    def scale_fn(self, x: float) -> float:
+        """The height of a cycle, as a share of max_lr - base_lr."""
+        if self._scale_fn_custom is not None:
+            return self._scale_fn_custom(x)
+        if self.mode == "triangular":
+            return 1.0
+        return 1 / (2.0 ** (x - 1)) if self.mode == "triangular2" else self.gamma**x
+
+    def get_lr(self) -> list:
+        self._inside()
+        cycle = math.floor(1 + self.last_epoch / self.total_size)
+        x = 1.0 + self.last_epoch / self.total_size - cycle
+        ratio = self.step_ratio
+        at = x / ratio if x <= ratio else (x - 1) / (ratio - 1)
+        height = self.scale_fn(cycle if self.scale_mode == "cycle" else self.last_epoch)
+        if self.cycle_momentum:
+            pairs = zip(self.base_momentums, self.max_momentums, strict=True)
+            for group, (low, top) in zip(self.optimizer.param_groups, pairs, strict=True):
+                _set_momentum(group, top - (top - low) * at * height, self.use_beta1)
+        return [
+            low + (top - low) * at * height
+            for low, top in zip(self.base_lrs, self.max_lrs, strict=True)
+        ]
+
+    def state_dict(self) -> dict[str, Any]:
+        out = super().state_dict()
+        fn = out.pop("_scale_fn_custom")
+        plain = fn is None or isinstance(fn, types.FunctionType)
+        out["_scale_fn_custom"] = None if plain else dict(fn.__dict__)
+        return out
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        state_dict = dict(state_dict)
+        fields = state_dict.pop("_scale_fn_custom")
+        super().load_state_dict(state_dict)
+        if fields is not None:
+            self._scale_fn_custom.__dict__.update(fields)
+
+
+def _has_beta1(optimizer: Optimizer) -> bool:
+    """Whether an optimizer's momentum is its first beta. ValueError when it has none."""
+    options = optimizer.defaults
+    if "momentum" not in options and "betas" not in options:
+        raise ValueError(
+            "optimizer must support momentum or beta1 with `cycle_momentum` option enabled"
+        )
+    return "betas" in options
+
+
+def _set_momentum(group: dict, value: Any, use_beta1: bool) -> None:
+    if use_beta1:
+        group["betas"] = (value, *group["betas"][1:])
+    else:
+        group["momentum"] = value
 
 
 def _positive(name: str, value: Any) -> None:
@@ -756,6 +860,7 @@ __all__ = [
     "ConstantLR",
     "CosineAnnealingLR",
     "CosineAnnealingWarmRestarts",
+    "CyclicLR",
     "ExponentialLR",
     "LRScheduler",
     "LambdaLR",

@@ -90,6 +90,9 @@ class Optimizer:
     https://docs.pytorch.org/docs/stable/optim.html#torch.optim.Optimizer
     """
 
+    OptimizerPreHook: Any = Callable
+    OptimizerPostHook: Any = Callable
+
     param_groups: list[dict[str, Any]]
     state: defaultdict[Any, dict]
     _optimizer_step_pre_hooks: OrderedDict
@@ -214,6 +217,11 @@ class Optimizer:
 
     # ---- gradients and steps
 
+    @staticmethod
+    def profile_hook_step(func: Callable) -> Callable:
+        """func, a step(), with the hooks around it: what a subclass's step() gets by itself."""
+        return func if getattr(func, "hooked", False) else _hooked(func)
+
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Drops the gradients of all parameters, or fills them with zeros."""
         for group in self.param_groups:
@@ -246,7 +254,7 @@ class Optimizer:
         before = STATE.grad
         try:
             for i, group in enumerate(self.param_groups):
-                STATE.grad = bool(before and group["differentiable"])
+                STATE.grad = bool(before and group.get("differentiable"))
                 self._update(i, group)
         finally:
             STATE.grad = before

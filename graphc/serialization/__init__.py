@@ -1,13 +1,14 @@
 """save and load: tensors, state dicts, training states and plain containers in files.
 
 Files are PyTorch's zip format, so each library reads the other's. Writing replaces the file in one
-step or not at all; reading checks the CRC-32 of everything and executes nothing. Source of the
-format:
+step or not at all; reading checks the CRC-32 of everything and executes nothing, unless whole
+objects are asked for (`weights_only=False`). Source of the format:
 https://docs.pytorch.org/docs/stable/notes/serialization.html
 """
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,10 @@ import numpy as np
 from ..device import device as device_type
 from ..native import library
 from . import archive as zip_archive
-from . import files, legacy
+from . import files, legacy, objects
 from .archive import Archive
-from .files import LoadError
+from .files import LoadError, NameRefused
+from .objects import add_safe_globals, clear_safe_globals, get_safe_globals, safe_globals
 from .pickler import Pickler
 from .unpickler import STORAGES, Loaded, Unpickler, _Name
 
@@ -36,13 +38,15 @@ def save(
     OrderedDicts, Counters, sizes, dtypes, devices, nested at will. Tensors that share memory share
     it in the file, of which no more than they cover is written. A path is replaced in one step
     after the new contents have reached the disk; on any failure it keeps its old contents.
-    TypeError, naming the place, for other objects.
+
+    Other objects that Python can pickle, such as whole modules, are stored as well, in a file that
+    load() reads with weights_only=False only. TypeError, naming the place, for what cannot be.
     https://docs.pytorch.org/docs/stable/generated/torch.save.html
     """
-    pickler = Pickler()
-    records: list[tuple[str, Any]] = [("archive/data.pkl", pickler.pickle(obj)),
+    pickled, contents = _pickle(obj)
+    records: list[tuple[str, Any]] = [("archive/data.pkl", pickled),
                                       ("archive/byteorder", b"little")]
-    records += [(f"archive/data/{m.key}", m.view()) for m in pickler.memories]
+    records += [(f"archive/data/{i}", content) for i, content in enumerate(contents)]
     records.append(("archive/version", b"3\n"))
     if files.is_path(f):
         with files.replacing(f) as put:
@@ -52,6 +56,22 @@ def save(
             raise AttributeError("save() needs a path or a file object with write(); "
                                  f"{type(f).__name__} has none")
         zip_archive.write(f.write, records)
+
+
+def _pickle(obj: Any) -> tuple[bytes, list]:
+    """(pickle, contents of the records data/0, data/1, ...)."""
+    pickler = Pickler()
+    try:
+        pickled = pickler.pickle(obj)
+    except TypeError as e:
+        refused = e
+    else:
+        return pickled, [m.view() for m in pickler.memories]
+    try:
+        return objects.dump(obj)
+    except Exception:  # noqa: BLE001  (pickle raises many kinds; the place is what helps)
+        pass
+    raise refused
 
 
 def load(
@@ -65,8 +85,10 @@ def load(
 ) -> Any:
     """Reads what save() or torch.save() wrote, from a path or a seekable binary file object.
 
-    All tensors come to the CPU; map_location may name it. weights_only is accepted: loading never
-    does anything else. mmap: map a path's tensors, copied on first write, instead of reading them.
+    All tensors come to the CPU; map_location may name it. weights_only (default): build tensors and
+    plain containers, and what serialization.add_safe_globals() allows, and call nothing else of
+    what the file names; False: load whole objects by Python's pickle, for files that you trust.
+    mmap: map a path's tensors, copied on first write, instead of reading them.
     Raises FileNotFoundError; LoadError (a RuntimeError and a pickle.UnpicklingError) with file,
     tensor and offset when a byte is not what was written, or with what was asked for when the file
     holds other objects.
@@ -79,7 +101,7 @@ def load(
         if reader.read(0, 2) == b"PK":
             if mmap and not reader.owned:
                 raise ValueError("f must be a file name when mmap is used")
-            return _Loading(reader, bool(mmap)).load()
+            return _Loading(reader, bool(mmap)).load(weights_only is False)
         return legacy.load(reader)
 
 
@@ -109,9 +131,19 @@ class _Loading:
         self.swap = "byteorder" in self.archive and self.archive.read("byteorder") == b"big"
         self.where = f"{reader.name}, record {self.archive.prefix}data.pkl"
 
-    def load(self) -> Any:
+    def load(self, anything: bool) -> Any:
         self.pickle = self.archive.read("data.pkl")
-        return Unpickler(self.pickle, self.storage, self.where).load()
+        try:
+            return Unpickler(self.pickle, self.storage, self.where).load()
+        except NameRefused as e:
+            if not anything and not objects.allowed():
+                raise
+            refused = e
+        self.loaded.clear()
+        try:
+            return objects.load(self.pickle, self.storage, anything)
+        except pickle.UnpicklingError as e:
+            raise LoadError(f"{self.where}: {e}") from refused
 
     def storage(self, key: tuple) -> Loaded:
         _, kind, name, _, numel = key[:5]
@@ -183,4 +215,12 @@ def _tensors(tree: Any) -> list[tuple[str, Any]]:
     return found
 
 
-__all__ = ["LoadError", "load", "save"]
+__all__ = [
+    "LoadError",
+    "add_safe_globals",
+    "clear_safe_globals",
+    "get_safe_globals",
+    "load",
+    "safe_globals",
+    "save",
+]

@@ -21,6 +21,10 @@ class LoadError(RuntimeError, UnpicklingError):
     than load() builds. The message names the file, the part and the place."""
 
 
+class NameRefused(LoadError):
+    """A file that names an object which load() does not build."""
+
+
 _CHUNK = 1 << 30        # one write(2) takes less than 2 GiB on Linux
 
 

@@ -20,7 +20,7 @@ from ..core.storage import Storage
 from ..core.tensor import Size, Tensor, wrap
 from ..device import device
 from ..nn.parameter import Parameter
-from .files import LoadError
+from .files import LoadError, NameRefused
 from .pickler import STORAGE_NAMES
 
 _KEY_DEPTH = 16         # how deep the tuples in a dictionary key may go
@@ -62,6 +62,10 @@ _DAMAGE = (IndexError, KeyError, ValueError, TypeError, struct.error, OverflowEr
 
 class _Bad(Exception):
     """What is wrong with a pickle; the interpreter adds where."""
+
+
+class _Unknown(_Bad):
+    """A name that is not on the list."""
 
 
 def _bad(what: str) -> _Bad:
@@ -336,7 +340,8 @@ class Unpickler:
                 op(self)
             raise _bad("the pickle ends without STOP")
         except _Bad as e:
-            raise LoadError(f"{self.where}, byte {self.pos} of its pickle: {e}") from None
+            kind = NameRefused if isinstance(e, _Unknown) else LoadError
+            raise kind(f"{self.where}, byte {self.pos} of its pickle: {e}") from None
         except _DAMAGE as e:
             raise LoadError(f"{self.where}, byte {self.pos} of its pickle: damaged "
                                   f"({type(e).__name__}: {e!s:.100})") from None
@@ -433,11 +438,11 @@ class Unpickler:
         module = {"__builtin__": "builtins", "copy_reg": "copyreg"}.get(module, module)
         found = _TYPES.get(f"{module}.{name}")
         if found is None:
-            raise _bad(
+            raise _Unknown(
                 f"the file names {module}.{name}, which is not among the types that load() builds; "
-                f"it reads "
-                "tensors and plain containers only and runs no code of the file. Save a state_dict "
-                "(tensors, numbers, strings, containers) instead of whole objects"
+                "it reads tensors and plain containers only and runs no code of the file. Save a "
+                "state_dict (tensors, numbers, strings, containers) instead of whole objects, or, "
+                "if you trust the file, load it with weights_only=False"
             )
         self.push(found)
 

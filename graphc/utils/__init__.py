@@ -1,5 +1,5 @@
-"""Utilities around training: `graphc.utils.data`."""
+"""Utilities around training: `graphc.utils.data`, `graphc.utils.checkpoint`."""
 
-from . import data
+from . import checkpoint, data, dlpack, hooks
 
-__all__ = ["data"]
+__all__ = ["checkpoint", "data", "dlpack", "hooks"]

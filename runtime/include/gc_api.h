@@ -79,7 +79,7 @@ typedef struct {
 GC_EXPORT const gc_api *gc_get_api(void);
 
 /* Inside the library and by name (eager mode). */
-void gc_parallel_for(int64_t n, int64_t grain, gc_body body, void *ctx);
+GC_EXPORT void gc_parallel_for(int64_t n, int64_t grain, gc_body body, void *ctx);
 GC_EXPORT int gc_get_num_threads(void);
 GC_EXPORT int gc_set_num_threads(int n); /* n <= 0: the default; 1 when called inside a region */
 GC_EXPORT int gc_default_num_threads(void);

@@ -42,4 +42,5 @@
 #include "gc_math_f32.h"
 #include "gc_math_f64.h"
 #include "gc_math_special.h"
+#include "gc_math_gamma.h"
 #endif

@@ -87,7 +87,7 @@ static inline int64_t gc_randint_i64(uint64_t seed, uint64_t offset, uint64_t i,
   return gc_word_randint_i64(gc_random_word(seed, offset, i), low, range);
 }
 
-#define GC_RUN(KIND, K, T, PER, VALUE) \
+#define GC_RANDOM_RUN(KIND, K, T, PER, VALUE) \
   static inline void gc_##KIND##_run_##K(uint64_t seed, uint64_t offset, int64_t first, int64_t n, \
                                          T *out) { \
     uint64_t w[256]; \
@@ -97,9 +97,9 @@ static inline int64_t gc_randint_i64(uint64_t seed, uint64_t offset, uint64_t i,
       for (int64_t j = 0; j < m; j++) out[i + j] = VALUE; \
     } \
   }
-GC_RUN(uniform, f32, float, 1, gc_word_uniform_f32(w[j]))
-GC_RUN(uniform, f64, double, 1, gc_word_uniform_f64(w[j]))
-GC_RUN(normal, f32, float, 2, gc_word_normal_f32(w[2 * j], w[2 * j + 1]))
-GC_RUN(normal, f64, double, 2, gc_word_normal_f64(w[2 * j], w[2 * j + 1]))
-#undef GC_RUN
+GC_RANDOM_RUN(uniform, f32, float, 1, gc_word_uniform_f32(w[j]))
+GC_RANDOM_RUN(uniform, f64, double, 1, gc_word_uniform_f64(w[j]))
+GC_RANDOM_RUN(normal, f32, float, 2, gc_word_normal_f32(w[2 * j], w[2 * j + 1]))
+GC_RANDOM_RUN(normal, f64, double, 2, gc_word_normal_f64(w[2 * j], w[2 * j + 1]))
+#undef GC_RANDOM_RUN
 #endif

@@ -1,4 +1,4 @@
-/* Inside the library only: what kernels ask the pool besides gc_parallel_for. */
+/* Inside the libraries of kernels only: what kernels ask the pool besides gc_parallel_for. */
 #ifndef GC_POOL_H
 #define GC_POOL_H
 
@@ -7,6 +7,6 @@
 #define GC_GRAIN 32768 /* elements of pointwise work below which a second thread does not pay */
 
 /* Threads a region opened here and now would have: 1 inside a region. */
-int gc_region_threads(void);
+GC_EXPORT int gc_region_threads(void);
 
 #endif

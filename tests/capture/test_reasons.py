@@ -8,6 +8,7 @@ import pytest
 
 import graphc
 from graphc import nn
+from graphc.base.errors import CaptureBreak
 
 SCALE = 2
 TABLE = [1, 2]
@@ -180,3 +181,46 @@ def test_float_state_compiles_once(make):
             k = settings.k = value
         assert f(ones(2, 3)).tolist() == fn(ones(2, 3)).tolist()
     assert cell and len(f.specialisations) == 1, f.explain()
+
+
+# ---------------------------------------------------------------- PyTorch's other arguments
+
+
+def test_recompile_limit():
+    """Beyond it calls run eagerly, after one warning; those that a program serves stay compiled."""
+
+    def scaled(x, kind):
+        return x * 2 if kind == "twice" else x + len(kind)
+
+    x = graphc.arange(3.0)
+    compiled = graphc.compile(scaled, recompile_limit=1)
+    for kind in ("twice", "a"):
+        assert compiled(x, kind).tolist() == scaled(x, kind).tolist()
+    with pytest.warns(UserWarning, match="recompiled 1 times"):
+        assert compiled(x, "abc").tolist() == [3, 4, 5]
+    assert compiled(x, "a").tolist() == [1, 2, 3] and len(compiled.specialisations) == 2
+    strict = graphc.compile(scaled, recompile_limit=0, fullgraph=True)
+    strict(x, "twice")
+    with pytest.raises(CaptureBreak, match="recompile_limit") as info:
+        strict(x, "a")
+    assert info.value.kind == "limit"
+
+
+def test_names_and_modes():
+    """Backends by PyTorch's names; what cannot be had is an error."""
+
+    def double(x):
+        return x * 2
+
+    x = graphc.ones(2)
+    made = graphc.compile(double, name="my_step", backend="inductor", mode="max-autotune")
+    assert made(x).tolist() == [2, 2] and made.source.startswith("/* my_step:")
+    assert graphc.compile(double, backend="eager")(x).tolist() == [2, 2]
+    for bad, error, text in (
+        ({"backend": "tvm"}, RuntimeError, "Invalid backend: 'tvm'"),
+        ({"mode": "fastest"}, RuntimeError, "Unrecognized mode=fastest"),
+        ({"mode": "default", "options": {"skip": ["fold"]}}, RuntimeError, "mode or options"),
+        ({"shapes_spec": ((2,),)}, ValueError, "shapes_spec"),
+    ):
+        with pytest.raises(error, match=text):
+            graphc.compile(double, **bad)

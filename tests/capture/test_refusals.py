@@ -134,6 +134,12 @@ def unshaped(x):
 
 HISTORY = graphc.ones(3).requires_grad_() * 2
 
+def writes_a_part(x):
+    z = x * 1j
+    z.imag.mul_(2)
+    return z
+
+
 PROGRAMS = [
     ("value", lambda x: x if x.sum() > 0 else -x),
     ("value", lambda x: x * x.max().item()),
@@ -160,7 +166,8 @@ PROGRAMS = [
     ("mode", set_mode),
     ("history", lambda x: (HISTORY.sum().backward(), x)[1]),
     ("size", lambda x: x * LARGE[3]),
-    ("complex", lambda x: x * 1j),
+    ("complex", writes_a_part),
+    ("disabled", lambda x: graphc.compiler.disable(abs)(x)),
 ]
 
 
@@ -197,4 +204,5 @@ def test_memory_under_two_dtypes():
 
 def test_every_kind_is_tested():
     tested = {kind for kind, _ in PROGRAMS}
-    assert tested | {"aliasing", "internal"} == set(REFUSALS)  # internal: see test_errors.py
+    # internal: see test_errors.py; limit: test_reasons.py
+    assert tested | {"aliasing", "internal", "limit"} == set(REFUSALS)

@@ -359,5 +359,21 @@ def test_choices_in_short_rows(shape):
     check(b, [normal(*n.shape, seed=i) for i, n in enumerate(b.graph.inputs)])
 
 
+@pytest.mark.parametrize("columns", (2, 3, 5, 6, 7, 12))
+def test_a_choice_by_column_in_short_rows(columns):
+    """The same fault of gcc 12 without a reduction: every column has a mask of its own."""
+    shape = (21, columns)
+    b = Builder()
+    a, limit, x, y, u, v = (b.input(s) for s in (shape, shape[1:], shape, shape, shape, shape))
+    chosen = b("where", b("gt", a, b("expand", limit, shape)), x, 0.0)
+    z = b("add", 0.5, b("mul", chosen, 2.0))
+    w = b("sub", u, v)
+    b.graph.outputs = [
+        z,
+        b("where", b("eq", y, w), b("div", z, 2.0), b("where", b("lt", w, y), 0.0, z)),
+    ]
+    check(b, [np.rint(2 * normal(*n.shape, seed=i)) for i, n in enumerate(b.graph.inputs)])
+
+
 def test_graphc_is_importable():
     assert graphc.__version__

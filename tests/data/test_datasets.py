@@ -44,3 +44,13 @@ def test_tensors():
     images, labels = datasets.digits("test")
     assert images.dtype is graphc.float32 and labels.dtype is graphc.int64
     assert tuple(images.shape) == (355, 8, 8) and tuple(labels.shape) == (355,)
+
+
+def test_alice():
+    train, held_out = datasets.alice("train"), datasets.alice("validation")
+    assert datasets.alice() == train + held_out
+    assert len(train) == 9 * len(datasets.alice()) // 10
+    assert train.startswith("CHAPTER I\nDown the Rabbit-Hole\nAlice was beginning to get very")
+    assert len(set(train + held_out)) == 70 and set(held_out) <= set(train)
+    with pytest.raises(ValueError, match="split"):
+        datasets.alice("test")

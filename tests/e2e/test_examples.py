@@ -11,11 +11,15 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 PROMISES = {
+    "char_gpt": ["nats per letter, letter pairs"],
     "custom_function": ["gradcheck in float64: True"],
     "digits_compiled": ["losses have equal bits: True"],
     "digits_eager": ["test accuracy"],
+    "gan": ["distance", "(first"],
+    "graph_network": ["members right"],
     "inspect_kernels": ["torch.softmax(scores, dim=-1)", "not fused", "arena:"],
     "linear_regression": ["learned weights:"],
+    "vae": ["nats per image"],
     "save_resume": ["every loss and every parameter has the same bits: True"],
 }
 

@@ -30,7 +30,7 @@ COMPILER_ROOMS = {
 def room(module: str) -> str:
     """The room that a module of graphc belongs to."""
     parts = module.split(".")
-    top = ("compile", "checks", "fallback", "__main__", "demo", "inspect_file")
+    top = ("compile", "checks", "fallback", "__main__", "demo", "inspect_file", "_dynamo")
     if len(parts) == 1 or parts[1] in top:
         return "top"
     return parts[1] if parts[1] in LEVELS else "user"

@@ -46,6 +46,7 @@ FAMILIES = [
     "math_trig_f32",
     "math_trig_f64",
     "math_special",
+    "math_gamma",
     "basic_f32",
     "basic_f64",
     "casts",
@@ -154,7 +155,9 @@ def other_build(folder: Path, command: str, flags=("-O1",)):
         '#include "gc_api.h"\nvoid gc_parallel_for(int64_t n, int64_t grain, gc_body body, '
         "void *ctx) { (void)grain; body(ctx, 0, n, 0); }\n"
     )
-    paths = [runtime_dir() / "src" / f"{name}.c" for name in FAMILIES]
+    src = runtime_dir() / "src"
+    paths = [path for name in FAMILIES for path in src.rglob(f"{name}.c")]
+    flags = (*flags, "-I", str(src))
     build.compile_files([*paths, stub], folder / "other.so", compiler=compiler, flags=flags)
     handle = cpu.load(str(folder / "other.so"))
     return lambda name, signature: cpu.function(handle, name, signature)

@@ -209,6 +209,107 @@ def test_special_functions_at_the_edges():
             assert np.array_equal(np.signbit(got)[zero], np.signbit(values)[zero])
 
 
+GAMMA = {"i0": 6, "i0e": 6, "i1": 12, "i1e": 12, "erfcx": 6, "ndtri": 6}
+
+
+def _gamma_reference(mp, name):
+    if name in ("i0", "i1"):
+        return lambda v: mp.besseli(int(name[1]), v)
+    if name in ("i0e", "i1e"):
+        return lambda v: mp.besseli(int(name[1]), v) / mp.exp(abs(v))
+    if name == "erfcx":
+        return lambda v: mp.exp(v * v) * mp.erfc(v)
+    return lambda v: mp.sqrt(2) * mp.erfinv(2 * v - 1)
+
+
+@pytest.mark.parametrize("code", ["f32", "f64"])
+@pytest.mark.parametrize("name, bound", GAMMA.items())
+def test_bessel_and_normal_functions(name, bound, code):
+    mp = pytest.importorskip("mpmath")
+    rng = np.random.default_rng(3)
+    if name == "ndtri":
+        x = np.concatenate([rng.uniform(0, 1, 60), 10.0 ** rng.uniform(-6, -1, 40)])
+    else:
+        x = np.concatenate([rng.uniform(-20, 20, 150), 10.0 ** rng.uniform(-8, 2, 100), [8.0, -8]])
+    x = x.astype(kernels.DTYPE[code])
+    x = x[(x > -8) & (x < 80)] if name == "erfcx" else x[x < 80]
+    bits = 24 if code == "f32" else 53
+    with mp.workprec(160):
+        reference = _gamma_reference(mp, name)
+        for v, y in zip(x.tolist(), kernels.call(name, code, x).tolist()):
+            want = reference(mp.mpf(v))
+            unit = mp.ldexp(1, int(mp.frexp(want)[1]) - bits)
+            limit = (bound if code == "f64" else 0.51) * unit
+            assert abs(y - want) <= limit, (v, y, float(abs(y - want) / unit))
+
+
+def _hurwitz(mp, s, q):
+    """Euler and Maclaurin's formula after 60 terms (mpmath's own is off for large s)."""
+    s, q = mp.mpf(s), mp.mpf(q)
+    a, rise = q + 60, s
+    total = mp.fsum((q + k) ** -s for k in range(60)) + a ** (1 - s) / (s - 1) + a**-s / 2
+    for k in range(1, 16):
+        total += mp.bernoulli(2 * k) / mp.factorial(2 * k) * rise * a ** (1 - s - 2 * k)
+        rise *= (s + 2 * k - 1) * (s + 2 * k)
+    return total
+
+
+def test_zeta_and_incomplete_gamma():
+    mp = pytest.importorskip("mpmath")
+    rng = np.random.default_rng(4)
+    s, q = rng.uniform(1.01, 40, 80), np.exp(rng.uniform(-3, 4, 80))
+    with mp.workprec(100):
+        for a, b, y in zip(s.tolist(), q.tolist(), kernels.call("zeta", "f64", s, q).tolist()):
+            want = _hurwitz(mp, a, b)
+            assert abs(y - want) <= 24 * 2.0**-53 * want, (a, b, y)
+    a = np.exp(rng.uniform(-4, 6, 80))
+    x = a * np.exp(rng.standard_normal(80) * 0.7)
+    with mp.workprec(160):
+        for name, low in (("igamma", True), ("igammac", False)):
+            for u, v, y in zip(a.tolist(), x.tolist(), kernels.call(name, "f64", a, x).tolist()):
+                ends = (0, mp.mpf(v)) if low else (mp.mpf(v), mp.inf)
+                want = mp.gammainc(mp.mpf(u), *ends, regularized=True)
+                assert want < 1e-280 or abs(y - want) <= 4e-13 * want, (name, u, v, y)
+
+
+def test_bessel_and_gamma_functions_at_the_edges():
+    inf, nan = math.inf, math.nan
+    x = [0.0, 1.0, -1.0, inf, -inf, nan]
+    want = {
+        "i0": [1, 1.2660658777520084, 1.2660658777520084, inf, inf, nan],
+        "i1": [0, 0.565159103992485, -0.565159103992485, inf, -inf, nan],
+        "i0e": [1, 0.46575960759364043, 0.46575960759364043, 0, 0, nan],
+        "i1e": [0, 0.20791041534970844, -0.20791041534970844, 0, 0, nan],
+        "erfcx": [1, 0.427583576155807, 5.00898008076228, 0, inf, nan],
+        "ndtri": [-inf, inf, nan, nan, nan, nan],
+    }
+    for name, values in want.items():
+        for code, tolerance in (("f32", 1e-6), ("f64", 1e-14)):
+            np.testing.assert_allclose(kernels.call(name, code, x), values, rtol=tolerance)
+    a, b = [2.0, 0.0, 0.0, -1.0, inf, 2.0, nan], [inf, 1.0, 0.0, 1.0, 1.0, 0.0, 1.0]
+    want = [1, 1, nan, nan, 0, 0, nan]
+    np.testing.assert_array_equal(kernels.call("igamma", "f64", a, b), want)
+    np.testing.assert_array_equal(kernels.call("igammac", "f64", a, b), [0, 0, nan, nan, 1, 1, nan])
+    s, q = [1.0, 0.5, 2.0, 2.0, 2.5, 2.0], [1.0, 1.0, 0.0, -3.0, -0.5, -0.5]
+    want = [inf, nan, inf, inf, nan, 8.934802200544679]
+    np.testing.assert_allclose(kernels.call("zeta", "f64", s, q), want, rtol=1e-14)
+
+
+def test_divisors_and_halves():
+    assert kernels.call("gcd", "i64", [12, -12, 0, 7, -(2**63)], [18, 18, -5, 0, 6]).tolist() == [
+        6,
+        6,
+        5,
+        7,
+        2,
+    ]
+    assert kernels.call("lcm", "i32", [4, -4, 0], [6, 6, 3]).tolist() == [12, 12, 0]
+    x = np.array([10.0, -0.75, 5e-324, 0.0, -0.0, math.inf, 1.7e308])
+    m, e = kernels.call("frexp_mantissa", "f64", x), kernels.call("frexp_exponent", "f64", x)
+    wm, we = np.frexp(x)
+    assert np.array_equal(m, wm) and np.array_equal(e[:5], we[:5]) and e[5] == 0
+
+
 @pytest.mark.parametrize("code", ["f32", "f64"])
 @pytest.mark.parametrize("name", BINARY)
 def test_binary_error(name, code):
@@ -527,6 +628,7 @@ def test_headers_are_strict_c99(tmp_path, command):
         "gc_math_f32.h",
         "gc_math_f64.h",
         "gc_math_special.h",
+        "gc_math_gamma.h",
         "gc_math.h",
         "gc_cast.h",
         "gc_int.h",

@@ -94,6 +94,8 @@ def array(make: Make, seed: int) -> np.ndarray:
         flat = rng.integers(int(make.lo), max(int(make.hi), int(make.lo) + 1), int(np.prod(wide)))
     else:
         flat = rng.uniform(make.lo, make.hi, int(np.prod(wide)))
+    if d.is_complex:
+        flat = flat + 1j * rng.uniform(make.lo, make.hi, flat.shape)
     from_ = dtypes.from_numpy_dtype(flat.dtype)
     a = dispatch.cast_array(np.ascontiguousarray(flat), from_, d)
     if make.layout == "offset":
@@ -139,6 +141,8 @@ def attr_values(op: Op, s: Sample) -> tuple:
 def bits(t) -> bytes:
     """The value's bits in logical order, every nan mapped to one."""
     a = np.ascontiguousarray(t._array if isinstance(t, Tensor) else t)
+    if a.dtype.kind == "c":
+        a = a.reshape(-1).view(a.real.dtype)
     if a.dtype.kind == "f" or a.dtype.name == "bfloat16":
         a = a.copy()
         nan = np.isnan(a.astype(np.float32)) if a.dtype.itemsize == 2 else np.isnan(a)

@@ -202,8 +202,108 @@ REFERENCES.update(
         ),
     }
 )
+# Convolution, pooling and resampling; a gradient's reference is that of PyTorch's function.
+
+
+def _conv(T, x, w, stride, padding, dilation, groups, shape=None):
+    return (T.conv1d, T.conv2d, T.conv3d)[x.ndim - 3](
+        x, w, None, stride, padding, dilation, groups
+    )
+
+
+def _gradient(T, fn, like, g):
+    """The gradient of fn at a tensor of shape `like`, for the cotangent g."""
+    x = T.zeros(like, dtype=g.dtype, requires_grad=True)
+    return T.autograd.grad(fn(x), x, g)[0]
+
+
+def _max_pool(T, x, size, stride, padding, dilation, ceil_mode):
+    n, F = f"{x.ndim - 2}d", T.nn.functional
+    if stride is None:
+        return getattr(F, "adaptive_max_pool" + n)(x, size, True)
+    return getattr(F, "max_pool" + n)(x, size, stride, padding, dilation, ceil_mode, True)
+
+
+def _avg_pool(T, x, size, stride, padding, ceil_mode, counted, divisor, shape=None):
+    n, F = f"{x.ndim - 2}d", T.nn.functional
+    if stride is None:
+        return getattr(F, "adaptive_avg_pool" + n)(x, size)
+    if n == "1d":  # which has no divisor_override
+        return F.avg_pool2d(x[..., None, :], (1, *size), (1, *stride), (0, *padding), ceil_mode,
+                            counted, divisor or None)[..., 0, :]  # fmt: skip
+    return getattr(F, "avg_pool" + n)(x, size, stride, padding, ceil_mode, counted, divisor or None)
+
+
+def _max_pool_backward(T, g, index, shape):
+    out = T.zeros(*shape[:2], int(np.prod(shape[2:])), dtype=g.dtype)
+    return out.scatter_add(2, index.flatten(2), g.flatten(2)).reshape(shape)
+
+
+def _resample(T, x, dim, size, mode, align_corners, scale, antialias, shape=None):
+    # a picture whose rows are the axis, and whose other axis keeps its size
+    moved = x.movedim(dim, -1)
+    flat = moved.reshape(1, 1, -1, x.shape[dim])
+    mode = {"linear": "bilinear", "cubic": "bicubic"}.get(mode, mode)
+    align = None if mode.startswith("nearest") else align_corners
+    more = {"scale_factor": (1.0, scale)} if scale else {"size": (flat.shape[2], size)}
+    out = T.nn.functional.interpolate(flat, mode=mode, align_corners=align, antialias=antialias,
+                                      **more)  # fmt: skip
+    return out.reshape(*moved.shape[:-1], size).movedim(-1, dim)
+
+
+REFERENCES.update(
+    {
+        "convolution": _conv,
+        "convolution_biased": lambda T, x, w, b, *a: (
+            _conv(T, x, w, *a) + b.reshape(-1, *[1] * (x.ndim - 2))
+        ),
+        "convolution_input": lambda T, g, w, shape, *a: _gradient(
+            T, lambda x: _conv(T, x, w, *a), shape, g
+        ),
+        "transposed_biased": lambda T, g, w, b, shape, *a: (
+            _gradient(T, lambda x: _conv(T, x, w, *a), shape, g)
+            + b.reshape(-1, *[1] * (g.ndim - 2))
+        ),
+        "convolution_weight": lambda T, g, x, shape, *a: _gradient(
+            T, lambda w: _conv(T, x, w, *a), shape, g
+        ),
+        "max_pool": _max_pool,
+        "max_pool_backward": _max_pool_backward,
+        "avg_pool": _avg_pool,
+        "avg_pool_backward": lambda T, g, shape, *a: _gradient(
+            T, lambda x: _avg_pool(T, x, *a), shape, g
+        ),
+        "resample": _resample,
+        "resample_backward": lambda T, g, dim, shape, *a: _gradient(
+            T, lambda x: _resample(T, x, dim, g.shape[dim], *a), shape, g
+        ),
+    }
+)
 # No counterpart in PyTorch; random streams have a bit specification, optimizer steps tests of
 # their own.
+# ---- recurrent layers: PyTorch's own cells, step by step, with the gates as their input
+
+
+def _recurrence(T, gates, w, b, h, c, sizes, mode, reverse):
+    eye = T.eye(gates.shape[-1], dtype=gates.dtype)
+    zero = T.zeros(gates.shape[-1], dtype=gates.dtype)
+    b = zero if b is None else b
+    steps = list(gates.unbind(0) if sizes is None else gates.split(sizes.tolist()))
+    cell = {"LSTM": T.lstm_cell, "GRU": T.gru_cell, "RNN_TANH": T.rnn_tanh_cell,
+            "RNN_RELU": T.rnn_relu_cell}[mode]
+    h, c, out = h.clone(), None if c is None else c.clone(), [None] * len(steps)
+    for t in reversed(range(len(steps))) if reverse else range(len(steps)):
+        n = len(steps[t])
+        if mode == "LSTM":
+            h[:n], c[:n] = cell(steps[t], (h[:n].clone(), c[:n].clone()), eye, w, zero, b)
+        else:
+            h[:n] = cell(steps[t], h[:n].clone(), eye, w, zero, b)
+        out[t] = h[:n].clone()
+    return (T.stack(out) if sizes is None else T.cat(out)), h, c, None
+
+
+REFERENCES["recurrence"] = _recurrence
+
 WITHOUT = {
     "uniform",
     "normal",
@@ -215,6 +315,7 @@ WITHOUT = {
     "sgd_step",
     "adam_step",
     "adagrad_step",
+    "recurrence_backward",
 }
 
 

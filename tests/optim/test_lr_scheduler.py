@@ -1,5 +1,6 @@
 """Schedules against PyTorch's numbers, step by step and bit by bit, and their saved states."""
 
+import importlib
 import math
 import warnings
 
@@ -19,6 +20,11 @@ def _optimizer(lib, name="SGD", groups=2):
     )
 
 
+def _swa(S):
+    """swa_utils of the library that the schedules come from."""
+    return importlib.import_module(S.__name__.rpartition(".")[0] + ".swa_utils")
+
+
 MAKE = {
     "LambdaLR": lambda S, o: S.LambdaLR(o, [lambda e: 0.95**e, lambda e: 1 / (1 + e)]),
     "MultiplicativeLR": lambda S, o: S.MultiplicativeLR(o, lambda e: 0.9),
@@ -30,10 +36,20 @@ MAKE = {
     "PolynomialLR": lambda S, o: S.PolynomialLR(o, total_iters=8, power=1.7),
     "CosineAnnealingLR": lambda S, o: S.CosineAnnealingLR(o, T_max=6, eta_min=1e-3),
     "WarmRestarts": lambda S, o: S.CosineAnnealingWarmRestarts(o, T_0=3, T_mult=2, eta_min=1e-3),
-    "OneCycleLR": lambda S, o: S.OneCycleLR(o, max_lr=[0.5, 0.3], total_steps=20),
+    "OneCycleLR": lambda S, o: S.OneCycleLR(o, max_lr=[0.5, 0.3], total_steps=40),
     "OneCycleLR-3": lambda S, o: S.OneCycleLR(
-        o, 0.5, epochs=4, steps_per_epoch=5, three_phase=True, anneal_strategy="linear"
+        o, 0.5, epochs=8, steps_per_epoch=5, three_phase=True, anneal_strategy="linear"
     ),
+    "CyclicLR": lambda S, o: S.CyclicLR(o, [0.01, 0.02], 0.1, step_size_up=3, step_size_down=2),
+    "CyclicLR-2": lambda S, o: S.CyclicLR(o, 0.01, 0.1, step_size_up=3, mode="triangular2"),
+    "CyclicLR-exp": lambda S, o: S.CyclicLR(
+        o, 0.01, 0.1, 4, mode="exp_range", gamma=0.9, cycle_momentum=False
+    ),
+    "CyclicLR-fn": lambda S, o: S.CyclicLR(
+        o, 0.01, 0.1, 4, scale_fn=lambda x: 0.9**x, scale_mode="iterations"
+    ),
+    "SWALR": lambda S, o: _swa(S).SWALR(o, 0.02, anneal_epochs=6),
+    "SWALR-linear": lambda S, o: _swa(S).SWALR(o, [0.2, 0.01], 5, anneal_strategy="linear"),
     "SequentialLR": lambda S, o: S.SequentialLR(
         o,
         [S.LinearLR(o, 0.1, total_iters=4), S.CosineAnnealingLR(o, 10), S.ExponentialLR(o, 0.9)],
@@ -45,7 +61,7 @@ MAKE = {
 }
 
 
-def _walk(S, o, scheduler, n=15):
+def _walk(S, o, scheduler, n=30):
     seen = []
     for _ in range(n):
         seen.append([(g["lr"], g.get("momentum"), g.get("betas")) for g in o.param_groups])

@@ -113,8 +113,8 @@ def test_failure_leaves_the_old_file(tmp_path):
     path = tmp_path / "m.pt"
     torch.save({"x": torch.ones(3)}, path)
     before = path.read_bytes()
-    with pytest.raises(TypeError, match=r"cannot store the object at obj\['y'\]\[0\]"):
-        torch.save({"x": torch.zeros(3), "y": [object()]}, path)
+    with pytest.raises(TypeError, match=r"cannot store the function at obj\['y'\]\[0\]"):
+        torch.save({"x": torch.zeros(3), "y": [lambda: 0]}, path)
     assert path.read_bytes() == before and os.listdir(tmp_path) == ["m.pt"]
 
 

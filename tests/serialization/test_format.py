@@ -121,16 +121,10 @@ def test_values_and_types():
 @pytest.mark.parametrize(
     "obj,text",
     [
-        (
-            {"m": graphc.nn.Linear(1, 1)},
-            r"cannot store the graphc.nn.modules.linear.Linear at "
-            r"obj\['m'\].*state_dict\(\)",
-        ),
-        ([0, np.ones(2)], r"numpy.ndarray at obj\[1\].*from_numpy"),
+        ({"m": [lambda: 0]}, r"cannot store the function at obj\['m'\]\[0\]"),
+        ((x for x in "ab"), "cannot store the generator at obj"),
         (lambda: 0, "cannot store the function at obj"),
-        (defaultdict(list), r"dict\(\.\.\.\)"),
-        (np.array(1, dtype=object), "from_numpy"),
-        (np.longdouble(1), "numpy.longdouble at obj"),
+        (defaultdict(lambda: 0), r"dict\(\.\.\.\)"),
     ],
 )
 def test_what_cannot_be_stored_is_named(obj, text):

@@ -178,10 +178,12 @@ class Entry:
     def _modes(self) -> None:
         if self.c.joint is not None:
             self.miss_if(f"{self.const(self.c.joint)}.wanted is not None")
-        grad, inference, default = self.c.mode
+        grad, inference, default, (autocast, cast_to) = self.c.mode
         extra = " or not STATE.inference" if inference else " or STATE.inference"
         self.miss_if(
-            f"STATE.grad is not {grad}{extra} or MODES._default is not {self.const(default)}"
+            f"STATE.grad is not {grad}{extra} or MODES._default is not {self.const(default)} "
+            f"or STATE.autocast is not {'None' if autocast is None else self.const(autocast)} "
+            f"or STATE.autocast_dtype is not {self.const(cast_to)}"
         )
 
     def _facts(self) -> None:
@@ -615,7 +617,7 @@ def used_up(name: str, t: Tensor | TensorType) -> Any:
 
     e = tape.entry_class(name)()
     e.op, e.edges, e.attrs, e.saved, e.versions, e.types = None, (), (), tape._FREED, None, None
-    e.seq, e.origin, e.metadata, e.pre_hooks, e.post_hooks = 0, None, None, None, None
+    e.seq, e.origin, e.notes, e.pre_hooks, e.post_hooks = 0, None, None, None, None
     e.metas, e.out_types = (), ((t.shape, t.dtype),)
     return e
 

@@ -275,3 +275,25 @@ def brief(x: Any) -> str:
         return "a run-time number"
     text = repr(x)
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def cell_reader(cell: Any) -> Callable[[], Any]:
+    def read() -> Any:
+        try:
+            return cell.cell_contents
+        except ValueError:
+            return MISSING
+
+    return read
+
+
+def item_reader(holder: dict, name: Any) -> Callable[[], Any]:
+    return lambda: holder.get(name, MISSING)
+
+
+def attribute_reader(x: Any, name: str) -> Callable[[], Any]:
+    return lambda: getattr(x, name, MISSING)
+
+
+def class_reader(owner: type, name: str) -> Callable[[], Any]:
+    return lambda: owner.__dict__.get(name, MISSING)

@@ -18,7 +18,8 @@ from ...base.errors import CaptureBreak
 from ...core.tensor import Tensor
 from ...ir.index import Index, plain
 from .facts import MISSING
-from .guards import ReadSet, is_module
+from .guards import ReadSet
+from .kinds import is_module
 from .symbols import Sym
 from .uses import fields_of
 

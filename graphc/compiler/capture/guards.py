@@ -11,25 +11,53 @@ changes nothing.
 from __future__ import annotations
 
 import contextvars
-import dis
 import functools
 import gc
 import operator
-import sys
 import threading
 import types
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from ...base.dtypes import DType
 from ...base.errors import Origin, internal
 from ...core import observe
 from ...core.tensor import Tensor
-from .facts import FIXED, MAX_LEAVES, MISSING, NUMBERS, SEQUENCES, WRAPPERS, Check, Fields
+from .facts import (
+    FIXED,
+    MAX_LEAVES,
+    MISSING,
+    NUMBERS,
+    SEQUENCES,
+    WRAPPERS,
+    Check,
+    Fields,
+    attribute_reader,
+    cell_reader,
+    class_reader,
+    item_reader,
+)
+from .kinds import (
+    LIBRARY,
+    TENSOR_FIELDS,
+    all_names,
+    fixed,
+    foreign,
+    in_classes,
+    internal_class,
+    is_module,
+    is_optimizer,
+    methods_of,
+    own_fields,
+    python_module,
+    walk_modules,
+)
+from .names import attribute_names, global_names, indexed_globals, lines_of, stored_names
+from .numbers import Number
 from .symbols import Sym
 
-# ---------------------------------------------------------------- what was read
+_FUNCTIONS = (types.FunctionType, property)
 
 
 class ReadSet:
@@ -102,7 +130,7 @@ class ReadSet:
         for f in gc.get_referrers(code):
             if isinstance(f, types.FunctionType) and f.__code__ is code:
                 cells = zip(code.co_freevars, f.__closure__ or (), strict=True)
-                if all(locals_.get(n, MISSING) is _cell_reader(c)() for n, c in cells):
+                if all(locals_.get(n, MISSING) is cell_reader(c)() for n, c in cells):
                     self.examine(f, frozenset(), code.co_name)
 
     def _learn(self, code: types.CodeType) -> None:
@@ -116,14 +144,14 @@ class ReadSet:
         loaded = global_names(code)
         for name in loaded:
             if name in globals_ or name in stored_names(code)[1]:
-                self.binding(f"global {name}", _item_reader(globals_, name), names, globals_, name)
+                self.binding(f"global {name}", item_reader(globals_, name), names, globals_, name)
         if "globals" in loaded:
             computed = indexed_globals(code)
             for name in list(globals_) if computed is None else computed:
                 value = globals_.get(name, MISSING)
                 if not isinstance(value, (types.ModuleType, type)) and name[:2] != "__":
                     self.binding(
-                        f"global {name}", _item_reader(globals_, name), names, globals_, name
+                        f"global {name}", item_reader(globals_, name), names, globals_, name
                     )
 
     def binding(
@@ -160,17 +188,17 @@ class ReadSet:
             if x._array is not None:
                 self.tensors[id(x)] = x
             for name in names or ():
-                if name in x.__dict__ and name not in _TENSOR_FIELDS:
+                if name in x.__dict__ and name not in TENSOR_FIELDS:
                     self.binding(
                         f"{what}.{name}",
-                        _item_reader(x.__dict__, name),
+                        item_reader(x.__dict__, name),
                         names,
                         x.__dict__,
                         name,
                         False,
                     )
             if names is None and x._array is not None:
-                self._add(f"the attributes of {what}", lambda: len(_own_fields(x)))
+                self._add(f"the attributes of {what}", lambda: len(own_fields(x)))
             return
         if x is MISSING or isinstance(
             x, (Sym, *NUMBERS, str, bytes, type(None), DType, types.BuiltinFunctionType)
@@ -185,7 +213,7 @@ class ReadSet:
         self._alive.append(x)
         if type(x).__module__.startswith("numpy.random"):
             self.foreign = "draws foreign random numbers"
-        elif _in_classes(type(x), "__next__") is not MISSING:
+        elif in_classes(type(x), "__next__") is not MISSING:
             self.iterators = True
         if isinstance(x, types.FunctionType):
             self._function(x)
@@ -220,16 +248,16 @@ class ReadSet:
                 self._object(x, names, what)
         elif isinstance(x, types.ModuleType):
             used = names
-            if names is None and not _fixed(x.__name__):
+            if names is None and not fixed(x.__name__):
                 names = [n for n in x.__dict__ if n[:2] != "__"]
-            for name in names or () if not _python_module(x) else ():
+            for name in names or () if not python_module(x) else ():
                 known = name in x.__dict__ or name in self.stored
                 if known and x.__name__ != "builtins":
                     value, of = x.__dict__.get(name, MISSING), f"{x.__name__}.{name}"
-                    if _fixed(x.__name__) and isinstance(value, (types.ModuleType, type)):
+                    if fixed(x.__name__) and isinstance(value, (types.ModuleType, type)):
                         self.examine(value, used, of)
                     else:
-                        read = _item_reader(x.__dict__, name)
+                        read = item_reader(x.__dict__, name)
                         self.binding(of, read, used, x.__dict__, name)
         elif isinstance(x, functools.partial):
             self._add(f"{what} (a partial)", lambda: (x.func, x.args, x.keywords))
@@ -237,14 +265,14 @@ class ReadSet:
                 self.examine(part, names, what)
         elif isinstance(x, type):
             self._implicit(x)
-            self._class(x, _all_names(x, {}) if names is None else names, names)
+            self._class(x, all_names(x, {}) if names is None else names, names)
             if not internal_class(x) and any(map(internal_class, x.__mro__[1:-1])):
                 # the library calls them (an autograd Function's, say)
-                self._class(x, _methods(x), frozenset())
+                self._class(x, methods_of(x), frozenset())
             for name in self.stored.intersection(names or ()):
-                if _in_classes(x, name) is MISSING and not internal_class(x):
+                if in_classes(x, name) is MISSING and not internal_class(x):
                     what = f"{x.__name__}.{name}"
-                    self.binding(what, _class_reader(x, name), names, x, name)
+                    self.binding(what, class_reader(x, name), names, x, name)
         else:
             self._object(x, names, what)
 
@@ -270,7 +298,7 @@ class ReadSet:
             for d in (*(f.__defaults__ or ()), *(f.__kwdefaults__ or {}).values()):
                 self.examine(d, names, f"a default of {where}")
         for name, cell in zip(f.__code__.co_freevars, f.__closure__ or (), strict=True):
-            self.binding(f"{name} (outside {where})", _cell_reader(cell), names, cell, None)
+            self.binding(f"{name} (outside {where})", cell_reader(cell), names, cell, None)
         self._globals(f.__code__, f.__globals__, names)
         if f.__dict__:
             self._object(f, names, where)
@@ -286,7 +314,7 @@ class ReadSet:
         for name in list(fields) if names is None else names:
             if name in fields or name in self.stored:
                 what = f"{f.__qualname__}.{name}"
-                self.binding(what, _item_reader(fields, name), names, fields, name)
+                self.binding(what, item_reader(fields, name), names, fields, name)
 
     def _object(self, x: Any, names: Any, what: str) -> None:
         """A plain object: of its fields those that are named, of its class what the fields do not
@@ -294,7 +322,7 @@ class ReadSet:
         cls = type(x)
         fields: Any = (
             object.__getattribute__(x, "__dict__")
-            if _in_classes(cls, "__dict__") is not MISSING
+            if in_classes(cls, "__dict__") is not MISSING
             else {}
         )
         fields = fields if isinstance(fields, dict) else {}
@@ -304,8 +332,8 @@ class ReadSet:
         local = isinstance(x, threading.local)
         if (
             not local
-            and cls.__module__.partition(".")[0] != _LIBRARY  # its objects grow as they like
-            and _in_classes(cls, "__dict__") is not MISSING
+            and cls.__module__.partition(".")[0] != LIBRARY  # its objects grow as they like
+            and in_classes(cls, "__dict__") is not MISSING
             and cls.__module__.partition(".")[0] != __name__.partition(".")[0]
             and (id(fields), None) not in self._done
         ):
@@ -316,7 +344,7 @@ class ReadSet:
             for name in sorted(x.__dict__) if names is None else names:
                 if name in x.__dict__:
                     self.binding(
-                        f"{cls.__name__}.{name}", _attribute_reader(x, name), names, x, name
+                        f"{cls.__name__}.{name}", attribute_reader(x, name), names, x, name
                     )
             return
         if internal_class(cls) and not fields:
@@ -324,30 +352,30 @@ class ReadSet:
         if not internal_class(cls) and (id(x), "__class__") not in self._done:
             self._done.add((id(x), "__class__"))
             self._add(f"the class of a {cls.__name__}", lambda: type(x))
-        for name in _all_names(cls, fields) if names is None else names:
+        for name in all_names(cls, fields) if names is None else names:
             if name in fields:
                 self.binding(
-                    f"{cls.__name__}.{name}", _item_reader(fields, name), names, fields, name
+                    f"{cls.__name__}.{name}", item_reader(fields, name), names, fields, name
                 )
                 continue
-            found = _in_classes(cls, name)
+            found = in_classes(cls, name)
             if isinstance(found, types.MemberDescriptorType):
-                self.binding(f"{cls.__name__}.{name}", _attribute_reader(x, name), names, x, name)
+                self.binding(f"{cls.__name__}.{name}", attribute_reader(x, name), names, x, name)
             elif found is not MISSING and not internal_class(cls):
-                if _in_classes(cls, "__dict__") is not MISSING:
+                if in_classes(cls, "__dict__") is not MISSING:
                     self.binding(
-                        f"{cls.__name__}.{name}", _item_reader(fields, name), names, fields, name
+                        f"{cls.__name__}.{name}", item_reader(fields, name), names, fields, name
                     )
                 self._class(cls, (name,), names)
             elif (
                 name in self.stored
-                and _in_classes(cls, "__dict__") is not MISSING
+                and in_classes(cls, "__dict__") is not MISSING
                 and not internal_class(cls)
             ):
                 self.binding(  # an attribute that the code is going to make
-                    f"{cls.__name__}.{name}", _item_reader(fields, name), names, fields, name
+                    f"{cls.__name__}.{name}", item_reader(fields, name), names, fields, name
                 )
-        call = _in_classes(cls, "__call__")
+        call = in_classes(cls, "__call__")
         if isinstance(call, types.FunctionType) and not internal(call.__code__.co_filename):
             self._class(cls, ("__call__",), frozenset())
             if names is not None:
@@ -386,7 +414,7 @@ class ReadSet:
                     self._done.add((id(owner), name))
                     self._alive.append(owner)
                     value = owner.__dict__[name]
-                    self._add(f"{owner.__name__}.{name}", _class_reader(owner, name), owner, name)
+                    self._add(f"{owner.__name__}.{name}", class_reader(owner, name), owner, name)
                     value = getattr(value, "__func__", value)
                     if isinstance(value, property):
                         value = value.fget
@@ -414,7 +442,7 @@ class ReadSet:
                 if plain and not name.startswith("_"):  # may be written past __setattr__
                     self.binding(
                         f"{type(root).__name__}.{name}",
-                        _item_reader(fields, name),
+                        item_reader(fields, name),
                         names,
                         fields,
                         name,
@@ -435,7 +463,7 @@ class ReadSet:
                 for t in value.values():
                     if isinstance(t, Tensor):
                         self.tensors[id(t)] = t
-            what, read = f"{name}.{key}", _item_reader(fields, key)
+            what, read = f"{name}.{key}", item_reader(fields, key)
             check = Check(what, read, fields, key, None, self._origin(key, "", False))
             own = check.frozen[0] not in FIXED and not key.startswith("_")
             (self.every_call if own else self.module_state).append(check)
@@ -453,7 +481,7 @@ class ReadSet:
         self.every_call.append(
             Check(
                 f"{what}.state",
-                _item_reader(o.__dict__, "state"),
+                item_reader(o.__dict__, "state"),
                 o.__dict__,
                 "state",
                 ("is", state),
@@ -471,19 +499,19 @@ class ReadSet:
             name = type(o).__name__
             entries = ("items", o.state, tuple(o.state), tuple(o.state.values()))
             self.every_call.append(
-                Check(f"the state of {name}", _attribute_reader(o, "state"), None, None, entries)
+                Check(f"the state of {name}", attribute_reader(o, "state"), None, None, entries)
             )
             for state in o.state.values():
                 for key, value in state.items() if isinstance(state, dict) else ():
                     if isinstance(value, Tensor):
-                        self._add(f"{name} state {key!r}", _item_reader(state, key), state, key)
+                        self._add(f"{name} state {key!r}", item_reader(state, key), state, key)
             for group in o.param_groups:
                 params = group["params"]
                 self._add("the number of parameters", functools.partial(_parameter_count, group))
                 self.every_call.append(
                     Check(
                         f"{name} 'params'",
-                        _item_reader(group, "params"),
+                        item_reader(group, "params"),
                         group,
                         "params",
                         ("is", params),
@@ -491,7 +519,7 @@ class ReadSet:
                 )
                 for key in group:
                     if key != "params" and (id(group), key) not in read_late:
-                        self._add(f"{name} {key!r}", _item_reader(group, key), group, key)
+                        self._add(f"{name} {key!r}", item_reader(group, key), group, key)
         self.module_state = [
             c for c in self.module_state if (id(c.holder), c.key) not in self.numbers
         ]
@@ -568,280 +596,6 @@ class ReadSet:
         """Undoes what the captured run did to the state it read."""
         for c in self.changed():
             c.restore()
-
-
-class Number:
-    """A float that a name is bound to in a dictionary or a closure cell."""
-
-    __slots__ = ("what", "read", "holder", "key", "value", "sym", "origin")
-
-    def __init__(self, what: str, read: Callable[[], Any], holder: Any, key: Any, origin: Any):
-        self.what, self.read, self.holder, self.key = what, read, holder, key
-        self.value, self.sym, self.origin = read(), None, origin
-
-    def __str__(self) -> str:
-        at = f" ({self.origin})" if self.origin else ""
-        return f"{self.what}: read on every call{at}"
-
-    def check(self) -> Check:
-        return Check(
-            self.what, self.read, self.holder, self.key, ("number", self.value), self.origin
-        )
-
-    def write(self, value: Any) -> None:
-        if isinstance(self.holder, dict):
-            dict.__setitem__(self.holder, self.key, value)
-        else:
-            self.holder.cell_contents = value
-
-    def stand_in(self, tracer: Any) -> None:
-        place = (self.holder, self.key)
-        if not isinstance(self.holder, dict):
-            place = (CellItem(self.holder), 0)
-        self.sym = tracer.leaf("item", ("item", id(self.holder), self.key), place, self.value)
-        self.write(self.sym)
-
-    def put_back(self) -> bool:
-        """False when the captured code bound the name to something else."""
-        sym, self.sym = self.sym, None
-        if sym is None or self.read() is sym:
-            if sym is not None:
-                self.write(self.value)
-            return True
-        return False
-
-
-class CellItem:
-    """A closure cell as a mapping of one item, None when it is empty."""
-
-    __slots__ = ("cell",)
-
-    def __init__(self, cell: types.CellType):
-        self.cell = cell
-
-    def __getitem__(self, key: int) -> Any:
-        try:
-            return self.cell.cell_contents
-        except ValueError:
-            return None
-
-
-# ---------------------------------------------------------------- protocols and names
-
-_TENSOR_FIELDS = frozenset(vars(Tensor))
-_LIBRARY = __name__.partition(".")[0]
-
-
-def is_module(x: Any) -> bool:
-    """By protocol: compiled code knows nothing of graphc.nn."""
-    return _has(x, "children") and _has(x, "_parameters") and _has(x, "_modules")
-
-
-def is_optimizer(x: Any) -> bool:
-    return not isinstance(x, type) and _has(x, "param_groups") and _has(x, "state")
-
-
-def _has(x: Any, name: str) -> bool:
-    """hasattr without running any code of x's class."""
-    fields = getattr(type(x), "__dictoffset__", 0) and object.__getattribute__(x, "__dict__")
-    return (isinstance(fields, dict) and name in fields) or _in_classes(
-        type(x), name
-    ) is not MISSING
-
-
-def walk_modules(root: Any) -> Iterator[Any]:
-    """A module and all below it."""
-    seen: set[int] = set()
-    stack = [root]
-    while stack:
-        m = stack.pop()
-        if m is not None and id(m) not in seen:
-            seen.add(id(m))
-            yield m
-            stack.extend(reversed(list(m._modules.values())))
-
-
-def per_code(compute: Callable[[types.CodeType], Any]) -> Callable[[types.CodeType], Any]:
-    """Remembers what is computed of a code object for as long as the code lives."""
-    known: weakref.WeakKeyDictionary[types.CodeType, Any] = weakref.WeakKeyDictionary()
-
-    @functools.wraps(compute)
-    def find(code: types.CodeType) -> Any:
-        found = known.get(code, MISSING)
-        if found is MISSING:
-            found = known[code] = compute(code)
-        return found
-
-    return find
-
-
-@per_code
-def global_names(code: types.CodeType) -> tuple[str, ...]:
-    """The names that code and the functions inside it load as globals (or as attributes: more is
-    safe)."""
-    names = dict.fromkeys(code.co_names)
-    for c in code.co_consts:
-        if isinstance(c, types.CodeType):
-            names.update(dict.fromkeys(global_names(c)))
-    return tuple(names)
-
-
-@per_code
-def stored_names(code: types.CodeType) -> tuple[frozenset, frozenset]:
-    """The names that code and the functions inside it assign, as attributes and as globals."""
-    steps = list(dis.get_instructions(code))
-    attributes = {i.argval for i in steps if i.opname == "STORE_ATTR"}
-    globals_ = {i.argval for i in steps if i.opname == "STORE_GLOBAL"}
-    for c in code.co_consts:
-        if isinstance(c, types.CodeType):
-            inner = stored_names(c)
-            attributes |= inner[0]
-            globals_ |= inner[1]
-    return frozenset(attributes), frozenset(globals_)
-
-
-@per_code
-def lines_of(code: types.CodeType) -> dict[str, int]:
-    """The first line of code (or of a function inside it) that uses each name."""
-    lines: dict[str, int] = {}
-    line = code.co_firstlineno
-    for i in dis.get_instructions(code):
-        if i.positions is not None and i.positions.lineno is not None:
-            line = i.positions.lineno
-        if isinstance(i.argval, str) and i.opname != "LOAD_CONST":
-            lines.setdefault(i.argval, line)
-    for c in code.co_consts:
-        if isinstance(c, types.CodeType):
-            lines = {**lines_of(c), **lines}
-    return lines
-
-
-@per_code
-def indexed_globals(code: types.CodeType) -> tuple[str, ...] | None:
-    """The names in `globals()["name"]`; None when code does anything else with globals()."""
-    names: list[str] = []
-    for c in code.co_consts:
-        if isinstance(c, types.CodeType):
-            inner = indexed_globals(c)
-            if inner is None:
-                return None
-            names.extend(inner)
-    skipped = ("CACHE", "PRECALL", "RESUME", "PUSH_NULL", "EXTENDED_ARG")
-    steps = [i for i in dis.get_instructions(code) if i.opname not in skipped]
-    for at, i in enumerate(steps):
-        if i.argval == "globals" and i.opname.startswith("LOAD_"):
-            rest = steps[at + 1 : at + 4]
-            if len(rest) < 3 or rest[1].opname != "LOAD_CONST" or "[" not in _shown(rest[2]):
-                return None
-            names.append(rest[1].argval)
-    return tuple(names)
-
-
-def _shown(i: dis.Instruction) -> str:
-    return "[]" if i.opname == "BINARY_SUBSCR" else i.argrepr
-
-
-_DYNAMIC = frozenset(
-    ("getattr", "hasattr", "vars", "__dict__", "asdict", "astuple", "replace", "dir", "attrgetter")
-)
-
-
-@per_code
-def attribute_names(code: types.CodeType) -> frozenset | None:
-    """The attribute names that code uses; None when it computes names."""
-    names = frozenset(global_names(code))
-    return None if names & _DYNAMIC else names
-
-
-_FUNCTIONS = (types.FunctionType, property)
-
-
-def _all_names(cls: type, fields: dict) -> list[str]:
-    """Every attribute that an object of a class has without the library's help."""
-    names = dict.fromkeys(fields)
-    for owner in cls.__mro__:
-        if owner is not object and not internal_class(owner):
-            names.update((n, None) for n in owner.__dict__ if n[:2] != "__")
-    return list(names)
-
-
-def _methods(cls: type) -> tuple:
-    """The names of the functions that a class and its user-defined bases define."""
-    kinds = (types.FunctionType, staticmethod, classmethod)
-    own = [c for c in cls.__mro__ if not internal_class(c)]
-    return tuple({k: 0 for c in own for k, v in vars(c).items() if isinstance(v, kinds)})
-
-
-def _own_fields(t: Tensor) -> list[str]:
-    return [k for k in t.__dict__ if k not in _TENSOR_FIELDS]
-
-
-def foreign(globals_: dict) -> bool:
-    """Whether code with these globals is numpy's, or what makes a named tuple: taken as fixed."""
-    name = str(globals_.get("__name__", ""))
-    return name.partition(".")[0] == "numpy" or name.startswith("namedtuple_")
-
-
-def internal_class(cls: type) -> bool:
-    """Classes of the library, of Python and of numpy: taken as fixed."""
-    return _fixed(getattr(cls, "__module__", "") or "")
-
-
-def _fixed(module: str) -> bool:
-    return module.partition(".")[0] in _FIXED_ROOTS
-
-
-_FIXED_ROOTS = frozenset(
-    (
-        __name__.partition(".")[0],
-        "builtins",
-        "numpy",
-        "types",
-        "collections",
-        "functools",
-        "dataclasses",
-        "enum",
-        "typing",
-        "abc",
-        "pathlib",
-        "threading",
-        "logging",
-    )
-)
-
-
-def _python_module(m: types.ModuleType) -> bool:
-    """Modules of Python itself: taken as fixed."""
-    return m.__name__.partition(".")[0] in sys.stdlib_module_names
-
-
-def _in_classes(cls: type, name: str) -> Any:
-    for owner in cls.__mro__:
-        if name in owner.__dict__:
-            return owner.__dict__[name]
-    return MISSING
-
-
-def _cell_reader(cell: Any) -> Callable[[], Any]:
-    def read() -> Any:
-        try:
-            return cell.cell_contents
-        except ValueError:
-            return MISSING
-
-    return read
-
-
-def _item_reader(holder: dict, name: Any) -> Callable[[], Any]:
-    return lambda: holder.get(name, MISSING)
-
-
-def _attribute_reader(x: Any, name: str) -> Callable[[], Any]:
-    return lambda: getattr(x, name, MISSING)
-
-
-def _class_reader(owner: type, name: str) -> Callable[[], Any]:
-    return lambda: owner.__dict__.get(name, MISSING)
 
 
 def _parameter_count(group: dict) -> int:

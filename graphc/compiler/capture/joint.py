@@ -264,7 +264,7 @@ class Joint:
         e.metas = tuple([(t.shape, t.dtype) for t in inputs])
         e.out_types = tuple([(t.shape, t.dtype) for t in tensors]) if sizes else tuple(self.metas)
         e.seq = next(tape._COUNTER)
-        e.pre_hooks = e.post_hooks = e.metadata = e.origin = None
+        e.pre_hooks = e.post_hooks = e.notes = e.origin = None
         e.joint, e.inputs, e.parts = self, inputs, ()
         versions = [(inputs[i], inputs[i]._storage.version, "") for i in self.checked_inputs]
         versions += [(t, t._storage.version, "") for t in others]

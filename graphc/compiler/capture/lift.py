@@ -26,9 +26,11 @@ class Restart(BaseException):
 
 class Cell:
     """Traced memory: the node that holds its present contents, and how it is laid out. `slot` is
-    the input slot, or None for memory that the program makes; `node0` the contents on entry."""
+    the input slot, or None for memory that the program makes; `node0` the contents on entry.
+    `recast`: it is also shown as numbers of another dtype, so that writes would have to be seen
+    there."""
 
-    __slots__ = ("node", "node0", "type", "version", "slot", "region", "offset")
+    __slots__ = ("node", "node0", "type", "version", "slot", "region", "offset", "recast")
 
     def __init__(
         self,
@@ -41,6 +43,7 @@ class Cell:
         self.node = self.node0 = node
         self.type, self.slot, self.region, self.offset = type, slot, region, offset
         self.version = 0
+        self.recast = False
 
 
 class View:

@@ -16,7 +16,8 @@ from ...ir.graph import Graph, Node, rebuild
 from ...ir.index import Index, observing, plain
 from ...ir.types import TensorType
 from .contents import Write
-from .guards import ReadSet, _item_reader
+from .facts import item_reader
+from .guards import ReadSet
 from .joint import join
 from .lift import Cell, Restart, Source
 from .record import Recorder
@@ -117,6 +118,12 @@ def capture(
     )
 
 
+def _mode() -> tuple:
+    """The modes that a program depends on."""
+    cast = (STATE.autocast, STATE.autocast_dtype)
+    return (STATE.grad, STATE.inference, dtypes._default, cast)
+
+
 def _top_level(spec: Any) -> set[int]:
     """Leaf numbers of the arguments that are no containers: their floats become run-time
     numbers."""
@@ -144,7 +151,7 @@ def _attempt(
     writes: Writes,
 ) -> Captured:
     lifter = tracer.lifter
-    mode = (STATE.grad, STATE.inference, dtypes._default)
+    mode = _mode()
     passed: list = []
     top = _top_level(spec)
     exact = reads.exact
@@ -195,12 +202,12 @@ def _attempt(
             reads.closed = True
             out = _finish(tracer, result, leaves, spec, reads, pattern, original, writes)
         finally:
-            after = (STATE.grad, STATE.inference, dtypes._default)
-            STATE.grad, STATE.inference = mode[:2]
+            after = _mode()
+            STATE.grad, STATE.inference, _, (STATE.autocast, STATE.autocast_dtype) = mode
         if after != mode:
             raise CaptureBreak(
-                "the compiled function changes the gradient mode or the default dtype for its "
-                "caller",
+                "the compiled function changes the gradient mode, autocast or the default dtype "
+                "for its caller",
                 "use `with no_grad():` inside it",
                 kind="mode",
             )
@@ -391,7 +398,7 @@ def _grads(tracer: Tracer, delivery: _Delivery, out: Captured) -> None:
             for key in ("_hooks", "_post_accumulate_hooks"):
                 out.reads.binding(
                     f"the hooks of a tensor {list(t.shape)}",
-                    _item_reader(t.__dict__, key),
+                    item_reader(t.__dict__, key),
                     frozenset(),
                     t.__dict__,
                     key,

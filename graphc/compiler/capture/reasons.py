@@ -34,6 +34,9 @@ def mismatch(c: Captured, fn: Callable, leaves: list, spec: Any) -> str:
         return _modes(c)
     if dtypes._default is not c.mode[2]:
         return f"the default dtype was {c.mode[2]}, now {dtypes._default}"
+    if (STATE.autocast, STATE.autocast_dtype) != c.mode[3]:
+        was, now = _autocast(*c.mode[3]), _autocast(STATE.autocast, STATE.autocast_dtype)
+        return f"autocast was {was}, now {now}"
     changed = {}
     for check in c.reads.changed():  # the same fact may be met with a line and without
         if check.what not in changed or check.origin:
@@ -51,6 +54,10 @@ def _modes(c: Captured) -> str:
     if STATE.inference is not inference:
         return f"inference mode was {_on(inference)}, now {_on(STATE.inference)}"
     return f"gradient recording was {_on(grad)}, now {_on(STATE.grad)}"
+
+
+def _autocast(on: Any, dtype: Any) -> str:
+    return f"off ({dtype} by default)" if on is None else str(on)
 
 
 def _on(x: bool) -> str:

@@ -13,7 +13,9 @@ import types
 from typing import Any
 
 from ...base.errors import CaptureBreak, Origin, internal
-from .guards import ReadSet, attribute_names, foreign
+from .guards import ReadSet
+from .kinds import foreign
+from .names import attribute_names
 from .watch import fresh_count, watch
 
 _MUTATORS = frozenset(

@@ -51,6 +51,8 @@ class Boundary(TapeEntry):
 class Tracer:
     """One capture. See the module docstring; `Capture` in `capture.program` drives it."""
 
+    transforms = False  # it stands below the tape
+
     def __init__(self, merge: dict, sized: dict[int, TensorType] | None = None):
         self.graph = Graph()
         self.lifter = Lifter(self.graph, merge, sized or {})
@@ -97,6 +99,18 @@ class Tracer:
 
     # ---- tensors and nodes
 
+    def concrete(self, t: Tensor, what: str) -> Any:
+        """No tensor has a value yet."""
+        raise CaptureBreak(
+            f"{what} needs the tensor's value, which is not known while compiling",
+            "move it out of the compiled function, or compute with tensors "
+            "(graphc.where) instead",
+            kind="value",
+        )
+
+    def shown(self, t: Tensor) -> str:
+        return self.concrete(t, "printing a tensor")
+
     def view(self, t: Tensor) -> View:
         """How t shows its memory; lifts real tensors."""
         if t._array is not None:
@@ -116,7 +130,7 @@ class Tracer:
         b = Boundary()
         fn = t._fn
         b.op, b.edges, b.attrs, b.saved, b.types = fn.op, (), (), None, None
-        b.seq, b.origin, b.metadata, b.pre_hooks, b.post_hooks = 0, None, None, None, None
+        b.seq, b.origin, b.notes, b.pre_hooks, b.post_hooks = 0, None, None, None, None
         b.metas, b.out_types = (), ((t.shape, t.dtype),)
         b.tensor = t
         t._fn = b
@@ -170,17 +184,20 @@ class Tracer:
         if op.kind == "composite":
             return self._composite(op, inputs, attrs)
         attrs = known(attrs)
-        args = tuple([self.node(t) for t in inputs])
-        types = tuple([t.type_ for t in inputs])
+        args: tuple = tuple([None if t is None else self.node(t) for t in inputs])  # None: left out
+        types = tuple([None if t is None else t.type_ for t in inputs])
         if op.variadic and len(op.inputs) == 1:
             type = op.infer(types, *attrs)  # type: ignore[misc]
         else:
             type = op.infer(*types, *attrs)  # type: ignore[misc]
-        if op.view:
+        if op.view and not op.extra.get("recast"):
             return self._view(op, inputs[0], args[0], attrs, type)
         node = self.graph.add(op, args, attrs, type, self.origin())
         if isinstance(type, TensorType):
-            return self.fresh(node, type)
+            t = self.fresh(node, type)
+            if op.view:  # parts of complex numbers: values here, so nobody may write either side
+                self.view(t).cell.recast = self.view(inputs[0]).cell.recast = True
+            return t
         return tuple(
             [self.fresh(self.graph.output_of(node, j), each) for j, each in enumerate(type)]
         )
@@ -319,12 +336,6 @@ class Tracer:
         return node
 
     def _cast(self, node: Node, d: Any, origin: Any) -> Node:
-        if d.is_complex:
-            raise CaptureBreak(
-                "a complex number comes into compiled code",
-                "keep complex numbers outside of the compiled function",
-                kind="complex",
-            )
         meta = node.type
         strides = pointwise_strides(meta.shape, [(meta.shape, meta.strides)])
         return self.graph.add(
@@ -361,6 +372,12 @@ class Tracer:
         into it."""
         view = self.view(target)
         cell = view.cell
+        if cell.recast:
+            raise CaptureBreak(
+                "memory that is seen as complex numbers and as their parts is written",
+                "compute new tensors with graphc.complex() instead",
+                kind="complex",
+            )
         origin = self.origin()
         node = self.node(value)
         if value.dtype is not target.dtype:

@@ -10,7 +10,8 @@ import weakref
 from typing import Any
 
 from ...base.errors import Origin
-from .guards import attribute_names, global_names, internal_class, per_code
+from .kinds import internal_class
+from .names import attribute_names, global_names, per_code
 
 
 @per_code

@@ -21,9 +21,10 @@ from ...core import observe
 from ...core.tensor import Tensor
 from ...ir.index import Index
 from .contents import ADDING, CONTAINERS, Content, ItemCheck, Write, alike
-from .facts import MISSING, Check, Fields, freeze, thaw
+from .facts import MISSING, Check, Fields, freeze, item_reader, thaw
 from .forms import FIX, Forms
-from .guards import ReadSet, _item_reader, internal_class
+from .guards import ReadSet
+from .kinds import internal_class
 from .lift import Restart, Source
 from .symbols import Sym, same_number
 from .uses import assigned, fields_of, library_names, name_of, uses
@@ -239,7 +240,7 @@ class Writes:
                     if now.get(key, MISSING) is not was.get(key, MISSING):
                         what = f"the entry {key!r} of {check.what}"
                         before = ("is", was.get(key, MISSING))
-                        yield ItemCheck(what, _item_reader(now, key), now, key, before, check)
+                        yield ItemCheck(what, item_reader(now, key), now, key, before, check)
             elif check.key is not None or isinstance(check.holder, types.CellType):
                 yield check
             elif isinstance(check, Fields):
@@ -247,7 +248,7 @@ class Writes:
                 for key in [k for k in check.fields if k not in check.keys]:
                     holder: Any = check.fields if check.cls is None else check.cls
                     if (id(holder), key) not in self.places:
-                        read = _item_reader(check.fields, key)
+                        read = item_reader(check.fields, key)
                         yield Check(f"{where}.{key}", read, holder, key, ("is", MISSING))
             else:
                 raise CaptureBreak(
@@ -367,7 +368,7 @@ class Writes:
                 for k, part in c.frozen[2]:
                     if k != place.key:
                         what = f"the entry {k!r} of {c.what}"
-                        checks.append(Check(what, _item_reader(entries, k), entries, k, part))
+                        checks.append(Check(what, item_reader(entries, k), entries, k, part))
                 c.frozen = ("is", entries)
         if isinstance(place.entry, Tensor) and not self._elsewhere(place.entry, place):
             reads.tensors.pop(id(place.entry), None)
@@ -392,9 +393,7 @@ class Writes:
                     if x.get(key, MISSING) is value:
                         what = f"the entry {key!r} of {check.what}"
                         part = freeze(value) if part is None else part
-                        self.reads.every_call.append(
-                            Check(what, _item_reader(x, key), x, key, part)
-                        )
+                        self.reads.every_call.append(Check(what, item_reader(x, key), x, key, part))
         return content
 
     def _pin(self, x: Any) -> None:

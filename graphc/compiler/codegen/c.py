@@ -51,6 +51,9 @@ _BOOL = {
     "add": "|",
 }
 _HELPERS = {"min": "gcp_min", "max": "gcp_max", "lane_rows": "gcp_lane_rows"}
+# Steps up to which gcc unrolls an inner loop and then vectorises the outer one. gcc 12 gives the
+# guarded loads of the steps one mask (gc_basic.h), so such loops stay loops where they choose.
+_UNROLLED = 16
 
 
 class Printer:
@@ -63,6 +66,7 @@ class Printer:
         self.sizes: dict[str, None] = {}
         self.heaps: list[Buffer] = []
         self.uses_frame = False
+        self.choices = 0  # conditional expressions printed so far
         self.lines: list[str] = []
 
     # ---------------------------------------------------------------- names
@@ -142,6 +146,7 @@ class Printer:
 
     def _select(self, e: Select) -> str:
         c, a, b = e.args
+        self.choices += 1
         return f"({self.expr(c)} ? {self.expr(a)} : {self.expr(b)})"
 
     def _cast(self, e: Cast) -> str:
@@ -223,11 +228,16 @@ class Printer:
         else:
             begin, end = self.index(s.begin, bare=True), self.index(s.extent, bare=True)
         step = f"{s.symbol}++" if s.step == 1 else f"{s.symbol} += {s.step}"
+        head, choices = len(self.lines), self.choices
         self.put(depth, f"for (int64_t {s.symbol} = {begin}; {s.symbol} < {end}; {step}) {{")
         self.block(s.body, depth + 1)
+        steps = s.extent.constant
+        if self.choices > choices and steps is not None and steps <= _UNROLLED:
+            self.lines.insert(head, "  " * depth + "GC_ONE_BY_ONE")
         self.put(depth, "}")
 
     def _stmt_if(self, s: If, depth: int) -> None:
+        self.choices += 1
         self.put(depth, f"if ({self.bare(s.cond)}) {{")
         self.block(s.then, depth + 1)
         if s.otherwise:

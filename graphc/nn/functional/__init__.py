@@ -3,6 +3,7 @@
 https://docs.pytorch.org/docs/stable/nn.functional.html
 """
 
+from ...core import autocast as _autocast
 from .activation import (
     celu,
     celu_,
@@ -40,7 +41,18 @@ from .activation import (
     threshold,
     threshold_,
 )
-from .classification import cross_entropy, nll_loss
+from .attention import multi_head_attention_forward, scaled_dot_product_attention
+from .classification import cross_entropy, linear_cross_entropy, nll_loss
+from .conv import (
+    conv1d,
+    conv2d,
+    conv3d,
+    conv_tbc,
+    conv_transpose1d,
+    conv_transpose2d,
+    conv_transpose3d,
+)
+from .ctc import ctc_loss
 from .distance import cosine_similarity, normalize, pairwise_distance
 from .dropout import (
     alpha_dropout,
@@ -50,7 +62,9 @@ from .dropout import (
     dropout3d,
     feature_alpha_dropout,
 )
-from .linear import bilinear, embedding, linear, scaled_dot_product_attention
+from .embedding import embedding, embedding_bag
+from .folding import fold, unfold
+from .linear import bilinear, linear
 from .loss import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -63,6 +77,7 @@ from .loss import (
     margin_ranking_loss,
     mse_loss,
     multi_margin_loss,
+    multilabel_margin_loss,
     multilabel_soft_margin_loss,
     poisson_nll_loss,
     smooth_l1_loss,
@@ -78,4 +93,46 @@ from .normalization import (
     local_response_norm,
     rms_norm,
 )
+from .pooling import (
+    adaptive_avg_pool1d,
+    adaptive_avg_pool2d,
+    adaptive_avg_pool3d,
+    adaptive_max_pool1d,
+    adaptive_max_pool1d_with_indices,
+    adaptive_max_pool2d,
+    adaptive_max_pool2d_with_indices,
+    adaptive_max_pool3d,
+    adaptive_max_pool3d_with_indices,
+    avg_pool1d,
+    avg_pool2d,
+    avg_pool3d,
+    fractional_max_pool2d,
+    fractional_max_pool2d_with_indices,
+    fractional_max_pool3d,
+    fractional_max_pool3d_with_indices,
+    lp_pool1d,
+    lp_pool2d,
+    lp_pool3d,
+    max_pool1d,
+    max_pool1d_with_indices,
+    max_pool2d,
+    max_pool2d_with_indices,
+    max_pool3d,
+    max_pool3d_with_indices,
+    max_unpool1d,
+    max_unpool2d,
+    max_unpool3d,
+)
+from .resampling import (
+    GRID_SAMPLE_INTERPOLATION_MODES,
+    GRID_SAMPLE_PADDING_MODES,
+    affine_grid,
+    grid_sample,
+    interpolate,
+    upsample,
+    upsample_bilinear,
+    upsample_nearest,
+)
 from .shape import channel_shuffle, one_hot, pad, pixel_shuffle, pixel_unshuffle
+
+_autocast.wrap("functional", globals())

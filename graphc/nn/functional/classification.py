@@ -8,6 +8,7 @@ https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.cross_entropy
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from ...base import dtypes
 from ...core.tensor import Tensor
@@ -15,6 +16,7 @@ from ...ops import composite
 from ...ops import pointwise as pw
 from ...ops.gather import gather
 from ._common import legacy_reduction
+from .linear import linear
 
 
 def cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None,
@@ -45,6 +47,41 @@ def cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None,
         return total
     smooth = _smooth_rows(log_p, labels, weight, ignore_index, reduction, target)
     return total * (1 - label_smoothing) + smooth * (label_smoothing / rows.shape[1])
+
+
+def linear_cross_entropy(input: Tensor, linear_weight: Tensor, target: Tensor, *,
+                         linear_bias: Tensor | None = None, weight: Tensor | None = None,
+                         reduction: str = "mean", ignore_index: int | None = None,
+                         label_smoothing: float = 0.0, options: Any = None) -> Tensor:
+    """cross_entropy of linear(input, linear_weight, linear_bias).
+
+    input (N, in) or (in); linear_weight (C, in) or (C, d1, ..., in), linear_bias (C, d1, ...).
+    `options` (how PyTorch cuts the logits into chunks) changes nothing here. RuntimeError for
+    shapes that do not fit."""
+    if input.ndim not in (1, 2):
+        raise RuntimeError(f"expected input with dimensionality 1 or 2, got {input.ndim}")
+    if linear_weight.ndim < 2:
+        raise RuntimeError("expected linear_weight with dimensionality at least 2, got "
+                           f"{linear_weight.ndim}")
+    if input.shape[-1] != linear_weight.shape[-1]:
+        raise RuntimeError("expected equal input and linear_weight last dimensions (in_features), "
+                           f"got {input.shape[-1]} and {linear_weight.shape[-1]}, respectively")
+    classes = tuple(linear_weight.shape[:-1])
+    if linear_bias is not None and tuple(linear_bias.shape) != classes:
+        raise RuntimeError(f"expected linear_bias shape {classes}, got {tuple(linear_bias.shape)}")
+    if len(classes) > 1 and input.ndim == 1:
+        raise RuntimeError(
+            f"K-dimensional loss defined by linear_weight shape {tuple(linear_weight.shape)} "
+            f"requires batched input, (N, {input.shape[-1]}), got unbatched input with shape "
+            f"{tuple(input.shape)}")
+    logits = linear(input, linear_weight.reshape(-1, linear_weight.shape[-1]),
+                    None if linear_bias is None else linear_bias.reshape(-1))
+    logits = logits.reshape(*input.shape[:-1], *classes)
+    if target.shape == logits.shape and ignore_index is not None:
+        raise RuntimeError("ignore_index cannot be specified when target contains probabilities")
+    return cross_entropy(logits, target, weight, reduction=reduction,
+                         ignore_index=-100 if ignore_index is None else ignore_index,
+                         label_smoothing=label_smoothing)
 
 
 def nll_loss(input: Tensor, target: Tensor, weight: Tensor | None = None,

@@ -10,6 +10,7 @@ import math
 import warnings
 from typing import Any
 
+from ...base import dtypes
 from ...core.tensor import Tensor
 from ...ops import pointwise as pw
 from ._common import legacy_reduction, reduced
@@ -267,6 +268,34 @@ def multi_margin_loss(input: Tensor, target: Tensor, p: int = 1, margin: float =
     n = rows.shape[1]
     own = label == _class_numbers(n)
     loss = pw.where(own, 0.0, gap).sum(1) / n
+    return reduced(loss if input.ndim == 2 else loss.squeeze(0), reduction)
+
+
+def multilabel_margin_loss(input: Tensor, target: Tensor, size_average: bool | None = None,
+                           reduce: bool | None = None, reduction: str = "mean") -> Tensor:
+    """sum over labels y of a row and i that is none of max(0, 1 - (x[y] - x[i])), divided by the
+    number of classes. target: int64 of input's shape, labels up to the first -1. RuntimeError for
+    labels out of range."""
+    reduction = legacy_reduction(size_average, reduce, reduction)
+    if input.ndim not in (1, 2) or input.shape[-1] == 0:
+        raise RuntimeError("Expected non-empty vector or matrix with optional 0-dim batch size, "
+                           f"but got: {list(input.shape)}")
+    if target.shape != input.shape:
+        raise RuntimeError(f"inconsistent target size: {list(target.shape)} for input of size: "
+                           f"{list(input.shape)}")
+    if target.dtype is not dtypes.int64:
+        raise RuntimeError(f"expected scalar type Long but found {target.dtype.title}")
+    if not _all_hold(lambda: (target >= -1) & (target < input.shape[-1])):
+        raise RuntimeError("argument #2 'target' is out of range")
+    rows, labels = (t if t.ndim == 2 else t.unsqueeze(0) for t in (input, target))
+    n = rows.shape[1]
+    ended = pw.cast(labels < 0, dtypes.int64).cumsum(1) > 0
+    numbers = _class_numbers(n)
+    own = ((labels.unsqueeze(2) == numbers) & ~ended.unsqueeze(2)).any(1)  # classes that are labels
+    picked = rows.gather(1, pw.where(ended, 0, labels))
+    gap = pw.clamp_min(1 - picked.unsqueeze(2) + rows.unsqueeze(1), 0.0)
+    counted = ~ended.unsqueeze(2) & ~own.unsqueeze(1)
+    loss = pw.where(counted, gap, 0.0).sum((1, 2)) / n
     return reduced(loss if input.ndim == 2 else loss.squeeze(0), reduction)
 
 

@@ -12,6 +12,7 @@ from ...core.tensor import Tensor
 from .. import functional as F
 from ..parameter import Parameter
 from .module import Module
+from .multihead import MultiheadAttention  # noqa: F401  (PyTorch has it here)
 
 
 def _with_inplace(text: str, inplace: bool) -> str:

@@ -62,6 +62,10 @@ class Linear(Module):
                 f"bias={self.bias is not None}")
 
 
+class NonDynamicallyQuantizableLinear(Linear):
+    """Linear, under the name that MultiheadAttention's output projection has in PyTorch."""
+
+
 class Bilinear(Module):
     """y = x1 @ A @ x2 + b: (*, in1), (*, in2) -> (*, out).
     https://docs.pytorch.org/docs/stable/generated/torch.nn.Bilinear.html"""

@@ -128,3 +128,29 @@ class LocalResponseNorm(Module):
 
     def extra_repr(self) -> str:
         return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
+
+
+class CrossMapLRN2d(Module):
+    """LocalResponseNorm of (N, C, H, W) as Torch 7 and PyTorch compute it under this name: an even
+    `size` looks at one channel less, and channel 0 counts for all later channels, too."""
+
+    def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1) -> None:
+        super().__init__()
+        self.size, self.alpha, self.beta, self.k = size, alpha, beta, k
+
+    def forward(self, input: Tensor) -> Tensor:
+        if input.ndim != 4:
+            raise ValueError(f"CrossMapLRN2d: Expected input to be 4D, got {input.ndim}D instead.")
+        reach = (self.size + 1) // 2  # a window is [c - reach + 1, c + reach - 1]
+        channels = input.shape[1]
+        square = F.pad(input * input, (0, 0, 0, 0, reach - 1, reach - 1))
+        total: Any = square.narrow(1, 0, channels)
+        for i in range(1, 2 * reach - 1):
+            total = total + square.narrow(1, i, channels)
+        if channels > reach:
+            first = (input[:, :1] ** 2).expand(-1, channels - reach, -1, -1)
+            total = total + F.pad(first, (0, 0, 0, 0, reach, 0))
+        return input / (total * (self.alpha / self.size) + self.k).pow(self.beta)
+
+    def extra_repr(self) -> str:
+        return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"

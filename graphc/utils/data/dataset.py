@@ -111,6 +111,16 @@ class ConcatDataset(Dataset[T_co]):
         """Running totals of lengths."""
         return list(accumulate(len(d) for d in sequence))
 
+    @property
+    def cummulative_sizes(self) -> list[int]:
+        """cumulative_sizes under its old name."""
+        warnings.warn(
+            "cummulative_sizes attribute is renamed to cumulative_sizes",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        return self.cumulative_sizes
+
     def __len__(self) -> int:
         return self.cumulative_sizes[-1]
 

@@ -1,0 +1,4 @@
+"""Quantized engines: graphc has none."""
+
+engine = "none"
+supported_engines = ["none"]
