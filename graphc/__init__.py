@@ -228,6 +228,9 @@ _FUNCTIONS = (
     "normal",
     "multinomial",
     "scalar_tensor",
+    "detach",
+    "fill_",
+    "zero_",
 )
 for _name in _FUNCTIONS:
     globals()[_name] = getattr(_functional, _name)
@@ -249,13 +252,10 @@ for _name in _settings.TOP:
     globals()[_name] = getattr(_settings, _name)
 for _name in (
     "clamp_",
-    "fill_",
-    "zero_",
     "relu_",
     "exp_",
     "sigmoid_",
     "tanh_",
-    "detach",
     "is_inference",
 ):
     globals()[_name] = getattr(Tensor, _name)

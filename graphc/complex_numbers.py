@@ -8,6 +8,7 @@ import math
 from typing import Any
 
 from .base import dtypes
+from .base.errors import not_tensor
 from .core.tensor import Tensor
 from .functional import called
 from .ops import complex_parts, movement, pointwise
@@ -36,6 +37,9 @@ def _check_pair(a: Tensor, b: Tensor) -> None:
 
 def polar(abs: Tensor, angle: Tensor, *, out: Any = None) -> Tensor:
     """abs * exp(i angle)."""
+    for position, (name, x) in enumerate((("abs", abs), ("angle", angle)), 1):
+        if not isinstance(x, Tensor):
+            raise not_tensor("polar", name, position, x)
     _check_pair(abs, angle)
     return into(
         out,

@@ -207,8 +207,9 @@ def c_name(d: DType) -> str:
 _PROMOTED: dict[tuple[DType, DType], DType] = {}
 
 
-def promote_types(a: DType, b: DType) -> DType:
+def promote_types(type1: DType, type2: DType) -> DType:
     """The smallest dtype that both convert to (PyTorch's lattice)."""
+    a, b = type1, type2
     if a is b:
         return a
     key = (a, b)

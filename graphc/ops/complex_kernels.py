@@ -172,7 +172,7 @@ def power(a: Any, b: Any) -> np.ndarray:
             )
         if n == 0.5:
             return np.broadcast_to(sqrt(a), np.broadcast_shapes(a.shape, b.shape))
-    r = exp(mul(b, log(np.where(a == 0, 1, a))))
+    r = _power_of_log(np.where(a == 0, 1, a).astype(a.dtype), b)
     return np.where(a == 0, np.where(b == 0, 1, 0), r).astype(r.dtype)
 
 
@@ -183,6 +183,10 @@ def _whole_power(z: np.ndarray, n: int) -> np.ndarray:
             out = mul(out, base)
         base, k = (mul(base, base) if k > 1 else base), k >> 1
     return one_over(out) if n < 0 else out
+
+
+def _power_of_log(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return _in_double(lambda a, b: exp(mul(b, log(a))))(a, b)
 
 
 def sin(z: Any) -> np.ndarray:
@@ -205,6 +209,18 @@ def cosh(z: Any) -> np.ndarray:
     return join(real_fn("cosh", x) * real_fn("cos", y), real_fn("sinh", x) * real_fn("sin", y))
 
 
+def _in_double(fn: Callable) -> Callable:
+    """fn computed in complex128 and rounded once: its own steps lose digits."""
+
+    def run(*zs: Any) -> np.ndarray:
+        arrays = [np.asarray(z) for z in zs]
+        dt = np.result_type(*arrays)
+        return fn(*[a.astype(np.complex128) for a in arrays]).astype(dt)
+
+    return run
+
+
+@_in_double
 def tanh(z: Any) -> np.ndarray:
     x, y = _parts(z)
     far = np.abs(x) > 20
@@ -249,8 +265,8 @@ def _tree_product(a: np.ndarray, dims: tuple, keepdim: bool) -> np.ndarray:
 def _by_parts(name: str) -> Callable:
     run = native_reduce(name, lambda d: d)
     return lambda a, dims, keepdim: join(
-        run(np.ascontiguousarray(a.real), dims, keepdim),
-        run(np.ascontiguousarray(a.imag), dims, keepdim),
+        run(dense(a.real), dims, keepdim),
+        run(dense(a.imag), dims, keepdim),
     )
 
 

@@ -42,7 +42,12 @@ def close64(got: np.ndarray, want: np.ndarray) -> str | None:
 
 
 def close32(
-    got: np.ndarray, want: np.ndarray, exact: np.ndarray | None, dtype: str, normwise: bool
+    got: np.ndarray,
+    want: np.ndarray,
+    exact: np.ndarray | None,
+    dtype: str,
+    normwise: bool,
+    ulps: int = 2,
 ) -> str | None:
     """The low-precision rule; without an exact result PyTorch's stands for it."""
     if exact is None or exact.shape != want.shape:
@@ -63,7 +68,7 @@ def close32(
         ulp = np.maximum(
             2.0 ** np.floor(np.log2(np.maximum(scale, 1e-300))) * ULPS[dtype], SMALLEST[dtype]
         )
-        bad = ~(same | (finite & (mine <= 2 * theirs + 2 * ulp)))
+        bad = ~(same | (finite & (mine <= 2 * theirs + ulps * ulp)))
     if not bad.any():
         return None
     at = tuple(int(i[0]) for i in np.nonzero(bad)) if bad.ndim else ()
@@ -73,7 +78,9 @@ def close32(
     )
 
 
-def values(got: Any, want: Any, exact: Any = None, *, normwise: bool = True) -> str | None:
+def values(
+    got: Any, want: Any, exact: Any = None, *, normwise: bool = True, ulps: int = 2
+) -> str | None:
     """The first difference in kind, dtype, shape or value, or None."""
     if is_tensor(want):
         if not is_tensor(got):
@@ -84,7 +91,8 @@ def values(got: Any, want: Any, exact: Any = None, *, normwise: bool = True) -> 
             return f"shape {list(got.shape)}, PyTorch {list(want.shape)}"
         name, g, w = dtype_name(want.dtype), array(got), array(want)
         if name in ULPS:
-            return close32(g, w, None if exact is None else array(exact), name, normwise)
+            e = None if exact is None else array(exact)
+            return close32(g, w, e, name, normwise, ulps)
         if g.dtype.kind in "fc":
             return close64(g, w)
         bad = g != w
@@ -97,7 +105,7 @@ def values(got: Any, want: Any, exact: Any = None, *, normwise: bool = True) -> 
             return f"{type(got).__name__} {got!r:.60}, PyTorch {type(want).__name__} of {len(want)}"
         pairs = exact if isinstance(exact, (list, tuple)) else [None] * len(want)
         for i, (g, w, e) in enumerate(zip(got, want, pairs)):
-            said = values(g, w, e, normwise=normwise)
+            said = values(g, w, e, normwise=normwise, ulps=ulps)
             if said:
                 return f"[{i}] {said}"
         return None
