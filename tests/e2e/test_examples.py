@@ -18,7 +18,10 @@ PROMISES = {
     "gan": ["distance", "(first"],
     "graph_network": ["members right"],
     "inspect_kernels": ["torch.softmax(scores, dim=-1)", "not fused", "arena:"],
+    "lenet": ["test accuracy"],
     "linear_regression": ["learned weights:"],
+    "lstm_language_model": ["nats per letter (at first"],
+    "unet": ["overlap of found and real discs"],
     "vae": ["nats per image"],
     "save_resume": ["every loss and every parameter has the same bits: True"],
 }

@@ -43,6 +43,12 @@ UNARY = {
     "rsqrt": lambda x: (x * x + 0.5).rsqrt(),
     "expm1": lambda x: x.clamp(-3, 1).expm1(),
     "atan": lambda x: x.atan(),
+    "asinh": lambda x: x.asinh(),
+    "lgamma": lambda x: (x.abs() + 0.5).lgamma(),
+    "digamma": lambda x: (x.abs() + 0.5).digamma(),
+    "erfinv": lambda x: (0.9 * x.tanh()).erfinv(),
+    "logit": lambda x: x.sigmoid().clamp(0.01, 0.99).logit(),
+    "sinc": lambda x: x.sinc(),
 }
 BINARY = {
     "add": lambda a, b: a + b,
@@ -72,9 +78,24 @@ ROWS = {
     "cumsum": lambda x, d: graphc.cumsum(x, d),
     "flip": lambda x, d: x.flip(d),
     "roll": lambda x, d: x.roll(1, d),
+    "cumprod": lambda x, d: x.tanh().cumprod(d),
+    "cummax": lambda x, d: x.cummax(d).values,
+    "logcumsumexp": lambda x, d: x.logcumsumexp(d),
+    "sort": lambda x, d: x.sort(d).values,
 }
-if not hasattr(graphc, "cumsum"):
-    del ROWS["cumsum"]
+# values (N, C, L) and a width k to values of three axes; weights are pieces of the values
+WINDOWS = {
+    "conv1d": lambda x, k: F.conv1d(x, x[:, :, :k].tanh(), padding=1),
+    "conv_transpose1d": lambda x, k: F.conv_transpose1d(x, x[:, :, :k].tanh().transpose(0, 1)),
+    "depthwise": lambda x, k: F.conv2d(
+        x[None], x[:, None, :k, :k].tanh(), padding=1, groups=x.shape[0]
+    )[0],
+    "max_pool": lambda x, k: F.max_pool1d(x, k, stride=1, padding=k // 2),
+    "avg_pool": lambda x, k: F.avg_pool1d(x, k, stride=k),
+    "nearest": lambda x, k: F.interpolate(x, scale_factor=k),
+    "linear": lambda x, k: F.interpolate(x, size=k + 3, mode="linear"),
+    "unfold": lambda x, k: x.unfold(2, k, 1).sum(1),
+}
 MOVES = {
     "permute": lambda x, p: x.permute(p),
     "reshape": lambda x, p: x.reshape(p),
@@ -175,8 +196,9 @@ class Program:
                 "inplace",
                 "random",
                 "scatter",
+                "window",
             ],
-            [6, 6, 3, 3, 5, 2, 1, 2, 1, 1],
+            [6, 6, 3, 3, 5, 2, 1, 2, 1, 1, 1],
         )[0]
         getattr(self, "_" + kind)()
 
@@ -356,6 +378,24 @@ class Program:
                 "scatter", "embedding", (i,), [r.randrange(s[0]) for _ in range(5)], (5, s[1])
             )
 
+    def _window(self):
+        i = self._pick(lambda s: len(s) == 3)
+        if i is None:
+            return
+        (n, c, length), r = self.shapes[i], self.rng
+        name, k = r.choice(list(WINDOWS)), r.randint(1, min(3, length))
+        shape = {
+            "conv1d": (n, n, length + 3 - k),
+            "conv_transpose1d": (n, n, length + k - 1),
+            "depthwise": (n, c + 3 - min(k, c), length + 3 - k),
+            "max_pool": (n, c, length + 2 * (k // 2) + 1 - k),
+            "avg_pool": (n, c, length // k),
+            "nearest": (n, c, k * length),
+            "linear": (n, c, k + 3),
+            "unfold": (n, length + 1 - k, k),
+        }[name]
+        self._add("window", name, (i,), k, shape)
+
     # ---- running
 
     def inputs(self, call=0, resized=False):
@@ -435,4 +475,5 @@ EXECUTE = {
     "inplace": _inplace,
     "random": _random,
     "scatter": _scatter,
+    "window": lambda name, v, p: WINDOWS[name](v[0], p),
 }
