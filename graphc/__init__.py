@@ -324,6 +324,7 @@ _LAZY_NAMES = {
         ("affine_grid_generator", "grid_sampler", "grid_sampler_2d", "grid_sampler_3d"),
         "nn.functional.resampling",
     ),
+    **dict.fromkeys(("layer_norm", "rms_norm"), "nn.functional.normalization"),
     "vmap": "func",
     "from_dlpack": "interop",
     "to_dlpack": "interop",

@@ -200,6 +200,8 @@ def c_name(d: DType) -> str:
         "int32": "int",
         "int8": "signed char",
         "uint8": "unsigned char",
+        "complex64": "c10::complex<float>",
+        "complex128": "c10::complex<double>",
         "bool": "bool",
     }.get(d.name, d.name)
 

@@ -283,7 +283,9 @@ def _mean_kernel(
         seen = x[(slice(None), slice(None), *window)].reshape(*x.shape[:2], -1)
         y[place] = seen.sum(-1, dtype=x.dtype)
     divided = _divisors(windows, divisor, x.dtype)
-    return y // divided if x.dtype.kind in "iu" else y / divided
+    if x.dtype.kind not in "iu":
+        return y / divided
+    return np.abs(y) // np.abs(divided) * (np.sign(y) * np.sign(divided))  # towards zero
 
 
 def _spread_kernel(

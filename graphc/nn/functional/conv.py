@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...base import dtypes
-from ...core.tensor import Tensor, type_word
+from ...core.tensor import Tensor
 from ...ops import conv as ops
 from ...ops import gather
+from ...ops.movement import like_layout
 
 _AXES = ("depth", "height", "width")
 
@@ -106,6 +107,10 @@ def _conv(name: str, axes: int, input: Tensor, weight: Tensor, bias: Tensor | No
     stride, dilation = _numbers("stride", stride, axes), _numbers("dilation", dilation, axes)
     x = input if batched else input.unsqueeze(0)
     if isinstance(padding, str):
+        if weight.ndim != x.ndim:
+            raise RuntimeError(
+                f"Expected {weight.ndim}-dimensional input for {weight.ndim}-dimensional weight"
+                f"{_sizes(weight)}, but got {x.ndim}-dimensional input of size {_sizes(x)} instead")
         x, padding = _named_padding(x, weight, padding, stride, dilation)
     padding = _numbers("padding", padding, axes)
     _check_window(axes, weight, stride, padding, dilation, groups)
@@ -125,7 +130,7 @@ def _conv(name: str, axes: int, input: Tensor, weight: Tensor, bias: Tensor | No
     window = (stride, padding, dilation, groups)
     out = (ops.convolution(x, weight, *window) if bias is None
            else ops.convolution_biased(x, weight, bias, *window))
-    return out if batched else out.squeeze(0)
+    return like_layout(like_layout(out, x), weight) if batched else out.squeeze(0)
 
 
 def _transposed(name: str, axes: int, input: Tensor, weight: Tensor, bias: Tensor | None,
@@ -161,7 +166,7 @@ def _transposed(name: str, axes: int, input: Tensor, weight: Tensor, bias: Tenso
     window = (shape, stride, padding, dilation, groups)
     out = (ops.convolution_input(x, weight, *window) if bias is None
            else ops.transposed_biased(x, weight, bias, *window))
-    return out if batched else out.squeeze(0)
+    return like_layout(like_layout(out, x), weight) if batched else out.squeeze(0)
 
 
 def _batched(name: str, axes: int, input: Tensor, weight: Tensor) -> bool:
@@ -215,8 +220,12 @@ def _check_window(axes: int, weight: Tensor, stride: tuple, padding: tuple, dila
         raise RuntimeError("negative padding is not supported")
     if any(n <= 0 for n in stride):
         raise RuntimeError("non-positive stride is not supported")
-    if any(n <= 0 for n in dilation):
+    if any(n < 0 for n in dilation):
+        raise RuntimeError("dilation should be greater than zero")
+    if any(n == 0 for n in dilation):
         raise RuntimeError(f"dilation should be greater than zero, but got {list(dilation)}")
+    if weight.ndim < 3:
+        raise RuntimeError("weight should have at least three dimensions")
     if weight.ndim != axes + 2:
         raise RuntimeError(
             f"expected stride to be a single integer value or a list of {weight.ndim - 2} values "
@@ -239,8 +248,8 @@ def _check_bias(given: str, bias: Tensor | None, channels: Any) -> None:
 
 def _check_dtypes(x: Tensor, weight: Tensor, bias: Tensor | None) -> None:
     if bias is not None and bias.dtype is not x.dtype:
-        raise RuntimeError(f"Input type ({type_word(x.dtype)}) and bias type "
-                           f"({type_word(bias.dtype)}) should be the same")
+        raise RuntimeError(f"Input type ({dtypes.c_name(x.dtype)}) and bias type "
+                           f"({dtypes.c_name(bias.dtype)}) should be the same")
     if weight.dtype is not x.dtype:
         raise RuntimeError(f"expected scalar type {x.dtype.title} but found {weight.dtype.title}")
     if x.dtype is dtypes.bool_ or x.dtype.is_complex:

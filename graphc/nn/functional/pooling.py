@@ -16,6 +16,8 @@ from ...core.tensor import Tensor
 from ...creation import arange, rand
 from ...ops import pool as ops
 from ...ops.gather import cat, gather
+from ...ops.movement import like_layout
+from ...out import SAME, into
 
 _WORDS = {1: "one", 2: "two", 3: "three"}
 _LETTERS = {1: "W", 2: "HW", 3: "TWH"}
@@ -159,12 +161,13 @@ def avg_pool1d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any
 
 def avg_pool2d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0,
                ceil_mode: bool = False, count_include_pad: bool = True,
-               divisor_override: int | None = None) -> Tensor:
+               divisor_override: int | None = None, *, out: Tensor | None = None) -> Tensor:
     """The mean of each window of (N, C, H, W) or (C, H, W): its sum over the number of its places
     (with or without those in the padding), or over divisor_override.
     https://docs.pytorch.org/docs/stable/generated/torch.nn.AvgPool2d.html"""
-    return _avg_pool("avg_pool2d", 2, input, kernel_size, stride, padding, ceil_mode,
-                     count_include_pad, divisor_override)
+    y = _avg_pool("avg_pool2d", 2, input, kernel_size, stride, padding, ceil_mode,
+                  count_include_pad, divisor_override)
+    return into(out, y, SAME)
 
 
 def avg_pool3d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0,
@@ -419,8 +422,12 @@ def _pooled(input: Tensor, axes: int, indices: bool, op: Any, *attrs: Any) -> An
     batched = input.ndim == axes + 2
     out = op(input if batched else input.unsqueeze(0), *attrs)
     if not isinstance(out, tuple):
-        return out if batched else out.squeeze(0)
+        if not batched:
+            return out.squeeze(0)
+        return like_layout(out, input) if axes == 2 else out
     y, places = out if batched else (out[0].squeeze(0), out[1].squeeze(0))
+    if batched:
+        y, places = like_layout(y, input), like_layout(places, input) if indices else places
     return (y, places) if indices else y
 
 
@@ -489,6 +496,8 @@ def _adaptive_size(name: str, axes: int, input: Tensor, output_size: Any, but_go
         size *= axes
     if axes == 1 and input.ndim not in (2, 3):
         raise _dimensions(name, input)
+    if axes > 1 and isinstance(output_size, (tuple, list)) and input.ndim <= len(output_size):
+        raise ValueError(f"Input dimension should be at least {len(output_size) + 1}")
     if input.ndim not in (axes + 1, axes + 2):
         raise RuntimeError(f"{name}(): Expected {axes + 1}D or {axes + 2}D tensor, but "
                            f"got{but_got}{list(input.shape)}")

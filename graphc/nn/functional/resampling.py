@@ -14,6 +14,7 @@ from ...core.tensor import Tensor
 from ...creation import linspace, ones
 from ...ops import resample as ops
 from ...ops.gather import cat, gather
+from ...ops.movement import like_layout
 from ...ops.pointwise import cast, where
 from .pooling import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
 
@@ -72,12 +73,13 @@ def interpolate(input: Tensor, size: Any = None, scale_factor: Any = None, mode:
     if not (input.dtype.is_floating_point or input.dtype is dtypes.uint8):
         raise _not_implemented(input, kind, antialias)
     if kind == "nearest":
-        return ops.resampled(input, sizes, mode, False, scales, False)
+        return like_layout(ops.resampled(input, sizes, mode, False, scales, False), input)
     if input.dtype is dtypes.uint8:
         wide = ops.resampled(input.to(dtypes.float32), sizes, kind, align_corners, scales,
                              bool(antialias))
         return wide.round().clamp(0, 255).to(dtypes.uint8)
-    return ops.resampled(input, sizes, kind, align_corners, scales, bool(antialias))
+    y = ops.resampled(input, sizes, kind, align_corners, scales, bool(antialias))
+    return like_layout(y, input)
 
 
 def _sizes(spatial: tuple, axes: int, size: Any, scale_factor: Any) -> tuple[Any, tuple]:
