@@ -229,6 +229,9 @@ _FUNCTIONS = (
     "normal",
     "multinomial",
     "scalar_tensor",
+    "detach",
+    "fill_",
+    "zero_",
 )
 for _name in _FUNCTIONS:
     globals()[_name] = getattr(_functional, _name)
@@ -250,13 +253,10 @@ for _name in _settings.TOP:
     globals()[_name] = getattr(_settings, _name)
 for _name in (
     "clamp_",
-    "fill_",
-    "zero_",
     "relu_",
     "exp_",
     "sigmoid_",
     "tanh_",
-    "detach",
     "is_inference",
 ):
     globals()[_name] = getattr(Tensor, _name)
@@ -331,6 +331,7 @@ _LAZY_NAMES = {
         ("affine_grid_generator", "grid_sampler", "grid_sampler_2d", "grid_sampler_3d"),
         "nn.functional.resampling",
     ),
+    **dict.fromkeys(("layer_norm", "rms_norm"), "nn.functional.normalization"),
     "vmap": "func",
     "from_dlpack": "interop",
     "to_dlpack": "interop",

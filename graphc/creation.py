@@ -582,7 +582,7 @@ def eye(
 # ---------------------------------------------------------------- random
 
 
-def _complex_random(fn: Any, shape: tuple, d: DType, generator: Any) -> Tensor:
+def complex_random(fn: Any, shape: tuple, d: DType, generator: Any) -> Tensor:
     from .ops.complex_parts import view_as_complex
 
     parts = fn((*shape, 2), d, generator)
@@ -605,7 +605,7 @@ def _random(fn: Any, floating: str) -> Any:
         d = made_dtype(dtype, out, dtypes.get_default_dtype())
         check_device(device)
         if d.is_complex:  # both parts drawn alike; of a normal number each has half the variance
-            t = _complex_random(fn, shape, d.to_real(), generator)
+            t = complex_random(fn, shape, d.to_real(), generator)
         elif not d.is_floating_point:
             raise NotImplementedError(f"\"{floating}\" not implemented for '{d.title}'")
         else:
@@ -627,10 +627,23 @@ def rand_like(
     device: Any = None,
     requires_grad: bool = False,
     memory_format: Any = None,
+    generator: Any = None,
 ) -> Tensor:
     """rand() with input's shape and dtype."""
-    return _like(rand)(input, dtype=dtype, device=device, requires_grad=requires_grad,
-                      memory_format=memory_format)  # fmt: skip
+    return _like(_drawing(rand, generator))(input, dtype=dtype, device=device,
+        requires_grad=requires_grad, memory_format=memory_format)  # fmt: skip
+
+
+def _drawing(fn: Any, generator: Any) -> Any:
+    """fn, drawing from the generator."""
+    if generator is None:
+        return fn
+
+    def draw(*size: Any, **kwargs: Any) -> Tensor:
+        return fn(*size, generator=generator, **kwargs)
+
+    draw.__name__ = fn.__name__
+    return draw
 
 
 def randn_like(
@@ -641,10 +654,11 @@ def randn_like(
     device: Any = None,
     requires_grad: bool = False,
     memory_format: Any = None,
+    generator: Any = None,
 ) -> Tensor:
     """randn() with input's shape and dtype."""
-    return _like(randn)(input, dtype=dtype, device=device, requires_grad=requires_grad,
-                      memory_format=memory_format)  # fmt: skip
+    return _like(_drawing(randn, generator))(input, dtype=dtype, device=device,
+        requires_grad=requires_grad, memory_format=memory_format)  # fmt: skip
 
 
 def randint(

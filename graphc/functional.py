@@ -798,10 +798,8 @@ def _norm(x: Tensor, p: Any, dim: Any, keepdim: bool) -> Tensor:
     if p == -math.inf:
         return reduce.amin(a, dims, keepdim)
     if p == 0:
-        if x.dtype.is_complex:
-            return reduce.sum(cast(x != 0, x.dtype.to_real()), dims, keepdim)
         # ones and zeros that take a gradient of zero
-        return reduce.sum(pointwise.floor(pointwise.where(x == 0, x, 1.0)), dims, keepdim)
+        return reduce.sum(pointwise.floor(pointwise.where(a == 0, a, 1.0)), dims, keepdim)
     if p == 1:
         return reduce.sum(a, dims, keepdim)
     if p == 2:
@@ -840,13 +838,23 @@ def matmul(input: Tensor, other: Tensor, *, out: Any = None) -> Tensor:
     return into(out, y)
 
 
-def mm(input: Tensor, mat2: Tensor, *, out: Any = None) -> Tensor:
-    """[M, K] x [K, N] -> [M, N]."""
+def _no_out_dtype(name: str, out_dtype: Any) -> None:
+    if out_dtype is not None:
+        raise NotImplementedError(
+            f"Could not run 'aten::{name}.dtype' with arguments from the 'CPU' backend."
+        )
+
+
+def mm(input: Tensor, mat2: Tensor, out_dtype: DType | None = None, *, out: Any = None) -> Tensor:
+    """[M, K] x [K, N] -> [M, N]. NotImplementedError for an out_dtype, which CUDA alone has."""
+    _no_out_dtype("mm", out_dtype)
     return into(out, contract.mm(input, mat2))
 
 
-def bmm(input: Tensor, mat2: Tensor, *, out: Any = None) -> Tensor:
-    """[B, M, K] x [B, K, N] -> [B, M, N]."""
+def bmm(input: Tensor, mat2: Tensor, out_dtype: DType | None = None, *, out: Any = None) -> Tensor:
+    """[B, M, K] x [B, K, N] -> [B, M, N]. NotImplementedError for an out_dtype, which CUDA alone
+    has."""
+    _no_out_dtype("bmm", out_dtype)
     return into(out, contract.bmm(input, mat2))
 
 
@@ -1068,8 +1076,12 @@ def _no_axis_of_none(t: Tensor) -> None:
         raise IndexError("Dimension specified as 0 but tensor has no dimensions")
 
 
-def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple:
+def split(
+    tensor: Tensor, split_size_or_sections: Any = None, dim: int = 0, *, split_size: Any = None
+) -> tuple:
     """Views of pieces along dim: of one size (the last may be smaller) or of the given sizes."""
+    if split_size_or_sections is None:
+        split_size_or_sections = split_size
     _check_has_axes(tensor, "split")
     d = dim_index(dim, tensor.ndim)
     n = tensor.type_.shape[d]
@@ -1120,8 +1132,20 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple:
     return split(input, size if size else 1, d) if n else (input,) * chunks
 
 
-def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple:
+def tensor_split(
+    input: Tensor,
+    indices_or_sections: Any = None,
+    dim: int = 0,
+    *,
+    tensor_indices_or_sections: Any = None,
+    sections: int | None = None,
+    indices: Any = None,
+) -> tuple:
     """Pieces along dim: cut at indices, or into sections that differ by at most one."""
+    for named in (tensor_indices_or_sections, sections, indices):
+        indices_or_sections = named if indices_or_sections is None else indices_or_sections
+    if indices_or_sections is None:
+        raise no_combination("tensor_split", input)
     if input.ndim == 0:
         raise RuntimeError(
             "tensor_split expected at least a 1-dimensional tensor, but got a tensor with 0 dims"
@@ -1552,9 +1576,19 @@ def isclose(
     return close | (pointwise.isfinite(d) & (d <= atol + pointwise.abs(other * rtol)))
 
 
-def result_type(tensor1: Any, tensor2: Any) -> DType:
-    """The dtype that arithmetic on the two gives."""
-    return dtypes.result_of_keys(_keys(tensor1, tensor2))
+def result_type(
+    tensor: Any = None,
+    other: Any = None,
+    *,
+    scalar: Any = None,
+    scalar1: Any = None,
+    scalar2: Any = None,
+) -> DType:
+    """The dtype that arithmetic on the two gives: tensors or numbers, by place or by name."""
+    pair = [x for x in (scalar1, scalar, tensor, other, scalar2) if x is not None]
+    if len(pair) != 2:
+        raise no_combination("result_type", *pair)
+    return dtypes.result_of_keys(_keys(*pair))
 
 
 def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
@@ -1673,4 +1707,20 @@ def scalar_tensor(s: Any, *, dtype: DType | None = None) -> Tensor:
     """A 0-d tensor."""
     return as_tensor(s, dtype or dtypes.get_default_dtype())
 
+
 autocast.wrap("", globals())
+
+
+def detach(input: Tensor) -> Tensor:
+    """input without history, over the same memory."""
+    return input.detach()  # type: ignore[attr-defined]
+
+
+def fill_(input: Tensor, value: Any) -> Tensor:
+    """Sets every element of input."""
+    return input.fill_(value)  # type: ignore[attr-defined]
+
+
+def zero_(input: Tensor) -> Tensor:
+    """Sets every element of input to zero."""
+    return input.zero_()  # type: ignore[attr-defined]

@@ -7,7 +7,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from . import linalg
+from . import functional, linalg
+from .base.dtypes import DType
 from .core import autocast
 from .core.tensor import Tensor
 from .functional import _return_type
@@ -23,6 +24,22 @@ return_svd = _return_type("svd", "U", "S", "V")
 return_geqrf = _return_type("geqrf", "a", "tau")
 return_triangular_solve = _return_type("triangular_solve", "solution", "cloned_coefficient")
 return_lu_unpack = _return_type("lu_unpack", "P", "L", "U")
+
+
+def norm(
+    input: Tensor,
+    p: Any = "fro",
+    dim: Any = None,
+    keepdim: bool = False,
+    out: Any = None,
+    dtype: DType | None = None,
+) -> Tensor:
+    """Vector norm over dim (all axes by default): p a number, inf, -inf, "fro" (2), or "nuc" for
+    the sum of a matrix' singular values."""
+    if p != "nuc":
+        return functional.norm(input, p, dim, keepdim, out, dtype)
+    axes = (-2, -1) if dim is None else dim
+    return linalg.matrix_norm(input, "nuc", axes, keepdim, dtype=dtype, out=out)
 
 
 def inverse(input: Tensor, *, out: Any = None) -> Tensor:
@@ -204,6 +221,7 @@ def pca_lowrank(A: Tensor, q: int | None = None, center: bool = True, niter: int
 
 
 FUNCTIONS = (
+    "norm",
     "det",
     "slogdet",
     "logdet",

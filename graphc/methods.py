@@ -375,13 +375,17 @@ class _Methods:
 
     def contiguous(self: Any, memory_format: Any = None) -> Any:
         chosen = formats.check("contiguous", memory_format)
+        if chosen is formats.preserve_format and self.type_.is_contiguous:
+            return self
         if chosen is formats.preserve_format:
             raise RuntimeError("preserve memory format is unsupported by the contiguous operator")
         if chosen is None or not chosen.axes:
             return movement.contiguous(self)
         return movement.in_format(self, chosen)
 
-    def view(self: Any, *shape: Any) -> Any:
+    def view(self: Any, *shape: Any, size: Any = None, dtype: DType | None = None) -> Any:
+        if not shape:
+            shape = (size if dtype is None else dtype,)
         if len(shape) == 1 and isinstance(shape[0], DType):
             return _view_dtype(self, shape[0])
         return movement.view(self, movement.resolve_shape(size_args(shape), self.type_.numel))
@@ -395,8 +399,8 @@ class _Methods:
     def reshape_as(self: Any, other: Any) -> Any:
         return movement.reshape(self, tuple(other.type_.shape))
 
-    def expand(self: Any, *sizes: Any) -> Any:
-        shape = size_args(sizes)
+    def expand(self: Any, *sizes: Any, size: Any = None, implicit: bool = False) -> Any:
+        shape = size_args(sizes if size is None else (size,))
         own = self.type_.shape
         lead = len(shape) - len(own)
         if any(isinstance(s, int) and s < 0 for s in shape[: max(lead, 0)]):
@@ -423,7 +427,8 @@ class _Methods:
     def permute(self: Any, *dims: Any) -> Any:
         return functional.permute(self, size_args(dims))
 
-    def repeat(self: Any, *sizes: Any) -> Any:
+    def repeat(self: Any, *sizes: Any, repeats: Any = None) -> Any:
+        sizes = sizes if repeats is None else (repeats,)
         if not sizes:
             raise TypeError('repeat() missing 1 required positional arguments: "repeats"')
         counts = size_args(sizes)
@@ -838,8 +843,8 @@ class _Methods:
         )
 
     # writes
-    def copy_(self: Any, src: Any, non_blocking: bool = False) -> Any:
-        src = src if isinstance(src, Tensor) else creation.as_tensor(src)
+    def copy_(self: Any, other: Any, non_blocking: bool = False) -> Any:
+        src = other if isinstance(other, Tensor) else creation.as_tensor(other)
         if src.ndim > self.ndim or any(
             n != m and n != 1 for n, m in zip(src.shape[::-1], self.shape[::-1], strict=False)
         ):
@@ -902,14 +907,17 @@ class _Methods:
                 f"uniform_ expects to return a [from, to) range, but found from={low:g} > "
                 f"to={high:g}"
             )
-        u = random_ops.rand(tuple(self.shape), self.dtype, generator)
-        return _overwrite(self, u * (high - low) + low)
+        return _overwrite(self, self._drawn(random_ops.rand, generator) * (high - low) + low)
 
     def normal_(self: Any, mean: float = 0, std: float = 1, *, generator: Any = None) -> Any:
         functional.check_std(std)
-        return _overwrite(
-            self, random_ops.randn(tuple(self.shape), self.dtype, generator) * std + mean
-        )
+        return _overwrite(self, self._drawn(random_ops.randn, generator) * std + mean)
+
+    def _drawn(self: Any, op: Any, generator: Any) -> Any:
+        """Random numbers of self's shape; of complex ones both parts are drawn."""
+        if self.dtype.is_complex:
+            return creation.complex_random(op, tuple(self.shape), self.dtype.to_real(), generator)
+        return op(tuple(self.shape), self.dtype, generator)
 
     def random_(self: Any, from_: int = 0, to: int | None = None, *, generator: Any = None) -> Any:
         if to is None:
@@ -975,6 +983,14 @@ class _Methods:
 
         return default_torch_function(cls, func, types, args, kwargs)
 
+    def abs_(self: Any) -> Any:
+        """In-place version of abs()."""
+        if self.dtype.is_complex:
+            raise RuntimeError("In-place abs is not supported for complex tensors.")
+        return inplace.apply_inplace(pointwise.abs, (self,))
+
+    absolute_ = abs_
+
     # copies of the object
     def __deepcopy__(self: Any, memo: dict) -> Any:
         if self.grad_fn is not None:
@@ -1012,9 +1028,14 @@ class _Methods:
                 out.__dict__[k] = copy.deepcopy(v, memo)
         return out
 
-    def __setstate__(self: Any, state: tuple) -> None:
-        """State of old pickles: (requires_grad, None, hooks), (data, grad, hooks, requires_grad,
-        None), or (storage, offset, size, stride)."""
+    def __setstate__(self: Any, state: Any) -> None:
+        """Takes the attributes that a subclass pickled, or the state of old pickles:
+        (requires_grad, None, hooks), (data, grad, hooks, requires_grad, None), or (storage,
+        offset, size, stride)."""
+        if isinstance(state, dict):
+            for name, value in state.items():
+                setattr(self, name, value)
+            return
         if not self.is_leaf:
             raise RuntimeError("__setstate__ can be only called on leaf Tensors")
         if len(state) == 4:
@@ -1282,9 +1303,6 @@ def attach() -> None:
         "__getitem__": indexing.getitem,  # type: ignore
         "__setitem__": indexing.setitem,
         "__array_priority__": 1000,
-        "__div__": Tensor.__truediv__,
-        "__rdiv__": lambda self, other: self.reciprocal() * other,
-        "__idiv__": _inplace_operator("div_"),
     }
     methods.update(
         {

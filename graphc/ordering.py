@@ -40,9 +40,11 @@ def sort(
     return into(out, return_sort(*found), SAME)
 
 
-def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> Tensor:
+def argsort(
+    input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False, *, out: Any = None
+) -> Tensor:
     """The indices that sort input along dim."""
-    return sort(input, dim, descending).indices
+    return into(out, sort(input, dim, descending).indices, SAME)
 
 
 def msort(input: Tensor) -> Tensor:

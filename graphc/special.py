@@ -85,6 +85,8 @@ logsumexp, xlogy = functional.logsumexp, algebra.xlogy
 
 def round(input: Tensor, *, decimals: int = 0, out: Any = None) -> Tensor:
     """Nearest number with so many decimals, halves to even."""
+    if decimals == 0 and input.dtype.category <= dtypes.INT:
+        raise NotImplementedError(f"\"round_vml_cpu\" not implemented for '{input.dtype.title}'")
     return functional.round(input, decimals=decimals, out=out)
 
 

@@ -14,8 +14,10 @@ from .core.tensor import Tensor
 from .native import library
 
 
-def set_num_threads(n: int) -> None:
-    """Threads that native kernels may use. Results do not depend on it. RuntimeError below 1."""
+def set_num_threads(num: int, nthreads: int | None = None) -> None:
+    """Threads that native kernels may use (`nthreads` is another name of the number). Results do
+    not depend on it. RuntimeError below 1."""
+    n = num if nthreads is None else nthreads
     if n < 1:
         raise RuntimeError("set_num_threads expects a positive integer")
     library.set_num_threads(int(n))

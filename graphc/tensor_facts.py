@@ -100,13 +100,6 @@ class Facts:
             and (self.storage_offset() == tensor.storage_offset())
         )
 
-    def __setstate__(self: Any, state: Any) -> None:
-        """Takes the attributes that a subclass pickled."""
-        if not isinstance(state, dict):
-            raise RuntimeError("__setstate__ can be only called with a dictionary of attributes")
-        for name, value in state.items():
-            setattr(self, name, value)
-
     # making others
 
     def new(self: Any, *args: Any, device: Any = None) -> Any:
@@ -191,7 +184,7 @@ class Facts:
         return functional.div(self, other)
 
     def __rdiv__(self: Any, other: Any) -> Any:
-        return functional.div(other, self)
+        return self.reciprocal() * other
 
     def __idiv__(self: Any, other: Any) -> Any:
         return self.div_(other)

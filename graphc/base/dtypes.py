@@ -200,6 +200,8 @@ def c_name(d: DType) -> str:
         "int32": "int",
         "int8": "signed char",
         "uint8": "unsigned char",
+        "complex64": "c10::complex<float>",
+        "complex128": "c10::complex<double>",
         "bool": "bool",
     }.get(d.name, d.name)
 
@@ -207,8 +209,9 @@ def c_name(d: DType) -> str:
 _PROMOTED: dict[tuple[DType, DType], DType] = {}
 
 
-def promote_types(a: DType, b: DType) -> DType:
+def promote_types(type1: DType, type2: DType) -> DType:
     """The smallest dtype that both convert to (PyTorch's lattice)."""
+    a, b = type1, type2
     if a is b:
         return a
     key = (a, b)

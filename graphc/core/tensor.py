@@ -179,8 +179,11 @@ class Tensor:
     def _inference(self) -> bool:
         return self._storage.flags & INFERENCE != 0
 
-    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
-        """Marks a leaf as requiring gradients. RuntimeError for non-leaves and integer dtypes."""
+    def requires_grad_(self, requires_grad: bool = True, mode: bool | None = None) -> Tensor:
+        """Marks a leaf as requiring gradients (`mode` is another name of the flag). RuntimeError
+        for non-leaves and integer dtypes."""
+        if mode is not None:
+            requires_grad = mode
         if requires_grad == self._needs:
             return self
         if not requires_grad and self.grad_fn is not None:

@@ -13,7 +13,7 @@ import numpy as np
 from ..base import dtypes
 from ..core.tensor import Tensor
 from ..ir.op import Make, Sample
-from ..ir.types import TensorType
+from ..ir.types import TensorType, contiguous_strides
 from . import complex_kernels as cx
 from .define import COMPLEXES, movement, pointwise
 from .movement import contiguous, permute, swap
@@ -183,6 +183,10 @@ def _as_complex_infer(input: TensorType) -> TensorType:
         raise RuntimeError("Input tensor must have one or more dimensions")
     if input.shape[-1] != 2:
         raise RuntimeError("Tensor must have a last dimension of size 2")
+    if 0 in input.shape:
+        return TensorType(
+            input.shape[:-1], d.to_complex(), contiguous_strides(input.shape[:-1]), input.device
+        )
     if input.strides[-1] != 1:
         raise RuntimeError("Tensor must have a last dimension with stride 1")
     if any(isinstance(s, int) and s % 2 for s in input.strides[:-1]):

@@ -695,3 +695,11 @@ def suggested(input: Tensor, memory_format: Any) -> Tensor:
     if memory_format is formats.contiguous_format and not last:
         return input
     return in_format(input, memory_format)
+
+
+def like_layout(out: Tensor, input: Tensor) -> Tensor:
+    """A result of images: channels-last when PyTorch sees `input` so."""
+    t = input.type_
+    if t.is_contiguous or len(t.shape) not in (4, 5) or not like_channels_last(t.shape, t.strides):
+        return out
+    return in_format(out, formats.channels_last if len(t.shape) == 4 else formats.channels_last_3d)

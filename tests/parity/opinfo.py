@@ -442,9 +442,16 @@ class Run:
         live = [(t, g) for t, g in zip(*first) if t is not None and t.requires_grad]
         if not live:
             return
-        if any(g is None or not g.requires_grad for _, g in live):
-            self.note("gradgrad", dtype, i, "a gradient has no graph; PyTorch's has")
-            return
+        lost = [t for t, g in live if g is None or not g.requires_grad]
+        if lost:  # a gradient that is zero everywhere may say so by having no graph
+            ones = [torch.ones_like(t) for t in lost]
+            probe = torch.autograd.grad(
+                lost, theirs + cot_t, ones, allow_unused=True, retain_graph=True
+            )
+            if any(p is not None and bool((p != 0).any()) for p in probe):
+                self.note("gradgrad", dtype, i, "a gradient has no graph; PyTorch's has")
+                return
+            live = [(t, g) for t, g in live if g is not None and g.requires_grad]
         outs_t, outs_g = [t for t, _ in live], [g for _, g in live]
         cots = cotangents(outs_t, i + 1000)
         again_t = [torch.from_numpy(np.asarray(c)).to(t.dtype) for c, t in zip(cots, outs_t)]

@@ -19,6 +19,8 @@ from ...out import into
 
 def _vector_norm(x: Tensor, p: float, dim: int, keepdim: bool) -> Tensor:
     """The p-norm along `dim`, with gradient 0 at the zero vector."""
+    if x.dtype.is_complex:
+        x = pw.abs(x)
     if p == 0:
         return pw.floor(pw.where(x == 0, x, 1.0)).sum(dim, keepdim=keepdim)
     if p == 1:

@@ -28,7 +28,8 @@ def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None,
 
     padding_idx: a row that gets no gradient; max_norm: longer rows that are looked up are shortened
     in place first; scale_grad_by_freq divides gradients by how often the index occurs. IndexError
-    "index out of range in self". graphc has no sparse gradients: RuntimeError for sparse=True."""
+    "index out of range in self". graphc has no sparse gradients: RuntimeError for sparse=True
+    where a gradient is wanted."""
     if not isinstance(input, Tensor):
         raise TypeError(f"embedding(): argument 'indices' (position 2) must be Tensor, not "
                         f"{type(input).__name__}")
@@ -38,7 +39,7 @@ def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None,
                            "checking arguments for embedding)")
     if weight.ndim != 2:
         raise RuntimeError("'weight' must be 2-D")
-    if sparse:
+    if sparse and weight.requires_grad and is_grad_enabled():
         raise RuntimeError("embedding(sparse=True): graphc has no sparse gradients; use "
                            "sparse=False")
     if padding_idx is not None:

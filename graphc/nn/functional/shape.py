@@ -39,12 +39,33 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant",
         raise ValueError(f'Padding mode "{mode}" doesn\'t take in value argument')
     if mode not in _SOURCE:
         raise NotImplementedError(f"Unrecognised padding mode {mode}")
+    _check_border(input, mode, len(pad) // 2)
     out = input
     for i in range(len(pad) // 2):
         dim = input.ndim - 1 - i
         places = _SOURCE[mode](input.shape[dim], pad[2 * i], pad[2 * i + 1], i)
         out = gather.index_select(out, dim, wrap(places))
     return out
+
+
+_RANKS = (
+    "Padding size {} is not supported for {}D input tensor.\nSupported combinations for "
+    "non-constant padding:\n  - 2D or 3D input: padding size = 2 (pads last dimension)\n  - 3D or "
+    "4D input: padding size = 4 (pads last 2 dimensions)\n  - 4D or 5D input: padding size = 6 "
+    "(pads last 3 dimensions)"
+)
+
+
+def _check_border(input: Tensor, mode: str, axes: int) -> None:
+    """NotImplementedError for other ranks than PyTorch pads, RuntimeError for empty images; an
+    empty batch is none of them."""
+    batch = input.ndim - axes - 1
+    if batch not in (0, 1) or axes > 3:
+        raise NotImplementedError(_RANKS.format(2 * axes, input.ndim))
+    if mode != "circular" and 0 in input.shape[batch:]:
+        raise RuntimeError(f"Expected {axes + 1}D or {axes + 2}D (batch mode) tensor with possibly "
+                           "0 batch size and other non-zero dimensions for input, but got: "
+                           f"{list(input.shape)}")
 
 
 def _positions(n: int, lo: int, hi: int) -> np.ndarray:
