@@ -1,5 +1,6 @@
-"""A graph convolutional network: the layer of the well-known repository, its adjacency sparse if the
-library has sparse tensors, dense, and as edges added at their targets; and graph attention."""
+"""A graph convolutional network: the layer of the well-known repository, with the adjacency
+sparse if the library has sparse tensors, dense, and as edges added at their targets; and graph
+attention."""
 
 import math
 
