@@ -272,6 +272,7 @@ _LAZY_MODULES = {
     "linalg",
     "fft",
     "signal",
+    "sparse",
     "func",
     "random",
     "testing",
@@ -295,6 +296,8 @@ _LAZY_NAMES = {
     "load": "serialization",
     "verify": "checks",
     "check_nan": "checks",
+    "sparse_coo_tensor": "sparse",
+    "spmm": "sparse",
     **dict.fromkeys(
         (
             "conv1d",

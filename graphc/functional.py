@@ -822,11 +822,15 @@ def count_nonzero(input: Tensor, dim: Any = None) -> Tensor:
 
 def matmul(input: Tensor, other: Tensor, *, out: Any = None) -> Tensor:
     """Matrix product with batch broadcasting; vectors as in PyTorch."""
+    if not isinstance(input, Tensor) and hasattr(input, "_product"):  # a sparse matrix
+        return into(out, input._product(other))
     return into(out, contract.matmul(input, other))
 
 
 def mm(input: Tensor, mat2: Tensor, *, out: Any = None) -> Tensor:
     """[M, K] x [K, N] -> [M, N]."""
+    if not isinstance(input, Tensor) and hasattr(input, "_product"):  # a sparse matrix
+        return into(out, input._product(mat2))
     return into(out, contract.mm(input, mat2))
 
 

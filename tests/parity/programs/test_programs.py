@@ -113,10 +113,11 @@ def test_program_gives_pytorchs_results(program, tmp_path):
     theirs = results("torch", program, tmp_path, "float64", "nudged", "float32")
     ours = results("graphc", program, tmp_path, "float64", "float32")
     check(ours["float64"], theirs["float64"], theirs["nudged"])
-    # float32: as far from the float64 results as PyTorch's own float32 run, twice, and two ULP
-    allowed = error(theirs["float32"], theirs["float64"])
+    # float32: PyTorch adds products in lanes of sixteen or more, graphc in chains of up to 256;
+    # errors of a chain grow as the root of its length, so by a factor of four; and two ULP.
+    allowed = 4 * error(theirs["float32"], theirs["float64"]) + 2 * np.finfo(np.float32).eps
     got = error(ours["float32"], theirs["float64"])
-    assert got <= 2 * allowed + 2 * np.finfo(np.float32).eps, (got, allowed)
+    assert got <= allowed, f"float32: error {got:.3g}, allowed {allowed:.3g}"
 
 
 @pytest.mark.parametrize("program", COMPILED)
