@@ -273,6 +273,7 @@ _LAZY_MODULES = {
     "linalg",
     "fft",
     "signal",
+    "sparse",
     "func",
     "random",
     "testing",
@@ -301,6 +302,8 @@ _LAZY_NAMES = {
     "load": "serialization",
     "verify": "checks",
     "check_nan": "checks",
+    "sparse_coo_tensor": "sparse",
+    "spmm": "sparse",
     **dict.fromkeys(
         (
             "conv1d",

@@ -828,6 +828,8 @@ def count_nonzero(input: Tensor, dim: Any = None) -> Tensor:
 
 def matmul(input: Tensor, other: Tensor, *, out: Any = None) -> Tensor:
     """Matrix product with batch broadcasting; vectors as in PyTorch."""
+    if not isinstance(input, Tensor) and hasattr(input, "_product"):  # a sparse matrix
+        return into(out, input._product(other))
     y = contract.matmul(input, other)
     if y._fn is not None:
         n, m = input.ndim, other.ndim
@@ -848,6 +850,8 @@ def _no_out_dtype(name: str, out_dtype: Any) -> None:
 def mm(input: Tensor, mat2: Tensor, out_dtype: DType | None = None, *, out: Any = None) -> Tensor:
     """[M, K] x [K, N] -> [M, N]. NotImplementedError for an out_dtype, which CUDA alone has."""
     _no_out_dtype("mm", out_dtype)
+    if not isinstance(input, Tensor) and hasattr(input, "_product"):  # a sparse matrix
+        return into(out, input._product(mat2))
     return into(out, contract.mm(input, mat2))
 
 

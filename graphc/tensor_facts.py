@@ -79,6 +79,14 @@ class Facts:
         """The number of axes."""
         return self.ndim
 
+    def to_sparse(self: Any, sparse_dim: int | None = None) -> Any:
+        """The elements that are not zero, in coordinate form; see `graphc.sparse`."""
+        from .sparse import to_sparse
+
+        return to_sparse(self, sparse_dim)
+
+    to_sparse_coo = to_sparse
+
     def sparse_dim(self: Any) -> int:
         """0: tensors are strided."""
         return 0
