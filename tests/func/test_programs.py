@@ -1,3 +1,4 @@
+# ruff: noqa: B023  (the lambdas of a step are called within it)
 """Random programs with in-place writes, views and transforms inside: every nesting of derivatives
 and vmap gives what plain backward passes of single elements give."""
 
