@@ -92,7 +92,7 @@ def apply_inplace(op: Op, inputs: tuple, attrs: tuple = ()) -> Tensor:
         if plain and op.kind == "pointwise":
             _direct(op, inputs, attrs)
             return target
-        if needs and 0 in op.saved_inputs:
+        if (needs or _layered()) and 0 in op.saved_inputs:
             inputs = (_snapshot(target), *inputs[1:])
         value = dispatch.apply(op, inputs, attrs)
         store(target, value)
@@ -105,9 +105,18 @@ def apply_inplace(op: Op, inputs: tuple, attrs: tuple = ()) -> Tensor:
     return target
 
 
+def _layered() -> bool:
+    """Whether a layer runs, below which gradients may be recorded that its tensors do not show."""
+    return STATE.tracer is not None and STATE.tracer.transforms and STATE.grad
+
+
 def store(target: Tensor, value: Tensor) -> None:
     """Writes an op's result into target and gives target its history."""
     _check_result(target, value)
+    tracer = STATE.tracer
+    if tracer is not None and tracer.transforms and not tracer.owns(target):
+        tracer.store_outside(target, value)
+        return
     dispatch.write(target, value)
     if value._needs or target._needs and STATE.grad:
         rebase(target, value)
@@ -149,7 +158,7 @@ def _check_result(target: Tensor, value: Tensor) -> None:
 def _snapshot(t: Tensor) -> Tensor:
     """t's present value under t's history, untouched by the write that follows."""
     saved = STATE.grad
-    STATE.grad = False
+    STATE.grad = _layered()  # there the copy is recorded below the layer
     try:
         if STATE.tracer is None:
             out = wrap(t._array.copy(order="K"), t.dtype)
@@ -224,7 +233,7 @@ def apply_function(fn: Any, target: Tensor, args: tuple, kwargs: dict) -> Tensor
     try:
         check_inplace(target)
         needs = STATE.grad and any(isinstance(t, Tensor) and t._needs for t in (target, *args))
-        value = fn(_snapshot(target) if needs else target, *args, **kwargs)
+        value = fn(_snapshot(target) if needs or _layered() else target, *args, **kwargs)
         store(target, value)
     except (RuntimeError, IndexError, TypeError, ValueError) as e:
         raise with_user_line(e) from None

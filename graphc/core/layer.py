@@ -31,6 +31,12 @@ _INPLACE = (
     "operators instead of inplace arithmetic. If said operator is being called inside the PyTorch "
     "framework, please file a bug report instead."
 )
+_CAPTURED = (
+    "During a grad (vjp, jvp, grad, etc) transform, the function provided attempted to call "
+    "in-place operation (aten::copy_) that would mutate a captured Tensor. This is not supported; "
+    "please rewrite the function being transformed to explicitly accept the mutated Tensor(s) as "
+    "inputs."
+)
 _CONTROL = (
     "vmap: It looks like you're attempting to use a Tensor in some data-dependent control flow. "
     "We don't support that yet, please file an issue at "
@@ -139,6 +145,12 @@ class Layer:
             return value
         return value.unsqueeze(-1).expand((*value.type_.shape, self.size))  # type: ignore[attr-defined]
 
+    def made(self, t: Tensor) -> Tensor:
+        """A tensor that was made under this layer, the same for every element."""
+        out = self.element(t, False)
+        out._needs = t._needs and t._fn is None
+        return out
+
     # ---- what the funnel asks
 
     def run(self, op: Op, inputs: tuple, attrs: tuple) -> Any:
@@ -147,7 +159,8 @@ class Layer:
             return self._random(op, attrs)
         if not any(self.owns(t) for t in inputs):
             with self.below():
-                return dispatch.apply(op, inputs, attrs)
+                out = dispatch.apply(op, inputs, attrs)
+            return out if inputs else self.made(out)
         try:
             needs = STATE.grad and any(self.owns(t) and t.requires_grad for t in inputs)
             through = op.eager is None or "batch" not in op.extra or needs and op.vjp is None
@@ -229,15 +242,18 @@ class Layer:
             raise RuntimeError(_RANDOM)
         with self.below():
             if self.randomness == "same":
-                return make()
+                return self.made(make())
             return self.element(stack_last([make() for _ in range(int(self.size))]))
 
     def beside(self, like: Tensor, t: Tensor) -> Tensor:
         """A new tensor t as one that can be written for every element, if `like` is mapped over."""
         lower = self.outer if isinstance(self.outer, Layer) else None
-        if lower is not None and not self.owns(t):
+        if lower is not None:
+            plain = t._trace.value if self.owns(t) else t
             with self.below():
-                t = lower.beside(like._trace.value if self.owns(like) else like, t)
+                other = lower.beside(like._trace.value if self.owns(like) else like, plain)
+            if other is not plain:
+                t = self.element(other, False)
         if not self.batches(like) or self.batches(t):
             return t
         with self.below():
@@ -250,13 +266,19 @@ class Layer:
         out._needs = t._needs and t._fn is None
         return out
 
+    def store_outside(self, target: Tensor, value: Tensor) -> None:
+        """An in-place write into a tensor that is not of this layer."""
+        if self.batches(value):
+            raise RuntimeError(_INPLACE)
+        if self.owns(value) and value.requires_grad:
+            raise RuntimeError(_CAPTURED)
+        with self.below():
+            inplace.store(target, value._trace.value if self.owns(value) else value)
+
     def write(self, target: Tensor, value: Tensor) -> None:
         """target's memory = value, for every element."""
         if not self.owns(target):
-            if self.batches(value):
-                raise RuntimeError(_INPLACE)
-            with self.below():
-                dispatch.write(target, value._trace.value if self.owns(value) else value)
+            self.store_outside(target, value)
             return
         if self.batches(value) and not self.batches(target):
             raise RuntimeError(_INPLACE)
@@ -327,13 +349,14 @@ class Layer:
             return getattr(self.outer, name)(*args)
 
     def constant(self, t: Tensor) -> Tensor:
-        return self._ask("constant", t, t)
+        return self.made(self._ask("constant", t, t))
 
     def full(self, shape: tuple, value: Any, dtype: Any) -> Tensor:
         with self.below():
             if self.outer is not None:
-                return self.outer.full(shape, value, dtype)
-            return dispatch.apply(op_module.get("full"), (), (tuple(shape), dtype, value))
+                return self.made(self.outer.full(shape, value, dtype))
+            full = op_module.get("full")
+            return self.made(dispatch.apply(full, (), (tuple(shape), dtype, value)))
 
     def get_grad(self, t: Tensor) -> Any:
         return t._grad if self.owns(t) else self._ask("get_grad", t._grad, t)

@@ -365,7 +365,8 @@ def jvp(
     func: Callable, primals: Any, tangents: Any, *, strict: bool = False, has_aux: bool = False
 ) -> tuple:
     """(output, tangent[, aux]): the directional derivative of func at primals along tangents, two
-    tuples alike. strict: RuntimeError when an output does not depend on the inputs."""
+    tuples alike. strict: RuntimeError when an output does not depend on the inputs. Inside func
+    no_grad cuts tangents, as it cuts gradients (PyTorch's forward mode passes through it)."""
     what = "jvp(f, primals, tangents)"
     if not isinstance(primals, tuple):
         raise RuntimeError(
