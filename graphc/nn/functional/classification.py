@@ -77,15 +77,14 @@ def linear_cross_entropy(input: Tensor, linear_weight: Tensor, target: Tensor, *
             f"K-dimensional loss defined by linear_weight shape {tuple(linear_weight.shape)} "
             f"requires batched input, (N, {input.shape[-1]}), got unbatched input with shape "
             f"{tuple(input.shape)}")
-    # as the public functions, with autocast's casts
     bias = None if linear_bias is None else linear_bias.reshape(-1)
     rows = linear_weight.reshape(-1, linear_weight.shape[-1])
-    logits = autocast.lower(linear)(input, rows, bias)
+    logits = linear(input, rows, bias)
     logits = logits.reshape(*input.shape[:-1], *classes)
     if target.shape == logits.shape and ignore_index is not None:
         raise RuntimeError("ignore_index cannot be specified when target contains probabilities")
     ignored = -100 if ignore_index is None else ignore_index
-    return autocast.in_float32(cross_entropy)(
+    return cross_entropy(
         logits, target, weight, reduction=reduction, ignore_index=ignored,
         label_smoothing=label_smoothing)
 
