@@ -636,8 +636,17 @@ class Run:
 
 
 def run(name: str, dtypes: tuple = DTYPES) -> list[Outcome]:
-    """Every check of one OpInfo."""
-    return Run(chosen()[name]).all(dtypes)
+    """Every check of one OpInfo; of one that has complex samples alone, those."""
+    info = chosen()[name]
+    if not set(dtypes) & set(info.supported_dtypes("cpu")):
+        dtypes = COMPLEX
+    return Run(info).all(dtypes)
+
+
+def has_samples(name: str) -> bool:
+    """Whether PyTorch has samples for the CPU at all."""
+    run = Run(chosen()[name])
+    return any(run.samples(d) for d in DTYPES + COMPLEX if d in run.info.supported_dtypes("cpu"))
 
 
 def table(outcomes: list[Outcome]) -> Iterator[tuple[str, dict[str, tuple[int, int, int]]]]:

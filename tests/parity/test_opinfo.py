@@ -27,7 +27,7 @@ counts = {"all": 0, "passed": 0, "infos": 0}
 @pytest.mark.parametrize("name", sorted(opinfo.chosen()))
 def test_samples(name):
     outcomes = opinfo.run(name)
-    assert outcomes, "no sample was checked"
+    assert outcomes or not opinfo.has_samples(name), "no sample was checked"
     counts["all"] += len(outcomes)
     counts["passed"] += sum(o.said is None for o in outcomes)
     counts["infos"] += 1

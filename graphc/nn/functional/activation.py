@@ -69,9 +69,12 @@ def gelu(input: Tensor, *, approximate: str = "none", out: Tensor | None = None)
 
 def silu(input: Tensor, inplace: bool = False) -> Tensor:
     """x * sigmoid(x)."""
-    _float_input("silu_cpu", input)
+    if not input.dtype.is_complex:
+        _float_input("silu_cpu", input)
     if inplace:
         return in_place(silu, input)
+    if input.dtype.is_complex:
+        return input * pw.sigmoid(input)
     return pw.silu(input)
 
 
