@@ -66,7 +66,8 @@ def texts(monkeypatch):
     found = []
 
     def build(graph, settings, name):
-        found.append(compile_graph(graph, name)[1])
+        if not graph.holds_complex():  # there is no generated code for those
+            found.append(compile_graph(graph, name)[1])
         return InterpretedProgram(graph)
 
     monkeypatch.setattr(importlib.import_module("graphc.compile"), "build", build)

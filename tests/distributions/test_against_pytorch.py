@@ -259,6 +259,8 @@ def test_constraints_and_registries():
 
 
 def test_errors():
+    T.Distribution.set_default_validate_args(True)
+
     def text(f):
         with pytest.raises(Exception) as info:  # noqa: PT011
             f()

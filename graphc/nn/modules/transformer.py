@@ -8,6 +8,7 @@ https://docs.pytorch.org/docs/stable/nn.html#transformer-layers
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -37,6 +38,11 @@ __all__ = [
 
 def _get_clones(module: Module, n: int) -> ModuleList:
     return ModuleList([copy.deepcopy(module) for _ in range(n)])
+
+
+def _is(fn: Any, other: Any) -> bool:
+    """Whether two functions are one, also where either is wrapped for subclasses of Tensor."""
+    return inspect.unwrap(fn) is inspect.unwrap(other) if callable(fn) else False
 
 
 def _get_activation_fn(activation: str) -> Callable[[Tensor], Tensor]:
@@ -306,8 +312,8 @@ class TransformerEncoderLayer(Module):
         # what PyTorch's evaluation on nested tensors asks: 1 relu, 2 gelu, 0 another
         fn = self.activation
         self.activation_relu_or_gelu = (
-            1 if fn is F.relu or isinstance(fn, ReLU)
-            else 2 if fn is F.gelu or isinstance(fn, GELU)
+            1 if _is(fn, F.relu) or isinstance(fn, ReLU)
+            else 2 if _is(fn, F.gelu) or isinstance(fn, GELU)
             else 0
         )  # fmt: skip
 
