@@ -48,6 +48,14 @@ def user_origin(depth: int = 1) -> Origin | None:
     return None
 
 
+def users_level() -> int:
+    """The `stacklevel` with which a warning of the calling function shows the user's line."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and internal(frame.f_code.co_filename):
+        level, frame = level + 1, frame.f_back
+    return level
+
+
 class GraphcError(RuntimeError):
     """Base of the errors that only graphc raises."""
 

@@ -463,3 +463,17 @@ def test_activation_of_integers(name, dtype):
         except Exception as error:
             found.append((type(error), str(error)))
     assert found[0] == found[1]
+
+
+def test_warnings_show_the_users_line():
+    """Also through modules and decorated functions."""
+    x = graphc.ones(2, 3)
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        GF.mse_loss(x, x[:1])
+        graphc.nn.MSELoss()(x, x[:1])
+        GF.softmax(x)
+        graphc.nn.Softmax()(x)
+        GF.l1_loss(x, x, reduce=False)
+    assert len(found) == 5 and {w.filename for w in found} == {__file__}
+    assert len({w.lineno for w in found}) == 5

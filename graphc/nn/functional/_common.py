@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ...base import formats
+from ...base.errors import users_level
 from ...core.inplace import check_inplace, store
 from ...core.modes import is_grad_enabled
 from ...core.tensor import Tensor
@@ -34,7 +35,7 @@ def legacy_reduction(size_average: bool | None, reduce: bool | None, reduction: 
         return reduction
     found = "none" if reduce is False else "sum" if size_average is False else "mean"
     warnings.warn("size_average and reduce args will be deprecated, please use "
-                  f"reduction='{found}' instead.", stacklevel=3)
+                  f"reduction='{found}' instead.", stacklevel=users_level())
     return found
 
 

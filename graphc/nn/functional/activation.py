@@ -11,6 +11,7 @@ import warnings
 from typing import Any
 
 from ...base.dtypes import bool_
+from ...base.errors import users_level
 from ...core.inplace import apply_inplace
 from ...core.tensor import Tensor
 from ...ops import pointwise as pw
@@ -303,9 +304,9 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
 
 # ---------------------------------------------------------------- softmax family
 
-def _implicit_dim(name: str, ndim: int, stacklevel: int) -> int:
+def _implicit_dim(name: str, ndim: int) -> int:
     warnings.warn(f"Implicit dimension choice for {name} has been deprecated. Change the call to "
-                  "include dim=X as an argument.", stacklevel=stacklevel)
+                  "include dim=X as an argument.", stacklevel=users_level())
     return 0 if ndim in (0, 1, 3) else 1
 
 
@@ -313,7 +314,7 @@ def softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3,
             dtype: Any = None) -> Tensor:
     """exp(x) / sum(exp(x)) along `dim`; `dtype` casts first. Without dim a warning and a guess."""
     if dim is None:
-        dim = _implicit_dim("softmax", input.ndim, _stacklevel)
+        dim = _implicit_dim("softmax", input.ndim)
     return input.softmax(dim) if dtype is None else input.softmax(dim, dtype=dtype)
 
 
@@ -321,7 +322,7 @@ def log_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3,
                 dtype: Any = None) -> Tensor:
     """log(softmax(x)) along `dim`, computed without underflow."""
     if dim is None:
-        dim = _implicit_dim("log_softmax", input.ndim, _stacklevel)
+        dim = _implicit_dim("log_softmax", input.ndim)
     return input.log_softmax(dim) if dtype is None else input.log_softmax(dim, dtype=dtype)
 
 
@@ -329,7 +330,7 @@ def softmin(input: Tensor, dim: int | None = None, _stacklevel: int = 3,
             dtype: Any = None) -> Tensor:
     """softmax(-x)."""
     if dim is None:
-        dim = _implicit_dim("softmin", input.ndim, _stacklevel)
+        dim = _implicit_dim("softmin", input.ndim)
     return softmax(-input, dim, dtype=dtype)
 
 
@@ -338,7 +339,7 @@ def gumbel_softmax(logits: Tensor, tau: float = 1, hard: bool = False, eps: floa
     """A sample of the Gumbel-softmax distribution; `hard` gives one-hot values with the soft
     gradient. Jang et al. 2016, Maddison et al. 2016."""
     if eps != 1e-10:
-        warnings.warn("`eps` parameter is deprecated and has no effect.", stacklevel=2)
+        warnings.warn("`eps` parameter is deprecated and has no effect.", stacklevel=users_level())
     # -log(-log(u)) is Gumbel distributed; the uniform numbers are kept off 0 and 1.
     u = logits.detach().clone().uniform_(1e-38, 1.0).clamp(max=1 - 2.0**-24)
     gumbels = -pw.log(-pw.log(u))

@@ -13,6 +13,7 @@ import warnings
 from typing import Any
 
 from ...base import dtypes
+from ...base.errors import users_level
 from ...core import autocast
 from ...core.tensor import Tensor, type_word
 from ...creation import arange, zeros
@@ -287,7 +288,7 @@ def added_mask(mask: Any, name: str, dtype: Any, other: Any = None, other_name: 
         warnings.warn(
             f"Support for mismatched {name} and {other_name} is deprecated. Use same type for "
             "both instead.",
-            stacklevel=3,
+            stacklevel=users_level(),
         )
     if mask.dtype is dtypes.bool_:
         return pw.where(mask, -math.inf, zeros((), dtype=dtype))

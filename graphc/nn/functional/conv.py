@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...base import dtypes
+from ...base.errors import users_level
 from ...core import autocast
 from ...core.tensor import Tensor
 from ...ops import conv as ops
@@ -235,7 +236,7 @@ def _named_padding(x: Tensor, weight: Tensor, padding: str, stride: tuple,
     total = [d * (k - 1) for d, k in zip(dilation, weight.shape[2:], strict=True)]
     if any(n % 2 for n in total):
         warnings.warn("Using padding='same' with even kernel lengths and odd dilation may require "
-                      "a zero-padded copy of the input be created", stacklevel=4)
+                      "a zero-padded copy of the input be created", stacklevel=users_level())
         x = gather.pad_constant(x, ((0, 0), (0, 0), *[(0, n % 2) for n in total]), 0.0)
     return x, tuple(n // 2 for n in total)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import warnings
 
+from ...base.errors import users_level
 from ...core.tensor import Tensor
 from ...ops import composite
 from ...ops import pointwise as pw
@@ -53,7 +54,7 @@ def _feature_dropout(name: str, input: Tensor, p: float, training: bool, inplace
     check_probability(p)
     if input.ndim not in batched and input.ndim != single:
         warnings.warn(f"{name}: Received a {input.ndim}-D input. Inputs of this size are treated "
-                      "as (N, C, ...).", stacklevel=3)
+                      "as (N, C, ...).", stacklevel=users_level())
     if not training or p == 0 or 0 in input.shape:
         return input
     _check_floating(input)

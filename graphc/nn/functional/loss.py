@@ -11,6 +11,7 @@ import warnings
 from typing import Any
 
 from ...base import dtypes
+from ...base.errors import users_level
 from ...core import autocast
 from ...core.tensor import Tensor
 from ...ops import pointwise as pw
@@ -24,7 +25,7 @@ def _warn_sizes(input: Tensor, target: Tensor) -> None:
         warnings.warn(
             f"Using a target size ({target.shape}) that is different to the input size "
             f"({input.shape}). This will likely lead to incorrect results due to broadcasting. "
-            "Please ensure they have the same size.", stacklevel=3)
+            "Please ensure they have the same size.", stacklevel=users_level())
 
 
 def _weighted(loss: Tensor, input: Tensor, weight: Tensor, reduction: str,
@@ -146,7 +147,7 @@ def kl_div(input: Tensor, target: Tensor, size_average: bool | None = None,
         warnings.warn("reduction: 'mean' divides the total loss by both the batch size and the "
                       "support size.'batchmean' divides only by the batch size, and aligns with "
                       "the KL div math definition.'mean' will be changed to behave the same as "
-                      "'batchmean' in the next major release.", stacklevel=2)
+                      "'batchmean' in the next major release.", stacklevel=users_level())
     if log_target:
         loss = pw.exp(target) * (target - input)
     else:

@@ -10,6 +10,7 @@ import warnings
 from typing import Any
 
 from ...base import dtypes
+from ...base.errors import users_level
 from ...core import autocast
 from ...core.tensor import Tensor
 from ...creation import linspace, ones
@@ -147,21 +148,21 @@ def upsample(input: Tensor, size: Any = None, scale_factor: Any = None, mode: st
     """interpolate, under its old name.
     https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.upsample.html"""
     warnings.warn("`nn.functional.upsample` is deprecated. Use `nn.functional.interpolate` "
-                  "instead.", stacklevel=2)
+                  "instead.", stacklevel=users_level())
     return interpolate(input, size, scale_factor, mode, align_corners)
 
 
 def upsample_nearest(input: Tensor, size: Any = None, scale_factor: Any = None) -> Tensor:
     """interpolate with mode "nearest", under its old name."""
     warnings.warn("`nn.functional.upsample_nearest` is deprecated. Use "
-                  "`nn.functional.interpolate` instead.", stacklevel=2)
+                  "`nn.functional.interpolate` instead.", stacklevel=users_level())
     return interpolate(input, size, scale_factor, mode="nearest")
 
 
 def upsample_bilinear(input: Tensor, size: Any = None, scale_factor: Any = None) -> Tensor:
     """interpolate with mode "bilinear" and align_corners, under its old name."""
     warnings.warn("`nn.functional.upsample_bilinear` is deprecated. Use "
-                  "`nn.functional.interpolate` instead.", stacklevel=2)
+                  "`nn.functional.interpolate` instead.", stacklevel=users_level())
     return interpolate(input, size, scale_factor, mode="bilinear", align_corners=True)
 
 
@@ -176,7 +177,7 @@ def affine_grid(theta: Tensor, size: Any, align_corners: bool | None = None) -> 
         warnings.warn("Default grid_sample and affine_grid behavior has changed to "
                       "align_corners=False since 1.3.0. Please specify align_corners=True if the "
                       "old behavior is desired. See the documentation of grid_sample for details.",
-                      stacklevel=2)
+                      stacklevel=users_level())
         align_corners = False
     if not theta.dtype.is_floating_point:
         raise ValueError("Expected theta to have floating point type, but got "
@@ -233,7 +234,7 @@ def grid_sample(input: Tensor, grid: Tensor, mode: str = "bilinear", padding_mod
         warnings.warn("Default grid_sample and affine_grid behavior has changed to "
                       "align_corners=False since 1.3.0. Please specify align_corners=True if the "
                       "old behavior is desired. See the documentation of grid_sample for details.",
-                      stacklevel=2)
+                      stacklevel=users_level())
         align_corners = False
     _check_grid(input, grid, mode)
     out = _Sampler(input, grid, padding_mode, align_corners).run(mode)
