@@ -12,6 +12,7 @@ from ..base import dtypes
 from ..core.modes import enable_grad, no_grad
 from ..core.tensor import Tensor
 from ..creation import tensor, zeros_like
+from ..functional import stack
 from .api import grad
 
 
@@ -63,12 +64,39 @@ def gradcheck(
     check_undefined_grad: bool = True,
     check_grad_dtypes: bool = False,
     check_batched_grad: bool = False,
+    check_batched_forward_grad: bool = False,
+    check_forward_ad: bool = False,
+    check_backward_ad: bool = True,
     fast_mode: bool = False,
     masked: bool | None = None,
 ) -> bool:
     """True when the gradients of func at float64 inputs agree with finite differences of step eps.
 
-    Raises GradcheckError (or returns False with raise_exception=False) naming input and output."""
+    check_backward_ad: those of `grad`; check_forward_ad: Jacobian-vector products (the derivative
+    of a gradient with respect to its cotangent); check_batched_grad, check_batched_forward_grad:
+    both again for all directions at once, through vmap.
+
+    Raises GradcheckError (or returns False with raise_exception=False) naming input and output,
+    and AssertionError for checks that exclude each other."""
+    assert check_forward_ad or check_backward_ad, (
+        "Expected at least one of check_forward_ad or check_backward_ad to be True"
+    )
+    assert check_backward_ad or not check_batched_grad, (
+        "Setting check_batched_grad=True requires check_backward_ad to be True"
+    )
+    assert check_forward_ad or not check_batched_forward_grad, (
+        "Setting check_batched_forward_grad=True requires check_forward_ad to be True"
+    )
+    jacobians = [
+        (name, jacobian)
+        for name, jacobian, wanted in (
+            ("", _analytic, check_backward_ad),
+            ("batched ", lambda y, x: _analytic(y, x, batched=True), check_batched_grad),
+            ("forward ", _forward, check_forward_ad),
+            ("batched forward ", lambda y, x: _forward(y, x, True), check_batched_forward_grad),
+        )
+        if wanted
+    ]
     args = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
     active = [i for i, t in enumerate(args) if isinstance(t, Tensor) and t.requires_grad]
     if not active:
@@ -86,13 +114,14 @@ def gradcheck(
         for i in active:
             numerical = _numerical(func, args, i, eps)
             for j, y in enumerate(outs):
-                analytic = _analytic(y, args[i])
-                want = numerical[j] if numerical else np.zeros_like(analytic)
-                if not np.allclose(analytic, want, rtol=rtol, atol=atol, equal_nan=True):
-                    raise GradcheckError(
-                        f"Jacobian mismatch for output {j} with respect to input {i},\n"
-                        f"numerical:{want}\nanalytical:{analytic}\n"
-                    )
+                for name, jacobian in jacobians:
+                    analytic = jacobian(y, args[i])
+                    want = numerical[j] if numerical else np.zeros_like(analytic)
+                    if not np.allclose(analytic, want, rtol=rtol, atol=atol, equal_nan=True):
+                        raise GradcheckError(
+                            f"Jacobian mismatch for output {j} with respect to input {i},\n"
+                            f"numerical:{want}\n{name}analytical:{analytic}\n"
+                        )
     except GradcheckError:
         if raise_exception:
             raise
@@ -100,18 +129,48 @@ def gradcheck(
     return True
 
 
-def _analytic(y: Tensor, x: Tensor) -> np.ndarray:
-    n, m = [t._array.size * (2 if t.dtype.is_complex else 1) for t in (x, y)]
-    out = np.zeros((n, m))
-    if not y.requires_grad:
-        return out
-    for k in range(m):
-        seed = zeros_like(y).contiguous()  # type: ignore[attr-defined]
-        _reals(seed._array)[k] = 1
-        (g,) = grad(y, x, seed, retain_graph=True, allow_unused=True)
-        if g is not None:
-            out[:, k] = _reals(np.ascontiguousarray(g._array))
+def _count(t: Tensor) -> int:
+    return t._array.size * (2 if t.dtype.is_complex else 1)
+
+
+def _units(t: Tensor) -> list[Tensor]:
+    """Tensors like t with a single 1, one for each of its numbers."""
+    out = []
+    for k in range(_count(t)):
+        unit = zeros_like(t.detach()).contiguous()  # type: ignore[attr-defined]
+        _reals(unit._array)[k] = 1
+        out.append(unit)
     return out
+
+
+def _products(y: Tensor, x: Tensor, directions: list[Tensor], batched: bool) -> list[np.ndarray]:
+    """grad(y, x, direction) for each direction, one by one or all at once; zeros for None."""
+    if batched and directions:
+        (g,) = grad(
+            y, x, stack(directions), retain_graph=True, allow_unused=True, is_grads_batched=True
+        )
+        found = [None] * len(directions) if g is None else list(g)
+    else:
+        found = [grad(y, x, d, retain_graph=True, allow_unused=True)[0] for d in directions]
+    zeros = np.zeros(_count(x))
+    return [zeros if g is None else _reals(np.ascontiguousarray(g._array)) for g in found]
+
+
+def _analytic(y: Tensor, x: Tensor, batched: bool = False) -> np.ndarray:
+    """The Jacobian from its products with cotangents: [input numbers, output numbers]."""
+    if not y.requires_grad or not _count(y):
+        return np.zeros((_count(x), _count(y)))
+    return np.stack(_products(y, x, _units(y), batched), 1)
+
+
+def _forward(y: Tensor, x: Tensor, batched: bool = False) -> np.ndarray:
+    """The same from its products with tangents."""
+    if y.requires_grad and _count(x):
+        cotangent = zeros_like(y.detach()).requires_grad_()
+        (g,) = grad(y, x, cotangent, create_graph=True, allow_unused=True)
+        if g is not None and g.requires_grad:
+            return np.stack(_products(g, cotangent, _units(x), batched), 0)
+    return np.zeros((_count(x), _count(y)))
 
 
 def _seed(y: Tensor, i: int) -> Tensor:
@@ -136,6 +195,8 @@ def gradgradcheck(
     check_undefined_grad: bool = True,
     check_grad_dtypes: bool = False,
     check_batched_grad: bool = False,
+    check_fwd_over_rev: bool = False,
+    check_rev_over_rev: bool = True,
     fast_mode: bool = False,
     masked: bool = False,
 ) -> bool:
@@ -172,4 +233,7 @@ def gradgradcheck(
         atol=atol,
         rtol=rtol,
         raise_exception=raise_exception,
+        check_batched_grad=check_batched_grad,
+        check_forward_ad=check_fwd_over_rev,
+        check_backward_ad=check_rev_over_rev,
     )
