@@ -48,7 +48,8 @@ def test_right_derivatives(fn, args):
 
 def test_second_derivatives():
     x = values(3)
-    assert gradgradcheck(lambda x: (x**3).sum(), x, check_fwd_over_rev=True, check_batched_grad=True)
+    ways = {"check_fwd_over_rev": True, "check_batched_grad": True}
+    assert gradgradcheck(lambda x: (x**3).sum(), x, **ways)
 
 
 def test_wrong_derivatives():
