@@ -143,6 +143,8 @@ class ReadSet:
     def _globals(self, code: types.CodeType, globals_: dict, names: Any) -> None:
         loaded = global_names(code)
         for name in loaded:
+            if name[0] == "@":  # put there by a tool that rewrites code: pytest's asserts
+                continue
             if name in globals_ or name in stored_names(code)[1]:
                 self.binding(f"global {name}", item_reader(globals_, name), names, globals_, name)
         if "globals" in loaded:

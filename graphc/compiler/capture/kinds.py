@@ -66,9 +66,10 @@ def own_fields(t: Tensor) -> list[str]:
 
 
 def foreign(globals_: dict) -> bool:
-    """Whether code with these globals is numpy's, or what makes a named tuple: taken as fixed."""
+    """Whether code with these globals is numpy's, pytest's (which rewrites asserts) or what makes a
+    named tuple: taken as fixed."""
     name = str(globals_.get("__name__", ""))
-    return name.partition(".")[0] == "numpy" or name.startswith("namedtuple_")
+    return name.partition(".")[0] in ("numpy", "_pytest") or name.startswith("namedtuple_")
 
 
 def internal_class(cls: type) -> bool:
@@ -85,6 +86,7 @@ _FIXED_ROOTS = frozenset(
         LIBRARY,
         "builtins",
         "numpy",
+        "_pytest",
         "types",
         "collections",
         "functools",
