@@ -8,6 +8,7 @@ import types
 
 import pytest
 
+import graphc
 from graphc.compiler.capture.watch import MonitoringWatch, ProfileWatch, fresh_count, watch
 
 
