@@ -71,3 +71,24 @@ def test_updates_wait_for_the_last_check():
     b.graph.outputs = [b("index_select", new, i, dim=0) if False else b("gather", new, i, 0)]
     a = _assign(b)
     assert not a.in_place and "may fail" in a.notes[0]
+
+
+def test_all_results_of_an_opaque_operator_live_from_its_run_on():
+    """It stores them together; what is kept over it may not lie where a later one is taken."""
+    b = Builder()
+    x = b.input((8, 8))
+    kept = b("sum", b("exp", x), (0,), False)
+    both = b("sort", b("mul", x, 2.0), 1, False)
+    values, places = (b.graph.output_of(both, i) for i in range(2))
+    total = b("sum", b("add", values, kept), (0, 1), False)
+    b.graph.outputs = [total, b("to_float32", b("sum", places, (0, 1), False))]
+    g = pipeline.run(b.graph, check=True)
+    plan = fuse(g)
+    schedule(g, plan)
+    a = assign(g, plan)
+    (run,) = [h.id for h in plan.groups if any(type(u.node.type) is tuple for u in h.units)]
+    taken = [u.node for h in plan.groups for u in h.stored if u.node.is_output_of]
+    assert len(taken) == 2
+    for n in taken:
+        (place,) = a.places[n.id]
+        assert a.arena[place.buffer.name][1] == run

@@ -76,7 +76,7 @@ def assign(graph: Graph, plan: Plan, share: bool = True) -> Assignment:
     last = _last_reader(plan)
     fallible = max((g.id for g in plan.groups if _may_fail(g)), default=-1)
     for slot, n in sorted(graph.updates.items()):
-        g = plan.units[n.id].group
+        g = _writer(plan, n)
         why = _not_in_place(graph, plan, slot, n, g, fallible) if share else "switched off"
         if not why:
             a.in_place[slot] = n.id
@@ -102,9 +102,16 @@ def assign(graph: Graph, plan: Plan, share: bool = True) -> Assignment:
                     if any(n.id == i for i, _ in a.commits)
                     else last.get(n.id, g.id)
                 )
-                a.arena[b.name] = (b, g.id, end) if share else (b, 0, len(plan.groups))
+                start = _writer(plan, n).id
+                a.arena[b.name] = (b, start, end) if share else (b, 0, len(plan.groups))
             places[n.id] = own
     return a
+
+
+def _writer(plan: Plan, n: Node) -> Group:
+    """The group that writes a value: an opaque operator stores all its results when it runs, also
+    those that are asked for later."""
+    return plan.units[n.node_args[0].id if n.is_output_of else n.id].group
 
 
 def _operands(graph: Graph, plan: Plan) -> dict[int, list[Node]]:
