@@ -65,14 +65,6 @@ def channel_strides(shape: tuple, chosen: memory_format) -> tuple:
     return tuple(out)
 
 
-def is_channels_last(shape: tuple, strides: tuple, chosen: memory_format) -> bool:
-    """Whether a tensor lies in memory with the channels innermost; axes of size 1 do not count."""
-    if len(shape) != chosen.axes:
-        return False
-    wanted = channel_strides(shape, chosen)
-    return all(n == 1 or a == b for n, a, b in zip(shape, strides, wanted, strict=True))
-
-
 def suggested(shape: tuple, strides: tuple) -> memory_format | None:
     """The channels-last format that strides show, or None; where sizes of 1 leave it open, None."""
     chosen = {4: channels_last, 5: channels_last_3d}.get(len(shape))
