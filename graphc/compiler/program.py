@@ -401,7 +401,7 @@ def build(
             key = digest(key, repr(symbols_of(graph)))
             entry = disk_cache().get(key)
             record = json.loads(entry.files[RECORD]) if entry is not None else None
-        if entry is not None and not record["opaque"]:
+        if entry is not None:
             program = Program(
                 record,
                 entry.path(native_build.LIBRARY),
@@ -418,10 +418,15 @@ def build(
         import sys
 
         print(source, file=sys.stderr)
+    files = {SOURCE: source}
     extras = {RECORD: json.dumps(record).encode()}
-    entry = native_build.shared_object(
-        {SOURCE: source}, key=key, flags=(*FLAGS, *more_flags), extras=extras, store=store
-    )
+    options: dict = {"flags": (*FLAGS, *more_flags), "extras": extras, "store": store}
+    if not record["opaque"]:
+        entry = native_build.shared_object(files, key=key, **options)
+    # Sizes of examples decide plans: another process may have stored another one of this graph, and
+    # the record of a program with opaque operators is made anew each time.
+    if record["opaque"] or entry.files[RECORD] != extras[RECORD]:
+        entry = native_build.shared_object(files, key=digest(key, source), **options)
     data = entry.files[native_build.LIBRARY]
     return Program(record, entry.path(native_build.LIBRARY), source, constants, opaque, data)
 

@@ -288,12 +288,17 @@ def _cat_lower(ix: list, loads: list, types: list, dim: int) -> Any:
     for t in types:
         end = end + t.shape[dim]
         ends.append(end)
-    out = None
-    for k in range(len(types) - 1, -1, -1):
-        start = ends[k - 1] if k else 0
-        here = loads[k]([*ix[:dim], ix[dim] - start, *ix[dim + 1 :]])
-        out = here if out is None else select(compare("lt", ix[dim], ends[k]), here, out)
-    return out
+
+    def piece(first: int, stop: int) -> Any:
+        """The element, which lies in one of tensors[first:stop]; halved, so that depth stays low."""
+        if stop - first == 1:
+            start = ends[first - 1] if first else 0
+            return loads[first]([*ix[:dim], ix[dim] - start, *ix[dim + 1 :]])
+        middle = (first + stop) // 2
+        left, right = piece(first, middle), piece(middle, stop)
+        return select(compare("lt", ix[dim], ends[middle - 1]), left, right)
+
+    return piece(0, len(types))
 
 
 _cat = gather_op(

@@ -139,6 +139,12 @@ MUTATIONS = {
     "base then view": lambda x: (lambda v: (x.add_(1), v * 2))(x[1:]),
     "chain": lambda x: x[1:].t()[::2].unsqueeze(0).mul_(2.0),
     "copy": lambda x: x.copy_(x.flip(0)),
+    "overlapping view": lambda x: (
+        v := x.unfold(0, 2, 1),
+        v.mul_(3),
+        v.diagonal().add_(1),
+        v.sum(),
+    ),
     "self overlap": lambda x: x[1:].copy_(x[:-1]),
     "fresh": lambda x: (lambda y: (y[0].add_(1), y))(x * 2),
     "fresh views": lambda x: (lambda y,: (lambda a, b: (a.mul_(2), b, y))(y[:2], y[1:]))(x * 2),

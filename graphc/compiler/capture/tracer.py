@@ -395,7 +395,8 @@ class Tracer:
         elif meta.numel != 0:
             cell.node = self._scatter(cell, meta, target, node, origin)
         cell.version += 1
-        view.node, view.version = node, cell.version
+        if not (view.chain and overlaps(meta.shape, meta.strides)):  # else later writes are seen
+            view.node, view.version = node, cell.version
         if not view.chain:
             cell.node = node
 
