@@ -290,7 +290,7 @@ def _cat_lower(ix: list, loads: list, types: list, dim: int) -> Any:
         ends.append(end)
 
     def piece(first: int, stop: int) -> Any:
-        """The element, which lies in one of tensors[first:stop]; halved, so that depth stays low."""
+        """The element of one of tensors[first:stop], halved so that the depth stays low."""
         if stop - first == 1:
             start = ends[first - 1] if first else 0
             return loads[first]([*ix[:dim], ix[dim] - start, *ix[dim + 1 :]])
