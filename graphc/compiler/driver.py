@@ -22,15 +22,13 @@ from ..ir.index import (
     as_index,
     observing,
     relation,
-    unflatten,
 )
-from ..ir.loop import Buffer, Expr, IndexValue, Load, Store
+from ..ir.loop import Buffer, Expr, IndexValue
 from ..ir.text import graph_text, stmt_text
-from ..ir.types import numel
-from .codegen.program import Writer, pointer_of
+from .codegen.program import Writer, called, pointer_of
 from .inspect.views import describe, memory_text
 from .interpret.sizes import symbols_of
-from .lower.coords import counter, one_symbol, position
+from .lower.calls import copy_kernel
 from .lower.kernel import Kernel, Place
 from .lower.loops import Lowering
 from .passes import pipeline
@@ -91,9 +89,7 @@ def _compile_graph(graph: Graph, name: str, skip: Collection[str]) -> tuple[dict
             info.source = (
                 writer.final(k, comments[k])
                 if k in source.functions
-                else f"/* a call of the runtime's gemm_{k.gemm.code} */\n"
-                if k.gemm
-                else ""
+                else f"/* a call of the runtime's {called(k)} */\n"
             )
             infos.append(info)
     record = {
@@ -109,6 +105,7 @@ def _compile_graph(graph: Graph, name: str, skip: Collection[str]) -> tuple[dict
         "scalars": _scalar_count(graph),
         "draws": _draw_count(graph),
         "segments": len(segments),
+        "functions": list(writer.natives),
         "arena": _python(arena.size),
         "kernels": [i.record() for i in infos],
         "refused": [
@@ -168,7 +165,11 @@ def seeds(slot: int) -> tuple[Expr, Expr]:
 def lower(graph: Graph, plan: Plan, memory: Assignment) -> tuple[list[list[Kernel]], dict]:
     """Kernels per segment, and per group id."""
     updated = frozenset(memory.inputs[s].name for s in memory.in_place)
-    low = Lowering(memory.places, set(plan.units), seeds, updated)
+    results: dict[int, dict[int, Node]] = {}
+    for n in graph.nodes:
+        if n.is_output_of:
+            results.setdefault(n.args[0].id, {})[n.attrs[1]] = n
+    low = Lowering(memory.places, set(plan.units), seeds, updated, results)
     segments: list[list[Kernel]] = [[]]
     by_group: dict[int, list[Kernel]] = {}
     for g in plan.groups:
@@ -176,6 +177,8 @@ def lower(graph: Graph, plan: Plan, memory: Assignment) -> tuple[list[list[Kerne
             if not any(u.node.is_output_of for u in g.units):
                 segments.append([])
             continue
+        if g.units[0].node.is_output_of:
+            continue  # its call writes it
         found = [k for k in low.kernels(g) if not _empty(k)]
         by_group[g.id] = found
         segments[-1] += found
@@ -191,26 +194,8 @@ def _empty(k: Kernel) -> bool:
 def _commit(graph: Graph, memory: Assignment, i: int, node_id: int, slot: int) -> Kernel:
     """The copy of a finished update into its input."""
     node = graph.inputs[slot]
-    source = memory.places[node_id][0]
     target = Place(memory.inputs[slot], node.type.strides)
-    n = numel(node.shape)
-    row = counter("row", n)
-    at = tuple(unflatten(row, node.shape))
-    from ..ir.loop import For
-
-    s = Store(
-        target.buffer,
-        position(at, target.strides),
-        Load(source.buffer, position(at, source.strides)),
-    )
-    return Kernel(
-        f"commit{i}",
-        "rows",
-        [For(one_symbol(row), n, [s], "parallel")],
-        one_symbol(row),
-        as_index(n),
-        1,
-    )
+    return copy_kernel(f"commit{i}", node.shape, memory.places[node_id][0], target)
 
 
 def _scratch(kernels_of: dict) -> dict[str, tuple[Buffer, int, int]]:

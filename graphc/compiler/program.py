@@ -26,7 +26,7 @@ from ..native.cache import digest, disk_cache
 from .inspect.views import KernelInfo, kernel_from_record, why_text
 from .interpret.sizes import symbols_of
 
-FORMAT = 4  # of the record; older ones are rebuilt
+FORMAT = 5  # of the record; older ones are rebuilt
 RECORD = "program.json"
 SOURCE = "program.c"
 # gcc 12's straight-line vectoriser drops the rounding of a float that was stored and read again as
@@ -240,14 +240,19 @@ class _Spec:
 class _State:
     """The buffers of one call in flight: pointer table, arena, scalars, sizes."""
 
-    __slots__ = ("table", "refs", "scalars", "count", "sizes", "arena", "keep", "dynamic", "inputs")
+    __slots__ = ("table", "refs", "scalars", "count", "sizes", "arena", "keep", "dynamic", "inputs",
+                 "arena_slot")  # fmt: skip
 
     def __init__(self, program: Program):
         r = program._record
         n = r["inputs"]
         ffi = cpu.ffi()
         self.inputs = n
-        self.table = ffi.new("void *[]", n + len(r["outputs"]) + 1)
+        self.arena_slot = n + len(r["outputs"])
+        functions = r["functions"]
+        self.table = ffi.new("void *[]", self.arena_slot + 1 + len(functions))
+        for i, name in enumerate(functions, self.arena_slot + 1):
+            self.table[i] = ffi.cast("void *", library.fn(name, library.CALL))
         self.refs: list = [_nothing] * n
         self.keep: list = [None] * n
         self.count = r["scalars"]
@@ -262,7 +267,7 @@ class _State:
         if self.arena is None or self.arena.size < size + 64:
             self.arena = library.empty((size + 64,), np.dtype(np.uint8))
         start = address_of(self.arena)
-        self.table[len(self.table) - 1] = cpu.ffi().cast("void *", start + -start % 64)
+        self.table[self.arena_slot] = cpu.ffi().cast("void *", start + -start % 64)
 
     def set_input(self, i: int, a: np.ndarray) -> None:
         if a.flags.c_contiguous:
@@ -421,14 +426,16 @@ def build(
     files = {SOURCE: source}
     extras = {RECORD: json.dumps(record).encode()}
     options: dict = {"flags": (*FLAGS, *more_flags), "extras": extras, "store": store}
-    if not record["opaque"]:
-        entry = native_build.shared_object(files, key=key, **options)
     # Sizes of examples decide plans: another process may have stored another one of this graph, and
     # the record of a program with opaque operators is made anew each time.
-    if record["opaque"] or entry.files[RECORD] != extras[RECORD]:
-        entry = native_build.shared_object(files, key=digest(key, source), **options)
-    data = entry.files[native_build.LIBRARY]
-    return Program(record, entry.path(native_build.LIBRARY), source, constants, opaque, data)
+    built = None
+    if not record["opaque"]:
+        built = native_build.shared_object(files, key=key, **options)
+    if built is None or built.files[RECORD] != extras[RECORD]:
+        built = native_build.shared_object(files, key=digest(key, source), **options)
+    path, data = built.path(native_build.LIBRARY), built.files[native_build.LIBRARY]
+    return Program(record, path, source, constants, opaque, data)
+
 
 
 def _suits(record: dict, graph: Graph) -> bool:

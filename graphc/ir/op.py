@@ -21,6 +21,7 @@ KINDS = (
     "scan",
     "random",
     "composite",
+    "native",
     "opaque",
 )
 

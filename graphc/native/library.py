@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 # Bytes from which memory comes from the caching allocator: what malloc would map anew each time.
 LARGE = 1 << 17
+# Of the functions that programs call too: int gc_<...>(numbers, inputs, results), 0 or 1 when out
+# of memory; `numbers` are int64_t, the others pointers to row-major memory, null for none.
+CALL = "int(void *, void *, void *)"
 _SECONDS_PER_KB = 0.06  # of C source on one core, for the announcement only
 
 _REST = "more"  # the folder of the functions that no folder is named after

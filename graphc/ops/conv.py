@@ -20,15 +20,9 @@ from ..ir.op import Make, Sample
 from ..ir.types import TensorType
 from ..native import library
 from . import reduce
-from .define import composite, opaque
-from .kernels import dense
+from .define import composite, native
+from .kernels import call
 from .movement import permute, reshape
-
-_SIGNATURES = {
-    "conv": "int(void *, void *, void *, void *, void *)",
-    "conv_input": "int(void *, void *, void *, void *, void *)",
-    "conv_weight": "int(void *, void *, void *, void *)",
-}
 
 
 def output_size(n: Any, k: int, stride: int, padding: int, dilation: int) -> Any:
@@ -48,24 +42,27 @@ def _outputs(
 # ---------------------------------------------------------------- kernels
 
 
-def _native(name: str, numbers: np.ndarray, arrays: list, shape: tuple, dt: np.dtype) -> np.ndarray:
-    out = library.empty(shape, dt)
-    kept = [None if a is None else dense(a) for a in arrays]  # must outlive the call
-    pointers = [library.null() if a is None else library.pointer(a) for a in kept]
-    f = library.fn(f"gc_{name}_{from_numpy_dtype(dt).code}", _SIGNATURES[name])
-    if f(library.pointer(numbers), *pointers, library.pointer(out)):
-        raise MemoryError(f"graphc could not get memory for a convolution to {list(shape)}")
-    return out
-
-
 def _numbers(
-    x: tuple, o: int, kernel: tuple, out: tuple, groups: int, stride: tuple, pad: tuple, dil: tuple
-) -> np.ndarray:
+    x: tuple, o: Any, kernel: tuple, out: tuple, groups: int, stride: tuple, pad: tuple, dil: tuple,
+    biased: bool = False,
+) -> list:  # fmt: skip
     """What the native kernels read: sizes, then six triples; missing axes have size 1."""
     lead = 3 - len(kernel)
     ones, zeros = (1,) * lead, (0,) * lead
     triples = (ones + x[2:], ones + kernel, ones + out, ones + stride, zeros + pad, ones + dil)
-    return np.array([x[0], x[1], o, groups, *[n for t in triples for n in t]], np.int64)
+    return [x[0], x[1], o, groups, *[n for t in triples for n in t], int(biased)]
+
+
+def _run(name: str, numbers: list, arrays: list, shape: tuple) -> np.ndarray:
+    out = library.empty(shape, arrays[0].dtype)
+    code = from_numpy_dtype(out.dtype).code
+    call(f"gc_{name}_{code}", numbers, [a for a in arrays if a is not None], [out])
+    return out
+
+
+def _called(name: str, shapes: list, dtypes: list, numbers: list) -> tuple | None:
+    served = dtypes[0].code in ("f32", "f64") and all(d is dtypes[0] for d in dtypes)
+    return (f"gc_{name}_{dtypes[0].code}", numbers) if served and len(shapes[0]) <= 5 else None
 
 
 def _is_native(*arrays: Any) -> bool:
@@ -97,8 +94,9 @@ def _kernel(
     shape = tuple(int(n) for n in shape)
     out = shape[2:]
     if _is_native(x, w, bias):
-        numbers = _numbers(x.shape, w.shape[0], kernel, out, groups, stride, padding, dilation)
-        return _native("conv", numbers, [x, w, bias], shape, x.dtype)
+        window = (groups, stride, padding, dilation, bias is not None)
+        numbers = _numbers(x.shape, w.shape[0], kernel, out, *window)
+        return _run("conv", numbers, [x, w, bias], shape)
     result = np.zeros(shape, x.dtype)
     padded = _padded(x, padding)
     for tap in _taps(kernel, result, x):
@@ -124,8 +122,9 @@ def _input_kernel(
     kernel, out = w.shape[2:], g.shape[2:]
     shape = tuple(int(n) for n in shape)
     if _is_native(g, w, bias):
-        numbers = _numbers(shape, w.shape[0], kernel, out, groups, stride, padding, dilation)
-        return _native("conv_input", numbers, [g, w, bias], shape, g.dtype)
+        window = (groups, stride, padding, dilation, bias is not None)
+        numbers = _numbers(shape, w.shape[0], kernel, out, *window)
+        return _run("conv_input", numbers, [g, w, bias], shape)
     reach = [
         max(n + 2 * p, (m - 1) * s + d * (k - 1) + 1)
         for n, p, m, s, d, k in zip(shape[2:], padding, out, stride, dilation, kernel, strict=True)
@@ -158,7 +157,7 @@ def _weight_kernel(
     kernel, out = shape[2:], g.shape[2:]
     if _is_native(g, x):
         numbers = _numbers(x.shape, shape[0], kernel, out, groups, stride, padding, dilation)
-        return _native("conv_weight", numbers, [g, x], shape, g.dtype)
+        return _run("conv_weight", numbers, [g, x], shape)
     result = np.zeros(shape, g.dtype)
     padded = _padded(x, padding)
     for tap in _taps(kernel, result, x):
@@ -209,6 +208,34 @@ def _infer(
         return input.with_shape(shape)
     out = _outputs(input.shape[2:], weight.shape[2:], stride, padding, dilation)
     return input.with_shape((input.shape[0], weight.shape[0], *out))
+
+
+def _lower(
+    shapes: list, dtypes: list, stride: tuple, padding: tuple, dilation: tuple, groups: int,
+    shape: Any,
+) -> Any:  # fmt: skip
+    x, w = shapes
+    out = _outputs(x[2:], w[2:], stride, padding, dilation) if shape is None else shape[2:]
+    numbers = _numbers(x, w[0], w[2:], out, groups, stride, padding, dilation)
+    return _called("conv", shapes, dtypes, numbers)
+
+
+def _input_lower(
+    shapes: list, dtypes: list, shape: tuple, stride: tuple, padding: tuple, dilation: tuple,
+    groups: int,
+) -> Any:  # fmt: skip
+    g, w = shapes
+    numbers = _numbers(shape, w[0], w[2:], g[2:], groups, stride, padding, dilation)
+    return _called("conv_input", shapes, dtypes, numbers)
+
+
+def _weight_lower(
+    shapes: list, dtypes: list, shape: tuple, stride: tuple, padding: tuple, dilation: tuple,
+    groups: int,
+) -> Any:  # fmt: skip
+    g, x = shapes
+    numbers = _numbers(x, shape[0], shape[2:], g[2:], groups, stride, padding, dilation)
+    return _called("conv_weight", shapes, dtypes, numbers)
 
 
 def _over_places(g: Tensor) -> Tensor:
@@ -317,7 +344,7 @@ def _weight_batch(
     return _from_channels(w, n, 0)
 
 
-convolution = opaque(
+convolution = native(
     "convolution",
     lambda x, w, stride, padding, dilation, groups, shape: _kernel(
         x, w, None, stride, padding, dilation, groups, shape
@@ -326,6 +353,7 @@ convolution = opaque(
         input, weight, None, stride, padding, dilation, groups, shape
     ),
     inputs=("input", "weight"),
+    lower=_lower,
     batch=_batch,
     half="float32",
     backward_name="ConvolutionBackward0",
@@ -340,13 +368,14 @@ convolution = opaque(
     ],
 )
 
-convolution_input = opaque(
+convolution_input = native(
     "convolution_input",
     lambda g, w, shape, stride, padding, dilation, groups: _input_kernel(
         g, w, None, shape, stride, padding, dilation, groups
     ),
     lambda grad, weight, shape, stride, padding, dilation, groups: grad.with_shape(shape),
     inputs=("grad", "weight"),
+    lower=_input_lower,
     batch=_input_batch,
     half="float32",
     backward_name="ConvolutionBackward0",
@@ -361,11 +390,12 @@ convolution_input = opaque(
     ],
 )
 
-convolution_weight = opaque(
+convolution_weight = native(
     "convolution_weight",
     _weight_kernel,
     lambda grad, input, shape, stride, padding, dilation, groups: grad.with_shape(shape),
     inputs=("grad", "input"),
+    lower=_weight_lower,
     batch=_weight_batch,
     half="float32",
     backward_name="ConvolutionBackward0",

@@ -327,6 +327,29 @@ def opaque(
     )
 
 
+def native(
+    name: str,
+    eager: Callable,
+    infer: Callable,
+    *,
+    inputs: tuple[str, ...],
+    lower: Callable,
+    vjp: Any = None,
+    samples: Any,
+    **extra: Any,
+) -> Op:
+    """An op that one function of the native library computes, for eager mode and programs alike.
+
+    `lower(shapes, dtypes, *attrs)` -> (the function's name, the whole numbers that it reads), for
+    inputs that are None too; or None where no function serves: programs then run the op as an
+    opaque one. What the function gets: `kernels.call`. half="float32" as for opaque ops."""
+    if extra.get("half") == "float32":
+        eager = _widening(eager)
+    return _make(
+        "native", name, eager, infer, inputs=inputs, vjp=vjp, lower=lower, samples=samples, **extra
+    )
+
+
 def _widening(eager: Callable) -> Callable:
     """The kernel for raw half arrays, as compiled programs hand them over: through float32,
     rounded once."""

@@ -215,7 +215,11 @@ as_strided_accumulate = scatter(
     space=lambda types, shape, strides, offset: shape,
     vjp=[lambda g: g, _accumulate_vjp_src],
     samples=lambda: [
-        Sample((Make((12,)), Make((5, 3))), {"shape": (5, 3), "strides": (2, 1), "offset": 1})
+        Sample((Make((12,)), Make((5, 3))), {"shape": (5, 3), "strides": (2, 1), "offset": 1}),
+        Sample(
+            (Make((3, 5), layout="strided"), Make((3, 4, 2))),
+            {"shape": (3, 4, 2), "strides": (10, 2, 2), "offset": 0},
+        ),
     ],
 )
 

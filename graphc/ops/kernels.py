@@ -8,7 +8,7 @@ kernels see contiguous memory only, so layouts are settled here.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from ..base import dtypes
 from ..base.dtypes import DType, from_numpy_dtype
 from ..core import dispatch
 from ..ir.types import pointwise_strides
-from ..native import library
+from ..native import cpu, library
 from . import fallback
 
 _FLAT = {
@@ -51,6 +51,20 @@ def native(family: str, name: str, dt: Any, signature: str) -> Any:
         return library.fn(f"gc_{family}_{name}_{d.code}", signature)
     except AttributeError:
         raise NotImplementedError(f"\"{name}_cpu\" not implemented for '{d.title}'") from None
+
+
+def call(name: str, numbers: Sequence[int], inputs: Sequence, outputs: Sequence) -> None:
+    """Runs int gc_<...>(const int64_t *numbers, void *const *in, void *const *out) over arrays in
+    row-major memory; an input may be None. Raises MemoryError when the function finds none."""
+    kept = [None if a is None else dense(a) for a in inputs]  # must outlive the call
+    pointers = [library.null() if a is None else library.pointer(a) for a in kept]
+    run = library.fn(name, library.CALL)
+    if run(
+        cpu.sizes(list(numbers)),
+        cpu.pointers(pointers),
+        cpu.pointers([library.pointer(a) for a in outputs]),
+    ):
+        raise MemoryError(f"{name} could not get memory for {[list(a.shape) for a in outputs]}")
 
 
 def native_pointwise(name: str, n: int, out_bool: bool = False) -> Callable:

@@ -379,9 +379,15 @@ def memory_coordinates(flat: Any, shape: tuple, strides: tuple) -> list:
         key=lambda i: strides[i],
         reverse=True,
     )
-    for at, i in enumerate(order):
-        q = flat // strides[i]
-        out[i] = q if at == 0 else q % shape[i]
+    outer: Any = None
+    for i in order:
+        if outer is None:
+            out[i] = flat // strides[i]
+        elif _same(outer, shape[i] * strides[i]):
+            out[i] = (flat // strides[i]) % shape[i]
+        else:  # the layout has gaps here
+            out[i] = (flat % outer) // strides[i]
+        outer = strides[i]
     return out
 
 

@@ -335,8 +335,11 @@ var = composite(
 def _logsumexp_body(input: Tensor, dims: tuple, keepdim: bool = False) -> Tensor:
     if input.dtype.category < dtypes.FLOAT:
         input = input.to(dtypes.get_default_dtype())
-    top = amax(input.real if input.dtype.is_complex else input, dims, True).detach()
-    finite = top.masked_fill(top.isinf(), 0.0)
+    if 0 in [input.shape[d] for d in dims]:
+        finite: Any = 0.0  # there is no largest element; the sum is 0
+    else:
+        top = amax(input.real if input.dtype.is_complex else input, dims, True).detach()
+        finite = top.masked_fill(top.isinf(), 0.0)
     s = sum((input - finite).exp(), dims, True).log() + finite
     return s if keepdim else s.reshape(reduced_shape(tuple(input.shape), dims, False))
 

@@ -131,6 +131,28 @@ def run(seed, count):
         pytest.fail(f"only together: seeds {[p.seed for p in programs]}: {found}")
 
 
+@pytest.mark.parametrize(
+    "seed",
+    [
+        31_000_294,  # windows of a sliced tensor add up over its gaps
+        31_000_683,  # gcc aligned a local array too late
+    ],
+)
+def test_once_wrong(seed):
+    assert not check([Program(seed)])
+
+
+@pytest.mark.parametrize(
+    "seed",
+    [
+        869_483_815,  # two plans of one graph with an opaque operator
+        31_001_301,  # logsumexp over nothing
+    ],
+)
+def test_sizes_once_wrong(seed):
+    assert not check_sizes(Program(seed), "c")[0]
+
+
 def test_sample():
     run(1000, 24)
 

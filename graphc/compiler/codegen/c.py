@@ -252,7 +252,7 @@ class Printer:
         elif b.space == "heap":
             self.heaps.append(b)
         else:
-            self.put(depth, f"{b.dtype.ctype} {b.name}[{as_index(b.count)}];")
+            self.put(depth, f"GC_ALIGNED {b.dtype.ctype} {b.name}[{as_index(b.count)}];")
 
     def _stmt_let(self, s: Let, depth: int) -> None:
         note = f"    /* {comment_text(s.comment)} */" if s.comment else ""

@@ -90,6 +90,7 @@ class Writer:
         self.shared: dict[str, Function] = {}
         self.functions: dict[Kernel, Function] = {}
         self.order: list[tuple[Function, list[str], Kernel]] = []
+        self.natives: dict[str, int] = {}  # functions of the library -> which they are
 
     def write(self) -> Source:
         lines = [self._segment(kernels) for kernels in self.segments]
@@ -108,6 +109,7 @@ class Writer:
             segment_slot=len(self.slots),
             helpers=_helpers(body),
             steps=len(self.steps),
+            calls=bool(self.natives),
         )
         return Source(text, self.functions, self.messages, len(self.slots))
 
@@ -181,7 +183,7 @@ class Writer:
         lines: list[str] = []
         sizes: dict[str, None] = {}
         for k in kernels:
-            if k.form != "gemm":
+            if k.form not in ("gemm", "call"):
                 self._function(k)
         steps = self._batches(kernels)
         failed = False
@@ -191,6 +193,8 @@ class Writer:
                 step += self._launch_many(batch, sizes)
             elif batch[0].form == "rows":
                 step += self._launch(batch[0], sizes)
+            elif batch[0].form == "call":
+                step += self._call(batch[0], sizes)
             else:
                 step += self._product(batch[0], sizes)
             if failed and any(self._commits(k) for k in batch):
@@ -225,7 +229,7 @@ class Writer:
     def _commits(self, k: Kernel) -> bool:
         f = self.functions.get(k)
         if f is None:
-            return False
+            return k.call is not None and any(b.name.startswith("in") for b in k.call.results)
         return any(b.startswith("in") for used, _, written in f.uses if used is k for b in written)
 
     def _batches(self, kernels: list[Kernel]) -> list[list[Kernel]]:
@@ -323,6 +327,34 @@ class Writer:
     def _batched(self) -> set[str]:
         return set()
 
+    def _call(self, k: Kernel, sizes: dict) -> list[str]:
+        call = k.call
+        assert call is not None
+        p = Printer([])
+
+        def argument(x: tuple | None) -> str:
+            if x is None:
+                return "0"
+            text = _cast_parens(self._pointer(x[0]))
+            if as_index(x[1]).same(0):
+                return text
+            at = p.index(as_index(x[1]) * x[0].dtype.itemsize, bare=True)
+            return f"(char *){text} + {at}"
+
+        numbers = ", ".join(p.index(as_index(n), bare=True) for n in call.numbers) or "0"
+        arguments = ", ".join(argument(x) for x in call.arguments) or "0"
+        results = ", ".join(self._pointer(b) for b in call.results)
+        sizes.update(p.sizes)
+        at = self.arena_slot + 1 + self.natives.setdefault(call.function, len(self.natives))
+        return [
+            f"  {{ /* {k.name}: {call.function} */",
+            f"    const int64_t numbers[] = {{{numbers}}};",
+            f"    void *const in[] = {{{arguments}}};",
+            f"    void *const out[] = {{{results}}};",
+            f"    if (((gcp_native)buffers[{at}])(numbers, in, out)) return -1;",
+            "  }",
+        ]
+
     def _product(self, k: Kernel, sizes: dict) -> list[str]:
         g = k.gemm
         assert g is not None
@@ -376,6 +408,11 @@ static void NAME_all(void *ctx, int64_t begin, int64_t end, int thread) {
   }
 }
 """
+
+
+def called(k: Kernel) -> str:
+    """The library's function that a kernel without a body calls."""
+    return k.call.function if k.call else f"gemm_{k.gemm.code}" if k.gemm else "?"
 
 
 def _cast_parens(text: str) -> str:

@@ -29,11 +29,21 @@ class Gemm(NamedTuple):
     code: str
 
 
+class NativeCall(NamedTuple):
+    """A function of the native library: arguments are (buffer, offset in elements) or None, results
+    are buffers; `numbers`: what it reads, sizes among them."""
+
+    function: str
+    arguments: list
+    results: list
+    numbers: list
+
+
 @dataclass(slots=True, eq=False)
 class Kernel:
-    """form: "rows" (body runs for row in [begin, end), in parallel), "tile" (epilogue of `gemm`) or
-    "gemm" (no body). `extent`: number of rows; `work`: inner loop steps of one row; `scratch`: heap
-    buffers that only this kernel uses; `prints`: (label, text) facts for people."""
+    """form: "rows" (body runs for row in [begin, end), in parallel), "tile" (epilogue of `gemm`),
+    "gemm" or "call" (no body). `extent`: number of rows; `work`: inner loop steps of one row;
+    `scratch`: heap buffers that only this kernel uses; `prints`: (label, text) facts for people."""
 
     name: str
     form: str
@@ -42,6 +52,7 @@ class Kernel:
     extent: Any = None
     work: Any = 1
     gemm: Gemm | None = None
+    call: NativeCall | None = None
     group: Any = None
     scratch: list = field(default_factory=list)
     c: Buffer | None = None         # tile: the local name of the tile

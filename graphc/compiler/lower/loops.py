@@ -27,6 +27,7 @@ from ...ir.loop import (
     walk,
 )
 from ..passes.fuse import Group
+from .calls import call_kernels
 from .columns import Columns
 from .coords import position
 from .kernel import Kernel, Place
@@ -45,9 +46,11 @@ class Lowering:
         realised: set[int],
         seeds: Callable[[int], tuple[Expr, Expr]],
         updated: frozenset = frozenset(),
+        results: dict[int, dict[int, Node]] | None = None,
     ):
         self.places, self.real, self.seeds = places, realised, seeds
         self.updated = updated  # names of input buffers that kernels overwrite
+        self.results = results or {}  # node with several results -> {which: node}
 
     def kernels(self, g: Group) -> list[Kernel]:
         """The kernels of a group: one, or two for long full sums and scatters."""
@@ -62,12 +65,20 @@ class Lowering:
             found = scatter_kernels(self, g, name)
         elif g.kind == "scan":
             found = [scan_kernel(self, g, name)]
+        elif g.kind == "native":
+            found = call_kernels(self, g, name, self._results(g.units[0].node))
         else:
             raise TypeError(f"no lowering for a group of kind {g.kind}")
         for k in found:
             k.group = g
             k.fallible = any(isinstance(x, (Checked, Require)) for s in k.body for x in exprs_of(s))
         return found
+
+    def _results(self, n: Node) -> list[Node | None]:
+        if type(n.type) is not tuple:
+            return [n]
+        picked = self.results.get(n.id, {})
+        return [picked.get(i) for i in range(len(n.type))]
 
     def _rows(self, g: Group, name: str) -> list[Kernel]:
         maps = all(u.kind == "map" and len(u.space) == g.rank for u in g.units)

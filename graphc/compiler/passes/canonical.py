@@ -17,7 +17,7 @@ from ...ir.index import alike, as_index
 from ...ir.loop import Cast, Ref
 from ...ir.op import Op, Sample
 from ...ir.types import TensorType
-from .fuse import loops_over
+from .fuse import in_rows, loops_over, row_major
 
 COPY = Op(
     "copy",
@@ -158,6 +158,79 @@ def widen_products(graph: Graph) -> Graph:
     return rebuild(graph, which) if which else graph
 
 
+def widen_calls(graph: Graph) -> Graph:
+    """Native functions on half types run in float32; their results are cast back once."""
+
+    def widen(out: Graph, n: Node, args: tuple) -> Node:
+        half = _half_of(n)
+        up, back = op_table.get("to_float32"), op_table.get(f"to_{half.name}")
+
+        def wide(t: TensorType) -> TensorType:
+            return _typed(t, dtypes.float32) if t.dtype is half else t
+
+        args = tuple(
+            out.add(up, (a,), (), wide(a.type), n.origin)
+            if isinstance(a, Node) and a.dtype is half
+            else a
+            for a in args
+        )
+        several = type(n.type) is tuple
+        types = tuple(wide(t) for t in n.type) if several else wide(n.type)
+        y = out.add(n.op, args, n.attrs, types, n.origin)
+        return y if several else _back(out, y, n.type, back, n.origin)
+
+    def pick(out: Graph, n: Node, args: tuple) -> Node:
+        wide = args[0].type[n.attrs[1]]
+        y = out.add(n.op, args, n.attrs, wide, n.origin)
+        return _back(out, y, n.type, op_table.get(f"to_{n.dtype.name}"), n.origin)
+
+    which: dict[int, Any] = {}
+    for n in graph.nodes:
+        if n.is_output_of and n.args[0].id in which:
+            which[n.id] = pick
+        elif n.op is not None and n.op.extra.get("half") == "float32" and n.op.kind == "native":
+            if _half_of(n) is not None:
+                which[n.id] = widen
+    return rebuild(graph, which) if which else graph
+
+
+def _half_of(n: Node) -> Any:
+    return next((a.dtype for a in n.node_args if a.dtype.is_half), None)
+
+
+def _back(out: Graph, y: Node, want: TensorType, cast: Op, origin: Any) -> Node:
+    return y if y.dtype is want.dtype else out.add(cast, (y,), (), want, origin)
+
+
+def lay_out_arguments(graph: Graph) -> Graph:
+    """Inputs that native functions read get a row-major copy where they do not lie so."""
+    clone = op_table.get("clone")
+
+    def laid_out(out: Graph, n: Node, args: tuple) -> Node:
+        args = tuple(
+            out.add(clone, (a,), (row_major(a.shape),), _rows(a.type), n.origin)
+            if isinstance(a, Node) and _scattered(a)
+            else a
+            for a in args
+        )
+        return out.add(n.op, args, n.attrs, n.type, n.origin)
+
+    which = {
+        n.id: laid_out
+        for n in graph.nodes
+        if n.op is not None and n.op.kind == "native" and any(_scattered(a) for a in n.node_args)
+    }
+    return rebuild(graph, which) if which else graph
+
+
+def _scattered(a: Node) -> bool:
+    return a.is_input and in_rows(a, ()) is None
+
+
+def _rows(t: TensorType) -> TensorType:
+    return TensorType(t.shape, t.dtype, row_major(t.shape), t.device)
+
+
 def _typed(t: TensorType, d: Any) -> TensorType:
     return TensorType(t.shape, d, t.strides, t.device)
 
@@ -165,7 +238,9 @@ def _typed(t: TensorType, d: Any) -> TensorType:
 PASSES = (
     ("drop_dead", drop_dead),
     ("widen_products", widen_products),
+    ("widen_calls", widen_calls),
     ("drop_casts", drop_casts),
     ("drop_moves", drop_moves),
     ("own_results", own_results),
+    ("lay_out_arguments", lay_out_arguments),
 )

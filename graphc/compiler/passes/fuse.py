@@ -34,10 +34,9 @@ class WhyNotFused(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class Unit:
-    """One realised value. `kind`: map, reduce, column, gemm, scatter, scan or opaque; `symbols` and
-    `space`: its loops without those of extent 1; `kept`: how many leading loops may be rows;
-    `coords`:
-    where in the value's shape the loops stand; `reads`: (node in memory, coordinates) pairs;
+    """One realised value. `kind`: map, reduce, column, gemm, scatter, scan, native or opaque;
+    `symbols` and `space`: its loops without those of extent 1; `kept`: how many leading loops may
+    be rows; `coords`: where in the value's shape the loops stand; `reads`: (node in memory, coordinates) pairs;
     `cone`: the nodes that are recomputed inside."""
 
     node: Node
@@ -187,7 +186,11 @@ _SEED = (Const(0, dtypes.int64), Const(0, dtypes.int64))
 def make_unit(n: Node, real: set[int]) -> Unit:
     """The unit of a realised node, with its loops and what it reads."""
     op: Any = n.op
-    if n.is_output_of or op.kind in ("opaque", "composite"):
+    if n.is_output_of:
+        kind = "opaque" if native_call(n.node_args[0]) is None else "native"
+        return Unit(n, kind, reads=[(a, ()) for a in n.node_args])
+    called = native_call(n)
+    if called is None and op.kind in ("native", "opaque", "composite"):
         return Unit(n, "opaque", reads=[(a, ()) for a in n.node_args])
     reader = _Reader(real - {n.id})
     values = Values(reader, lambda slot: _SEED)
@@ -195,6 +198,10 @@ def make_unit(n: Node, real: set[int]) -> Unit:
         u = _reduce_unit(n, values, reader)
     elif op.kind == "contract":
         u = _gemm_unit(n, values, reader)
+    elif called is not None:
+        u = Unit(n, "native")
+        for a in n.node_args:
+            values.value(a, loops_over(a.shape, "k")[0])
     elif op.kind == "scatter":
         u = _scatter_unit(n, values, reader)
     elif op.kind == "scan":
@@ -210,6 +217,16 @@ def make_unit(n: Node, real: set[int]) -> Unit:
     u.fallible = any(isinstance(e, (Checked, Require)) for e in values.checks())
     u.reads, u.cone = reader.reads, {i: m for i, m in values.nodes.items() if i != n.id}
     return u
+
+
+def native_call(n: Node) -> tuple[str, list] | None:
+    """What a node of kind "native" calls, (function, numbers); None for other nodes, and where no
+    function serves its dtypes."""
+    op = n.op
+    if op is None or op.kind != "native":
+        return None
+    shapes = [a.shape if isinstance(a, Node) else None for a in n.args]
+    return op.lower(shapes, [a.dtype if isinstance(a, Node) else None for a in n.args], *n.attrs)
 
 
 def loops_over(shape: tuple, prefix: str = "i") -> tuple[tuple, tuple, tuple]:
@@ -394,7 +411,7 @@ def _siblings(u: Unit, groups: list, sources: list) -> list:
 
 def _can_join(g: Group, u: Unit, updates: set[int]) -> tuple[str, int]:
     """("", rank) when u can be computed in g's kernel, else (reason, 0)."""
-    if u.kind in ("gemm", "scatter", "scan", "opaque"):
+    if u.kind in ("gemm", "scatter", "scan", "native", "opaque"):
         return f"{_kind_words(u)} is a kernel of its own", 0
     if u.node.id in updates and (g.kind != "rows" or any(v.kind != "map" for v in g.units)):
         return "updates of parameters run together in one kernel", 0
@@ -417,6 +434,7 @@ def _kind_words(u: Unit) -> str:
         "gemm": "a matrix product",
         "scatter": "a scatter",
         "scan": "a scan",
+        "native": "a call of the native library",
         "opaque": "an operator without generated code",
     }.get(u.kind, "a " + u.kind)
 
@@ -560,7 +578,7 @@ def _hint(x: Any) -> int:
 
 
 def _fold_operands(graph: Graph, real: set[int]) -> set[int]:
-    """Adds the operands of products (and of opaque ops) that no strides over memory describe."""
+    """Adds the operands of products (and of calls) that no strides over memory describe."""
     real = set(real)
     for n in graph.nodes:
         op = n.op
@@ -568,7 +586,9 @@ def _fold_operands(graph: Graph, real: set[int]) -> set[int]:
             for a in n.node_args:
                 while operand(a, real) is None:
                     real.add(a.id if op.kind == "contract" and not _moved(a) else _base(a, real))
-        elif op is not None and op.kind == "opaque":
+        elif op is not None and native_call(n) is not None:
+            real |= {a.id for a in n.node_args if not (a.is_input or in_rows(a, real))}
+        elif op is not None and op.kind in ("native", "opaque"):
             real |= {a.id for a in n.node_args if not a.is_input}
         elif n.is_output_of:
             real.add(n.args[0].id)
@@ -617,6 +637,20 @@ def operand(a: Node, real: Any, strides: Any = None) -> tuple[Node, tuple, Index
     return n, tuple(found), flat
 
 
+def in_rows(a: Node, real: Any, strides: Any = None) -> tuple[Node, Index] | None:
+    """(node in memory, offset) when `a` lies row-major in that memory: see `operand`."""
+    found = operand(a, real, strides)
+    return (found[0], found[2]) if found and are_rows(found[1], a.shape) else None
+
+
+def are_rows(strides: tuple, shape: tuple) -> bool:
+    """Whether these are the strides of row-major memory."""
+    return all(
+        as_index(s).same(want) or as_index(n).same(1)
+        for s, want, n in zip(strides, row_major(shape), shape, strict=True)
+    )
+
+
 def _mark_stored(graph: Graph, groups: list, units: dict) -> None:
     """Which values leave their kernel: results, and what another kernel reads."""
     wanted = {n.id for n in graph.outputs if isinstance(n, Node)} | {
@@ -627,5 +661,7 @@ def _mark_stored(graph: Graph, groups: list, units: dict) -> None:
             wanted |= {r.id for r, _ in u.reads if r.id in units and units[r.id].group is not g}
     for g in groups:
         g.stored = [
-            u for u in g.units if u.node.id in wanted or u.kind in ("scatter", "scan", "opaque")
+            u
+            for u in g.units
+            if u.node.id in wanted or u.kind in ("scatter", "scan", "native", "opaque")
         ]

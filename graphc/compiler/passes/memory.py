@@ -15,7 +15,7 @@ from ...ir.index import Index, as_index
 from ...ir.loop import Buffer
 from ...ir.types import numel
 from ..lower.kernel import Place
-from .fuse import Group, Plan, operand, row_major
+from .fuse import Group, Plan, are_rows, in_rows, native_call, operand, row_major
 
 ALIGN = 64
 
@@ -87,14 +87,18 @@ def assign(graph: Graph, plan: Plan, share: bool = True) -> Assignment:
             a.notes.append(f"in{slot}: {why}; written at the end")
             a.commits.append((n.id, slot))
     number = {n.id: i for i, n in enumerate(graph.nodes)}  # as the graph's text counts
-    products = _operands(graph, plan)
+    products, arguments = _operands(graph, plan), _arguments(graph, plan)
     for g in plan.groups:
         for u in g.stored:
             n = u.node
             if type(n.type) is tuple:
                 continue
             own = wanted.get(n.id, [])
-            if not own or not all(_fits(a, own, plan) for a in products.get(n.id, ())):
+            ok = all(_fits(a, own, plan) for a in products.get(n.id, ()))
+            ok = ok and all(_lies(a, own, plan) for a in arguments.get(n.id, ()))
+            if u.kind == "native":
+                ok = ok and any(are_rows(p.strides, n.shape) for p in own)
+            if not own or not ok:
                 b = Buffer(f"t{number[n.id]}", n.dtype, numel(n.shape))
                 own = [*own, Place(b, row_major(n.shape))]
                 end = (
@@ -124,6 +128,24 @@ def _operands(graph: Graph, plan: Plan) -> dict[int, list[Node]]:
                 if found is not None:
                     out.setdefault(found[0].id, []).append(a)
     return out
+
+
+def _arguments(graph: Graph, plan: Plan) -> dict[int, list[Node]]:
+    """Value -> the arguments of native functions that are pieces of it."""
+    out: dict[int, list[Node]] = {}
+    for n in graph.nodes:
+        if native_call(n) is not None:
+            for a in n.node_args:
+                b = a
+                while not b.is_input and b.id not in plan.units:
+                    b = b.node_args[0]
+                out.setdefault(b.id, []).append(a)
+    return out
+
+
+def _lies(a: Node, own: list[Place], plan: Plan) -> bool:
+    """Whether argument a lies row-major in one of the places of the value that it is a piece of."""
+    return any(in_rows(a, plan.units, p.strides) is not None for p in own)
 
 
 def _fits(a: Node, own: list[Place], plan: Plan) -> bool:
