@@ -36,7 +36,8 @@ class WhyNotFused(NamedTuple):
 class Unit:
     """One realised value. `kind`: map, reduce, column, gemm, scatter, scan, native or opaque;
     `symbols` and `space`: its loops without those of extent 1; `kept`: how many leading loops may
-    be rows; `coords`: where in the value's shape the loops stand; `reads`: (node in memory, coordinates) pairs;
+    be rows; `coords`: where in the value's shape the loops stand; `reads`: (node in memory,
+    coordinates) pairs;
     `cone`: the nodes that are recomputed inside."""
 
     node: Node
