@@ -33,6 +33,8 @@ def load(path: str, data: bytes | None = None, shared: bool = False) -> Any:
     import _cffi_backend
 
     flags = os.RTLD_NOW | (os.RTLD_GLOBAL if shared else os.RTLD_LOCAL)
+    if shared:  # it stays to the end: what frees its memory may run after the interpreter let go
+        flags |= getattr(os, "RTLD_NODELETE", 0)
     if data is not None and hasattr(os, "memfd_create"):
         try:
             fd = os.memfd_create("graphc-" + os.path.basename(os.path.dirname(path))[:40])

@@ -242,3 +242,21 @@ def test_available_within_this_process_warns_nothing():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert library.available()
+
+
+@needs_native
+def test_memory_outlives_what_the_interpreter_knows_of_the_library():
+    """As at exit, where modules go before the last arrays."""
+    done = run("""
+        import gc
+        import numpy as np
+        from graphc.native import library
+        a = library.empty((1 << 18,), np.dtype(np.float32))
+        library._functions.clear()
+        library._folders.clear()
+        library._library = None
+        gc.collect()
+        del a
+        print("freed")
+    """)
+    assert done.returncode == 0 and "freed" in done.stdout, done.stderr
