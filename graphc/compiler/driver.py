@@ -38,10 +38,11 @@ from .passes.memory import Assignment, Layout, assign, layout, schedule
 
 def compile_graph(
     graph: Graph, name: str = "program", skip: Collection[str] = ()
-) -> tuple[dict, str, dict]:
-    """(record, C source, {segment: function that runs the opaque operators after it}), without the
-    passes named in `skip`. What was decided by the example values of symbolic sizes stands in the
-    record, under "assumes"; raises SizesEqual where that was an equality."""
+) -> tuple[dict, str, dict, list[str]]:
+    """(record, C source, {segment: function that runs the opaque operators after it}, the source in
+    pieces to compile side by side or []), without the passes named in `skip`. What was decided by
+    the example values of symbolic sizes stands in the record, under "assumes"; raises SizesEqual
+    where that was an equality."""
     assumed: dict[str, bool] = {}
 
     def decided(sign: str, left: Index, right: Any, outcome: bool) -> None:
@@ -50,12 +51,12 @@ def compile_graph(
         assumed[relation(left, sign, right)] = outcome
 
     with observing(decided):
-        record, source, opaque = _compile_graph(graph, name, skip)
-    record["assumes"] = list(assumed.items())
-    return record, source, opaque
+        found = _compile_graph(graph, name, skip)
+    found[0]["assumes"] = list(assumed.items())
+    return found
 
 
-def _compile_graph(graph: Graph, name: str, skip: Collection[str]) -> tuple[dict, str, dict]:
+def _compile_graph(graph: Graph, name: str, skip: Collection[str]) -> tuple:
     before = graph_text(graph)
     graph = pipeline.run(graph, skip=skip)
     plan = fuse(graph, "fuse" not in skip)
@@ -115,7 +116,7 @@ def _compile_graph(graph: Graph, name: str, skip: Collection[str]) -> tuple[dict
         "steps": [[k.name for k in batch] for batch in writer.steps],
         "opaque": any(g.kind == "opaque" for g in plan.groups),
     }
-    return record, source.text, _opaque_steps(graph, plan, memory, arena)
+    return record, source.text, _opaque_steps(graph, plan, memory, arena), source.pieces
 
 
 def _print_loops(segments: list[list[Kernel]]) -> None:

@@ -241,7 +241,7 @@ class _State:
     """The buffers of one call in flight: pointer table, arena, scalars, sizes."""
 
     __slots__ = ("table", "refs", "scalars", "count", "sizes", "arena", "keep", "dynamic", "inputs",
-                 "arena_slot")  # fmt: skip
+                 "arena_slot", "functions")  # fmt: skip
 
     def __init__(self, program: Program):
         r = program._record
@@ -250,9 +250,10 @@ class _State:
         self.inputs = n
         self.arena_slot = n + len(r["outputs"])
         functions = r["functions"]
-        self.table = ffi.new("void *[]", self.arena_slot + 1 + len(functions))
-        for i, name in enumerate(functions, self.arena_slot + 1):
-            self.table[i] = ffi.cast("void *", library.fn(name, library.CALL))
+        self.table = ffi.new("void *[]", self.arena_slot + 2)
+        called = [ffi.cast("void *", library.fn(name, library.CALL)) for name in functions]
+        self.functions = ffi.new("void *[]", called)
+        self.table[self.arena_slot + 1] = self.functions
         self.refs: list = [_nothing] * n
         self.keep: list = [None] * n
         self.count = r["scalars"]
@@ -418,14 +419,15 @@ def build(
             return program
     from .driver import compile_graph
 
-    record, source, opaque = compile_graph(graph, name, skip)
+    record, source, opaque, pieces = compile_graph(graph, name, skip)
     if config.debug >= 5:
         import sys
 
         print(source, file=sys.stderr)
     files = {SOURCE: source}
     extras = {RECORD: json.dumps(record).encode()}
-    options: dict = {"flags": (*FLAGS, *more_flags), "extras": extras, "store": store}
+    options: dict = {"flags": (*FLAGS, *more_flags), "extras": extras}
+    options.update(pieces=pieces, store=store)
     # Sizes of examples decide plans: another process may have stored another one of this graph, and
     # the record of a program with opaque operators is made anew each time.
     built = None

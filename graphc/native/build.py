@@ -55,6 +55,7 @@ def shared_object(
     key: str | None = None,
     flags: Sequence[str] = (),
     extras: Mapping[str, bytes] | None = None,
+    pieces: Sequence[str] = (),
     compiler: Compiler | None = None,
     store: bool = True,
 ) -> Entry:
@@ -62,6 +63,7 @@ def shared_object(
     with store=False built anew, for this process alone.
 
     `entry.path(LIBRARY)` is the file to load; the sources and `extras` are stored beside it.
+    `pieces`: the same in files to compile side by side, which are not stored.
     `key` stands in for the hash of the sources where the caller knows a cheaper one.
     Raises NativeBuildError if there is no compiler or it refuses the text.
     """
@@ -72,7 +74,8 @@ def shared_object(
 
     def build(work: Path) -> dict[str, bytes]:
         paths = []
-        for name, text in sources.items():
+        files = {f"piece{i}.c": text for i, text in enumerate(pieces)} or sources
+        for name, text in files.items():
             path = work / name
             path.write_text(text, encoding="utf-8")
             paths.append(path)

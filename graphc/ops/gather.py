@@ -219,6 +219,7 @@ as_strided_accumulate = scatter(
         Sample(
             (Make((3, 5), layout="strided"), Make((3, 4, 2))),
             {"shape": (3, 4, 2), "strides": (10, 2, 2), "offset": 0},
+            grad=False,  # its positions are those of this layout
         ),
     ],
 )

@@ -303,9 +303,24 @@ def test_equal_kernels_are_one_function():
     b = Builder()
     ps = [b.input(s) for s in ((100,), (30, 20), (5,))]
     b.graph.updates = {i: b("mul", p, 0.5) for i, p in enumerate(ps)}
-    _, source, _ = compile_graph(b.graph)
+    _, source, *_ = compile_graph(b.graph)
     assert source.count("* 0.5f") == 1 and source.count("_all(jobs") == 1
     check(b, [normal(100), normal(30, 20), normal(5)])
+
+
+def test_a_large_program_is_compiled_in_pieces():
+    """Same text, several files: the kernels of each are called from the first."""
+    b = Builder()
+    x = b.input((40, 30))
+    y = x
+    outs = []
+    for i in range(60):
+        y = b("exp", b("mul", b("sub", y, b("sum", y, (i % 2,), True)), 0.01 + i / 1000))
+        outs.append(b("sum", y, (0,), False))
+    b.graph.outputs = outs
+    _, source, _, pieces = compile_graph(b.graph)
+    assert len(pieces) > 2 and all(len(p) < len(source) for p in pieces)
+    check(b, [normal(40, 30)])
 
 
 def test_a_warm_process_compiles_nothing(tmp_path):

@@ -18,6 +18,7 @@ from ..lower.kernel import Kernel
 from .c import Printer, comment_text
 
 GRAIN = 1 << 14  # elements of work in the smallest piece of a parallel region
+PIECE = 20_000  # characters of kernels from which a program is compiled as several files
 HEADERS = (
     "gc_api.h",
     "gc_basic.h",
@@ -43,10 +44,12 @@ class Function:
 
 @dataclass(slots=True)
 class Source:
-    """The C text, what each kernel became, the messages of statuses, and the last slot of `sizes`
-    that says which segment runs."""
+    """The C text, the same in pieces that are compiled side by side ([] for one file), what each
+    kernel became, the messages of statuses, and the last slot of `sizes` that says which segment
+    runs."""
 
     text: str
+    pieces: list
     functions: dict
     messages: list
     segment_slot: int
@@ -97,21 +100,37 @@ class Writer:
         texts = []
         for _f, comment, k in self.order:
             texts.append(self.final(k, comment))
+        pieces = []
+        if sum(map(len, texts)) > PIECE and not self.timed:
+            names = [f.name for f, _, _ in self.order]
+            open_texts = [self._open(t, name) for t, name in zip(texts, names, strict=True)]
+            heads = [h for t, name in zip(open_texts, names, strict=True) for h in _heads(t, name)]
+            pieces = [self._render([], lines, heads)]
+            pieces += [self._render(part, [], []) for part in _parts(open_texts)]
+        text = self._render(texts, lines, [])
+        return Source(text, pieces, self.functions, self.messages, len(self.slots))
+
+    def _render(self, kernels: list[str], segments: list, declared: list[str]) -> str:
         _, program = _templates()
-        body = "\n".join(texts)
-        text = program.render(
+        return program.render(
             name=comment_text(self.name),
             summary=self.summary,
             headers=HEADERS,
             messages=[comment_text(m) for m in self.messages],
-            kernels=texts,
-            segments=lines,
+            kernels=kernels,
+            declared=declared,
+            segments=segments,
             segment_slot=len(self.slots),
-            helpers=_helpers(body),
+            helpers=_helpers("\n".join(kernels or map(str, segments))),
             steps=len(self.steps),
-            calls=bool(self.natives),
+            calls=bool(self.natives) and bool(segments),
         )
-        return Source(text, self.functions, self.messages, len(self.slots))
+
+    def _open(self, text: str, name: str) -> str:
+        """A kernel that other files may call."""
+        return text.replace(f"static void {name}(", f"void {name}(").replace(
+            f"static void {name}_all(", f"void {name}_all("
+        )
 
     # ---------------------------------------------------------------- functions
 
@@ -345,13 +364,14 @@ class Writer:
         arguments = ", ".join(argument(x) for x in call.arguments) or "0"
         results = ", ".join(self._pointer(b) for b in call.results)
         sizes.update(p.sizes)
-        at = self.arena_slot + 1 + self.natives.setdefault(call.function, len(self.natives))
+        at = self.natives.setdefault(call.function, len(self.natives))
+        functions = f"((const gcp_native *)buffers[{self.arena_slot + 1}])"
         return [
             f"  {{ /* {k.name}: {call.function} */",
             f"    const int64_t numbers[] = {{{numbers}}};",
             f"    void *const in[] = {{{arguments}}};",
             f"    void *const out[] = {{{results}}};",
-            f"    if (((gcp_native)buffers[{at}])(numbers, in, out)) return -1;",
+            f"    if ({functions}[{at}](numbers, in, out)) return -1;",
             "  }",
         ]
 
@@ -408,6 +428,27 @@ static void NAME_all(void *ctx, int64_t begin, int64_t end, int thread) {
   }
 }
 """
+
+
+def _heads(text: str, name: str) -> list[str]:
+    """Declarations of the functions of a kernel that its file shows."""
+    import re
+
+    found = re.findall(rf"^(void {name}(?:_all)?\([^)]*\)) {{$", text, re.M)
+    return [f"{h};" for h in found]
+
+
+def _parts(texts: list[str]) -> list[list[str]]:
+    """Neighbouring kernels, about as much text in each part; as many as make a compiler's start
+    worth it."""
+    total = sum(map(len, texts))
+    count = min(8, -(-total // PIECE))
+    parts: list[list[str]] = [[] for _ in range(count)]
+    at = 0
+    for t in texts:
+        parts[min(at * count // total, count - 1)].append(t)
+        at += len(t)
+    return [p for p in parts if p]
 
 
 def called(k: Kernel) -> str:

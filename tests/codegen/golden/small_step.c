@@ -61,10 +61,10 @@ static void k1_mul_relu_div_body(const gcp_frame *f, int64_t begin, int64_t end,
     const float *restrict a0, const float *restrict a1, float *restrict a2) {
   (void)f;
   for (int64_t row = begin; row < end; row++) {
-    float lanes0[8];
+    GC_ALIGNED float lanes0[8];
     gc_sum_begin_f32(lanes0, 8);
     for (int64_t run0 = 0; run0 < 2560; run0 += 256) {
-      float e0[256];
+      GC_ALIGNED float e0[256];
       for (int64_t line0 = (run0 / 40); line0 < ((run0 + 15) / 40) + 7; line0++) {
         const int64_t n0 = gcp_max(0, line0 * 40 - run0);
         const int64_t n1 = gcp_min(256, line0 * 40 - run0 + 40);
@@ -95,14 +95,14 @@ static void k3_sum_body(const gcp_frame *f, int64_t begin, int64_t end,
     const float *restrict a0, float *restrict a1) {
   (void)f;
   for (int64_t row = begin; row < end; row++) {
-    float lanes0[320];
+    GC_ALIGNED float lanes0[320];
     gc_sum_begin_f32(lanes0, 320);
     for (int64_t b0 = 0; b0 < 64; b0 += 64) {
       for (int64_t l0 = 0; l0 < 8; l0++) {
         gc_sum_rows_f32(lanes0 + (l0 * 40), a0 + (b0 * 40 + l0 * 40), 320, 8, 40);
       }
     }
-    float sum0[40];
+    GC_ALIGNED float sum0[40];
     gc_sum_fold_rows_f32(lanes0, 40, sum0);
     for (int64_t j0 = 0; j0 < 40; j0++) {
       a1[j0] = sum0[j0];
