@@ -11,6 +11,7 @@ from . import (  # noqa: F401
                kernels,
                linalg,
                movement,
+               norm,
                optim_steps,
                pointwise,
                pool,

@@ -58,7 +58,11 @@ def call(name: str, numbers: Sequence[int], inputs: Sequence, outputs: Sequence)
     row-major memory; an input may be None. Raises MemoryError when the function finds none."""
     kept = [None if a is None else dense(a) for a in inputs]  # must outlive the call
     pointers = [library.null() if a is None else library.pointer(a) for a in kept]
-    run = library.fn(name, library.CALL)
+    try:
+        run = library.fn(name, library.CALL)
+    except AttributeError:
+        stem, title = name.split("_", 1)[1].rsplit("_", 1)[0], from_numpy_dtype(outputs[0].dtype)
+        raise NotImplementedError(f"\"{stem}\" not implemented for '{title.title}'") from None
     if run(
         cpu.sizes(list(numbers)),
         cpu.pointers(pointers),

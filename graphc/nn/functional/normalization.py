@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ...base.dtypes import finfo
+from ...base.dtypes import finfo, float32, float64
 from ...core.modes import no_grad
 from ...core.tensor import Tensor
-from ...ops import composite
+from ...ops import composite, norm
 from ...ops import pointwise as pw
 from ...out import shown
 
@@ -127,14 +127,21 @@ def batch_norm(input: Tensor, running_mean: Tensor | None, running_var: Tensor |
     _check_batch(input.shape)
     if 0 in input.shape:  # nothing to learn from
         return _affine(input.clone(), weight, bias)
-    dims = (0, *range(2, input.ndim))
     count = input.numel() // input.shape[1] if input.ndim > 1 and input.shape[1] else 0
-    mean = input.mean(dims, keepdim=True)
-    centred = input - mean
-    var = (centred * centred).mean(dims, keepdim=True)
+    if input.dtype in (float32, float64) and all(
+        p is None or (p.dtype is input.dtype and p.numel() == input.shape[1])
+        for p in (weight, bias)
+    ):
+        out, mean, var = norm.batch_norm(input, weight, bias, eps)
+    else:
+        dims = (0, *range(2, input.ndim))
+        mean = input.mean(dims, keepdim=True)
+        centred = input - mean
+        var = (centred * centred).mean(dims, keepdim=True)
+        out = _affine(centred * pw.rsqrt(var + eps), weight, bias)
     _update(running_mean, mean.reshape(-1), momentum)
     _update(running_var, var.reshape(-1) * (count / max(count - 1, 1)), momentum)
-    return _affine(centred * pw.rsqrt(var + eps), weight, bias)
+    return out
 
 
 def instance_norm(input: Tensor, running_mean: Tensor | None = None,
