@@ -143,6 +143,31 @@ def _layout(a: np.ndarray) -> tuple[tuple, tuple]:
     return a.shape, tuple(s // size for s in a.strides)
 
 
+def select(c: np.ndarray, a: np.ndarray, b: np.ndarray, shape: tuple) -> np.ndarray:
+    """c ? a : b for arrays that broadcast to shape; a and b of one dtype of up to 8 bytes."""
+    operands = (c, a, b)
+    strides = pointwise_strides(shape, [_layout(x) for x in operands])
+    out = empty_strided(shape, strides, b.dtype)
+    args: list[Any] = []
+    kept = []  # must outlive the call
+    for x in operands:
+        if x.size == 1 or (x.shape == shape and x.flags.c_contiguous and out.flags.c_contiguous):
+            flat = x if x.flags.c_contiguous else x.copy()
+        else:
+            laid_out = empty_strided(shape, strides, x.dtype)
+            np.copyto(laid_out, x)
+            flat = laid_out.ravel(order="K")
+        kept.append(flat)
+        args += [library.pointer(flat), 0 if x.size == 1 else 1]
+    f = library.fn(f"gc_v_select_{b.itemsize}", _FLAT[3])
+    if out.flags.c_contiguous:
+        f(out.size, *args, library.pointer(out))
+        return out
+    flat = library.empty((out.size,), out.dtype)
+    f(out.size, *args, library.pointer(flat))
+    return _unflat(flat, out)
+
+
 def _unflat(flat: np.ndarray, like: np.ndarray) -> np.ndarray:
     """flat (the memory order of dense `like`) with like's shape and axis order."""
     order = sorted(range(like.ndim), key=lambda i: (-like.strides[i], i))

@@ -15,7 +15,9 @@ from ..base import dtypes
 from ..base.dtypes import DType
 from ..core.tensor import Tensor
 from ..ir.op import Make, Sample
+from ..native import library
 from . import complex_kernels as cx
+from . import kernels
 from .define import binary, pointwise, unary
 from .kernels import cast as cast_kernel
 from .kernels import empty_strided, native_pointwise
@@ -411,18 +413,6 @@ def _gelu_tanh_vjp(g: Tensor, input: Tensor) -> Tensor:
     return g * (0.5 * (1 + t) + 0.5 * input * ((1 - t * t) * slope))
 
 
-def _threshold_kernel(g: Any, out: Any) -> np.ndarray:
-    r = np.array(np.broadcast_to(g, np.broadcast_shapes(np.shape(g), np.shape(out))), order="K")
-    np.copyto(r, r.dtype.type(0), where=np.less_equal(out, 0))
-    return r
-
-
-def _threshold_lower(g: Any, out: Any) -> Any:
-    from ..ir.loop import Const, Select
-
-    return Select(_predicate("le")(out, Const(0, out.dtype)), Const(0, g.dtype), g)
-
-
 sigmoid = pointwise(
     "sigmoid",
     complex=cx.sigmoid,
@@ -433,9 +423,7 @@ log_sigmoid = pointwise(
 )
 threshold_backward = pointwise(
     "threshold_backward",
-    _threshold_kernel,
     inputs=("grad_output", "output"),
-    lower=_threshold_lower,
     vjp=[lambda g, output: threshold_backward(g, output), None],
     samples=binary(dtypes=("float32", "float64"), special=True, scalar=None),
 )
@@ -686,6 +674,8 @@ def _where_kernel(c: Any, a: Any, b: Any) -> np.ndarray:
 
     c, a, b = np.asarray(c), np.asarray(a), np.asarray(b)
     shape = np.broadcast_shapes(c.shape, a.shape, b.shape)
+    if b.itemsize <= 8 and a.dtype == b.dtype and library.available():
+        return kernels.select(c, a, b, shape)
     out = empty_strided(shape, pointwise_strides(shape, [_layout(x) for x in (c, a, b)]), b.dtype)
     np.copyto(out, b)
     np.copyto(out, a, where=c)

@@ -90,6 +90,7 @@ static inline double gc_pow2_f64(double t) {
   static inline T gc_reciprocal_##K(T x) { return 1 / x; } \
   static inline T gc_rsqrt_##K(T x) { return 1 / __builtin_sqrt##S(x); } \
   static inline T gc_relu_##K(T x) { return x < 0 ? (T)0 : x; } \
+  static inline T gc_threshold_backward_##K(T g, T out) { return out <= 0 ? (T)0 : g; } \
   static inline T gc_leaky_relu_##K(T x, T slope) { return x > 0 ? x : x * slope; } \
   static inline T gc_add_##K(T a, T b) { return a + b; } \
   static inline T gc_sub_##K(T a, T b) { return a - b; } \

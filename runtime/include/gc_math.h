@@ -26,7 +26,7 @@
      lgamma               0.51 / 4, digamma 0.51 / 4: for x > 0; where a zero is near (digamma: all,
                           lgamma: x < 0) and for negative x the error is absolute, 16 eps
      - abs neg sign square reciprocal sqrt floor ceil trunc rint frac relu
-     - add sub mul div copysign nextafter fmod leaky_relu(x, slope) clamp(x, lo, hi)
+     - add sub mul div copysign nextafter fmod threshold_backward(g, out) leaky_relu(x, slope) clamp(x, lo, hi)
      - remainder floor_divide lerp(a, b, w): PyTorch's formulas
      - maximum minimum: NaN wins, -0 < +0;  fmax fmin: NaN loses
      - eq ne lt le gt ge isnan isinf isfinite signbit: give uint8_t 0 or 1
