@@ -132,9 +132,14 @@ def _numbers(
     antialias: bool,
 ) -> list:  # fmt: skip
     """What the native kernels read: [planes, n, inner] to [planes, out, inner], and how."""
-    (bits,) = struct.unpack("<q", struct.pack("<d", scale if scale is not None else 0.0))
-    how = [_MODES.index(mode), int(align_corners), int(antialias), bits]
+    how = _how(mode, align_corners, scale, antialias)
     return [numel(shape[:dim]), n, out, numel(shape[dim + 1 :]), *how]
+
+
+@lru_cache(maxsize=128)
+def _how(mode: str, align_corners: bool, scale: float | None, antialias: bool) -> tuple:
+    (bits,) = struct.unpack("<q", struct.pack("<d", scale if scale is not None else 0.0))
+    return _MODES.index(mode), int(align_corners), int(antialias), bits
 
 
 def _called(name: str, d: DType, numbers: list) -> tuple | None:
