@@ -56,7 +56,9 @@ def native(family: str, name: str, dt: Any, signature: str) -> Any:
 def call(name: str, numbers: Sequence[int], inputs: Sequence, outputs: Sequence) -> None:
     """Runs int gc_<...>(const int64_t *numbers, void *const *in, void *const *out) over arrays in
     row-major memory; an input may be None. Raises MemoryError when the function finds none."""
-    kept = [None if a is None else dense(a) for a in inputs]  # must outlive the call
+    kept = [  # must outlive the call
+        a if a is None or a.flags.c_contiguous else np.ascontiguousarray(a) for a in inputs
+    ]
     pointers = [library.null() if a is None else library.pointer(a) for a in kept]
     try:
         run = library.fn(name, library.CALL)

@@ -16,20 +16,15 @@ from typing import Any
 import numpy as np
 
 from ..base import dtypes
-from ..base.dtypes import from_numpy_dtype
+from ..base.dtypes import DType, from_numpy_dtype
 from ..core.tensor import Tensor
 from ..ir.op import Make, Sample
 from ..ir.types import TensorType, numel
 from ..native import library
-from .define import opaque
+from .define import native
 from .gather import gather
-from .kernels import dense, native
+from .kernels import call
 from .movement import permute, reshape
-
-_MAX = "void(int64_t, void *, void *, void *, void *, void *)"
-_MEAN = "void(int64_t, void *, void *, int64_t, void *, void *)"
-_SCATTER = "void(int64_t, int64_t, int64_t, void *, void *, void *)"
-
 
 # ---------------------------------------------------------------- windows
 
@@ -78,14 +73,23 @@ def _windows(spatial: tuple, out: tuple, size: tuple, stride: Any, padding: Any,
     ]
 
 
-def _table(windows: list, spatial: tuple, out: tuple, step: tuple, parts: int) -> tuple:
-    """(numbers, table) as the native kernels read them; missing axes have one place."""
-    lead = 3 - len(spatial)
-    ones = (1,) * lead
-    one = (np.zeros(1, np.int64), np.ones(1, np.int64), np.ones(1, np.int64))
-    axes = [one] * lead + windows
-    table = np.concatenate([axis[p] for p in range(parts) for axis in axes])
-    return np.array([*ones, *spatial, *ones, *out, *ones, *step], np.int64), table
+def _numbers(
+    shape: tuple, out: tuple, size: tuple, stride: Any, padding: Any, dilation: Any,
+    counted: bool = False, divisor: int = 0,
+) -> list:  # fmt: skip
+    """What the native kernels read: planes, then six triples (stride 0: adaptive windows), whether
+    padding counts, the divisor. Missing axes have one place."""
+    axes = len(size)
+    ones, none = (1,) * (3 - axes), (0,) * (3 - axes)
+    triples = (
+        ones + tuple(shape[2:]),
+        ones + tuple(out),
+        ones + tuple(size),
+        ones + (stride or (0,) * axes),
+        none + (padding or (0,) * axes),
+        ones + (dilation or (1,) * axes),
+    )
+    return [shape[0] * shape[1], *[n for t in triples for n in t], int(counted), divisor]
 
 
 def _check_dtype(name: str, axes: int, dt: Any, integers: bool = True) -> None:
@@ -97,6 +101,20 @@ def _check_dtype(name: str, axes: int, dt: Any, integers: bool = True) -> None:
 
 def _is_native(a: np.ndarray) -> bool:
     return a.dtype.char in "fd" and a.ndim <= 5 and library.available()
+
+
+def _run(name: str, numbers: list, arrays: list, *results: np.ndarray) -> Any:
+    call(_function(name, from_numpy_dtype(arrays[0].dtype)), numbers, arrays, results)
+    return results if len(results) > 1 else results[0]
+
+
+def _called(name: str, shapes: list, dtypes: list, numbers: list) -> tuple | None:
+    served = dtypes[0].code in ("f32", "f64") and len(shapes[0]) <= 5
+    return (_function(name, dtypes[0]), numbers) if served else None
+
+
+def _function(name: str, d: DType) -> str:
+    return f"gc_window_{name}_{d.code}"
 
 
 def _places(windows: list, out: tuple, step: tuple) -> Any:
@@ -120,20 +138,14 @@ def _max_kernel(
     _check_dtype("max_pool", len(size), x.dtype)
     spatial = x.shape[2:]
     out = pooled_shape(spatial, size, stride, padding, dilation, ceil_mode)
-    step = dilation or (1,) * len(size)
-    windows = _windows(spatial, out, size, stride, padding, dilation)
     shape = (*x.shape[:2], *out)
     y, index = library.empty(shape, x.dtype), library.empty(shape, np.dtype(np.int64))
     if not y.size:
         return y, index
     if _is_native(x):
-        p = library.pointer
-        numbers, table = _table(windows, spatial, out, step, 2)
-        x = dense(x)
-        native("window", "max", x.dtype, _MAX)(
-            shape[0] * shape[1], p(numbers), p(table), p(x), p(y), p(index)
-        )
-        return y, index
+        return _run("max", _numbers(x.shape, out, size, stride, padding, dilation), [x], y, index)
+    step = dilation or (1,) * len(size)
+    windows = _windows(spatial, out, size, stride, padding, dilation)
     flat = np.arange(prod(spatial)).reshape(spatial)
     for o, window in _places(windows, out, step):
         at: Any = (slice(None), slice(None), *window)
@@ -154,28 +166,32 @@ def _max_infer(
     return input.with_shape(shape), input.with_shape(shape, dtypes.int64)
 
 
+def _max_lower(
+    shapes: list, dtypes: list, size: tuple, stride: Any, padding: Any, dilation: Any,
+    ceil_mode: bool,
+) -> Any:  # fmt: skip
+    out = pooled_shape(shapes[0][2:], size, stride, padding, dilation, ceil_mode)
+    numbers = _numbers(shapes[0], out, size, stride, padding, dilation)
+    return _called("max", shapes, dtypes, numbers)
+
+
 def _scatter_kernel(g: np.ndarray, index: np.ndarray, shape: tuple) -> np.ndarray:
     shape = tuple(int(n) for n in shape)
+    if _is_native(g):
+        numbers = _scatter_numbers(g.shape, shape)
+        return _run("scatter", numbers, [g, index], library.empty(shape, g.dtype))
     planes, places = shape[0] * shape[1], prod(shape[2:])
-    if index.size and (int(index.max()) >= places or int(index.min()) < 0):
-        bad = int(index[(index < 0) | (index >= places)].flat[0])
-        sizes = "x".join(map(str, shape[2:]))
-        raise RuntimeError(
-            f"Found an invalid max index: {bad} (output volumes are of size {sizes})"
-        )
-    if g.size and g.dtype.char in "fd" and library.available():
-        out = library.empty(shape, g.dtype)
-        g, index = dense(g), dense(index)
-        p = library.pointer
-        native("window", "scatter", g.dtype, _SCATTER)(
-            planes, g.size // planes, places, p(g), p(index), p(out)
-        )
-        return out
     out = np.zeros((planes, places), g.dtype)
     if g.size:
-        rows = np.arange(planes)[:, None]
-        np.add.at(out, (rows, index.reshape(planes, -1)), g.reshape(planes, -1))
+        rows, index = np.arange(planes)[:, None], index.reshape(planes, -1)
+        inside = (index >= 0) & (index < places)
+        g = np.where(inside, g.reshape(planes, -1), g.dtype.type(0))
+        np.add.at(out, (rows, np.where(inside, index, 0)), g)
     return out.reshape(shape)
+
+
+def _scatter_numbers(out: tuple, shape: tuple) -> list:
+    return [shape[0] * shape[1], numel(out[2:]), numel(shape[2:])]
 
 
 def picked(input: Tensor, index: Tensor) -> Tensor:
@@ -227,11 +243,14 @@ def _window(**changed: Any) -> dict:
 _ADAPTIVE = {"stride": None, "padding": None, "dilation": None}
 _LINE = {"size": (3,), "stride": (2,), "padding": (1,), "dilation": (1,)}
 
-max_pool_backward = opaque(
+max_pool_backward = native(
     "max_pool_backward",
     _scatter_kernel,
     lambda grad, indices, shape: grad.with_shape(shape),
     inputs=("grad", "indices"),
+    lower=lambda shapes, dtypes, shape: _called(
+        "scatter", shapes, dtypes, _scatter_numbers(shapes[0], shape)
+    ),
     batch=_as_images(lambda: max_pool_backward, 0),
     half="float32",
     backward_name="MaxPoolBackwardBackward0",
@@ -242,13 +261,14 @@ max_pool_backward = opaque(
     ],
 )
 
-max_pool = opaque(
+max_pool = native(
     "max_pool",
     _max_kernel,
     _max_infer,
     inputs=("input",),
     outputs=("out", "indices"),
     auxiliary=(1,),
+    lower=_max_lower,
     batch=_as_images(lambda: max_pool, None),
     half="float32",
     backward_name="MaxPoolBackward0",
@@ -294,19 +314,14 @@ def _mean_kernel(
     _check_dtype("avg_pool", len(size), x.dtype)
     spatial = x.shape[2:]
     out = pooled_shape(spatial, size, stride, padding, (1,) * len(size), ceil_mode)
-    windows = _mean_windows(spatial, out, size, stride, padding, counted)
     y = library.empty((*x.shape[:2], *out), x.dtype)
     if not y.size:
         return y
-    step = (1,) * len(size)
     if _is_native(x):
-        p = library.pointer
-        numbers, table = _table(windows, spatial, out, step, 3)
-        x = dense(x)
-        native("window", "mean", x.dtype, _MEAN)(
-            x.shape[0] * x.shape[1], p(numbers), p(table), divisor, p(x), p(y)
-        )
-        return y
+        numbers = _numbers(x.shape, out, size, stride, padding, None, counted, divisor)
+        return _run("mean", numbers, [x], y)
+    step = (1,) * len(size)
+    windows = _mean_windows(spatial, out, size, stride, padding, counted)
     for o, window in _places(windows, out, step):
         place: Any = (slice(None), slice(None), *o)
         seen = x[(slice(None), slice(None), *window)].reshape(*x.shape[:2], -1)
@@ -324,17 +339,11 @@ def _spread_kernel(
     _check_dtype("avg_pool", len(size), g.dtype, False)
     shape = tuple(int(n) for n in shape)
     spatial, out = shape[2:], g.shape[2:]
-    windows = _mean_windows(spatial, out, size, stride, padding, counted)
+    if _is_native(g):
+        numbers = _numbers(shape, out, size, stride, padding, None, counted, divisor)
+        return _run("spread", numbers, [g], library.empty(shape, g.dtype))
     step = (1,) * len(size)
-    if _is_native(g) and prod(shape):
-        y = library.empty(shape, g.dtype)
-        p = library.pointer
-        numbers, table = _table(windows, spatial, out, step, 3)
-        g = dense(g)
-        native("window", "spread", g.dtype, _MEAN)(
-            shape[0] * shape[1], p(numbers), p(table), divisor, p(g), p(y)
-        )
-        return y
+    windows = _mean_windows(spatial, out, size, stride, padding, counted)
     y = np.zeros(shape, g.dtype)
     share = g / _divisors(windows, divisor, g.dtype)
     for o, window in _places(windows, out, step):
@@ -362,6 +371,28 @@ def _spread_infer(
     return grad.with_shape(shape)
 
 
+def _mean_lower(
+    shapes: list, dtypes: list, size: tuple, stride: Any, padding: Any, ceil_mode: bool,
+    counted: bool, divisor: int, shape: Any,
+) -> Any:  # fmt: skip
+    x = shapes[0]
+    out = (
+        pooled_shape(x[2:], size, stride, padding, (1,) * len(size), ceil_mode)
+        if shape is None
+        else shape[2:]
+    )
+    numbers = _numbers(x, out, size, stride, padding, None, counted, divisor)
+    return _called("mean", shapes, dtypes, numbers)
+
+
+def _spread_lower(
+    shapes: list, dtypes: list, shape: tuple, size: tuple, stride: Any, padding: Any,
+    ceil_mode: bool, counted: bool, divisor: int,
+) -> Any:  # fmt: skip
+    numbers = _numbers(shape, shapes[0][2:], size, stride, padding, None, counted, divisor)
+    return _called("spread", shapes, dtypes, numbers)
+
+
 def _means() -> list[tuple]:
     """(input, output, attributes) that the samples of both records share."""
     plain = {"ceil_mode": False, "counted": True, "divisor": 0}
@@ -377,11 +408,12 @@ def _means() -> list[tuple]:
     ]  # fmt: skip
 
 
-avg_pool = opaque(
+avg_pool = native(
     "avg_pool",
     _mean_kernel,
     _mean_infer,
     inputs=("input",),
+    lower=_mean_lower,
     batch=_as_images(lambda: avg_pool, 6),
     half="float32",
     backward_name="AvgPoolBackward0",
@@ -393,11 +425,12 @@ avg_pool = opaque(
     samples=lambda: [Sample((Make(x),), a) for x, _, a in _means()],
 )
 
-avg_pool_backward = opaque(
+avg_pool_backward = native(
     "avg_pool_backward",
     _spread_kernel,
     _spread_infer,
     inputs=("grad",),
+    lower=_spread_lower,
     batch=_as_images(lambda: avg_pool_backward, 0),
     half="float32",
     backward_name="AvgPoolBackwardBackward0",

@@ -16,17 +16,18 @@ from typing import Any
 
 import numpy as np
 
+from ..base.dtypes import from_numpy_dtype
 from ..core import tape
 from ..core.modes import STATE, enable_grad
 from ..core.tensor import Tensor
 from ..ir.op import Make, Sample
-from ..ir.types import TensorType
+from ..ir.types import TensorType, numel
 from ..native import library
 from . import reduce
 from .contract import mm
-from .define import opaque
+from .define import native
 from .gather import cat
-from .kernels import dense, gemm, native
+from .kernels import call, dense, gemm
 from .pointwise import relu, sigmoid, tanh
 
 MODES = ("RNN_TANH", "RNN_RELU", "LSTM", "GRU")
@@ -108,45 +109,66 @@ def _joined(parts: list) -> Tensor:
 # ---------------------------------------------------------------- kernels
 
 
-def _sizes(gates: np.ndarray, batch_sizes: Any) -> np.ndarray:
-    if batch_sizes is not None:
-        return np.ascontiguousarray(batch_sizes, np.int64)
-    return np.full(gates.shape[0], gates.shape[1], np.int64)
+def _numbers(lead: tuple, steps: Any, h0: tuple, mode: str, reverse: bool) -> list:
+    """What the native kernels read; lead: the shape of the gates without their last axis."""
+    return [MODES.index(mode), int(reverse), steps, numel(lead), h0[0], h0[1]]
 
 
-def _check_shapes(rows: tuple, sizes: np.ndarray, w: Any, b: Any, h0: Any, c0: Any,
-                  mode: str) -> None:  # fmt: skip
-    """RuntimeError unless all sizes fit together: the native loop trusts them."""
+def _sizes(lead: tuple, batch_sizes: Any) -> np.ndarray:
+    """Rows of each step."""
+    return np.full(lead[0], lead[1], np.int64) if batch_sizes is None else batch_sizes
+
+
+def _check_dtype(name: str, dt: Any) -> None:
+    """PyTorch's error for a dtype (numpy's or graphc's) that no kernel serves."""
+    d = from_numpy_dtype(dt) if isinstance(dt, np.dtype) else dt
+    if d.is_complex or not d.is_floating_point:
+        raise NotImplementedError(f"\"{name}_cpu\" not implemented for '{d.title}'")
+
+
+def _check_shapes(rows: tuple, w: Any, b: Any, h0: Any, c0: Any, mode: str) -> None:
+    """RuntimeError unless the shapes fit together: the native loop trusts them."""
     h = h0.shape[-1]
     width = GATES[mode] * h
-    packed = len(rows) == 1
     fits = (
-        h0.ndim == 2
-        and w.shape == (width, h)
-        and (b is None or b.shape == (width,))
+        len(h0.shape) == 2
+        and tuple(w.shape) == (width, h)
+        and (b is None or tuple(b.shape) == (width,))
         and ((c0 is not None and c0.shape == h0.shape) if mode == "LSTM" else c0 is None)
-        and (int(sizes.sum()) == rows[0] if packed else rows[1] == h0.shape[0])
+        and (len(rows) == 1 or rows[1] == h0.shape[0])
     )
-    if fits and packed:
-        fits = (
-            sizes.size > 0
-            and int(sizes[0]) == h0.shape[0]
-            and bool((sizes[1:] <= sizes[:-1]).all())
-            and int(sizes[-1]) > 0
-        )
     if not fits:
-        raise RuntimeError(
-            f"{mode}: the sizes do not fit together: rows {list(rows)}, batch sizes "
-            f"{sizes.tolist()}, w_hh {list(w.shape)}, b_hh {None if b is None else list(b.shape)}, "
-            f"h0 {list(h0.shape)}, c0 {None if c0 is None else list(c0.shape)}"
-        )
+        raise RuntimeError(f"{mode}: {_sizes_text(rows, w, b, h0, c0)}")
+
+
+def _check_sizes(rows: tuple, sizes: np.ndarray, w: Any, b: Any, h0: Any, c0: Any,
+                 mode: str) -> None:  # fmt: skip
+    """RuntimeError unless the sizes of packed steps make up all rows and never grow."""
+    if not (
+        len(rows) == 1
+        and sizes.size > 0
+        and int(sizes.sum()) == rows[0]
+        and int(sizes[0]) == h0.shape[0]
+        and bool((sizes[1:] <= sizes[:-1]).all())
+        and int(sizes[-1]) > 0
+    ):
+        text = _sizes_text(rows, w, b, h0, c0)
+        raise RuntimeError(f"{mode}: {text}, batch sizes {sizes.tolist()}")
+
+
+def _sizes_text(rows: tuple, w: Any, b: Any, h0: Any, c0: Any) -> str:
+    return (
+        f"the sizes do not fit together: rows {list(rows)}, w_hh {list(w.shape)}, "
+        f"b_hh {None if b is None else list(b.shape)}, h0 {list(h0.shape)}, "
+        f"c0 {None if c0 is None else list(c0.shape)}"
+    )
 
 
 def _check_gradients(out: Any, saved: Any, h0: Any, gs: tuple, mode: str) -> None:
     wanted = (out.shape, h0.shape, h0.shape)
     if (
         out.shape[-1] != h0.shape[-1]
-        or saved.shape != (*out.shape[:-1], _SAVED[mode] * h0.shape[-1])
+        or tuple(saved.shape) != (*out.shape[:-1], _SAVED[mode] * h0.shape[-1])
         or any(g is not None and g.shape != s for g, s in zip(gs, wanted, strict=True))
     ):
         raise RuntimeError(f"{mode}: cotangents or saved values do not fit {list(out.shape)}")
@@ -156,42 +178,45 @@ def _own(a: np.ndarray) -> np.ndarray:
     return np.array(a, order="C")
 
 
-def _pointer(a: Any) -> Any:
-    return library.null() if a is None else library.pointer(a)
+def _is_native(*arrays: Any) -> bool:
+    """Whether the library serves the arrays: all of one dtype that it knows."""
+    found = {a.dtype for a in arrays if a is not None}
+    return len(found) == 1 and found.pop().char in "fd" and library.available()
 
 
-def _failed(status: int) -> None:
-    if status:
-        raise MemoryError("graphc could not get memory for a recurrent layer's products")
+def _empty(shapes: list, dt: np.dtype) -> list:
+    return [library.empty(s, dt) for s in shapes]
+
+
+def _run(name: str, lead: tuple, mode: str, reverse: bool, inputs: list, outputs: list) -> None:
+    """inputs: as the record names them, `batch_sizes` last."""
+    sizes, h0 = inputs[-1], inputs[3 if name == "forward" else 5]
+    steps = lead[0] if sizes is None else len(sizes)
+    code = from_numpy_dtype(outputs[0].dtype).code
+    call(f"gc_rnn_{name}_{code}", _numbers(lead, steps, h0.shape, mode, reverse), inputs, outputs)
 
 
 def _forward(
     gates: Any, w: Any, b: Any, h0: Any, c0: Any, batch_sizes: Any, mode: str, reverse: bool
 ) -> tuple:
-    sizes, h = _sizes(gates, batch_sizes), h0.shape[-1]
-    _check_shapes(gates.shape[:-1], sizes, w, b, h0, c0, mode)
+    lead, h, dt = gates.shape[:-1], h0.shape[-1], gates.dtype
+    _check_dtype("forward", dt)
+    _check_shapes(lead, w, b, h0, c0, mode)
     if gates.shape[-1] != w.shape[0]:
         raise RuntimeError(f"{mode}: gates {list(gates.shape)} do not fit w_hh {list(w.shape)}")
-    gates, wt = dense(gates), dense(w.T)
-    b = None if b is None else dense(b)
-    dt = gates.dtype
-    hid = _own(h0)
-    c = np.zeros((0, h), dt) if c0 is None else _own(c0)
-    out = library.empty((*gates.shape[:-1], h), dt)
-    saved = library.empty((*gates.shape[:-1], _SAVED[mode] * h), dt)
-    if not out.size:
-        return out, hid, c, saved
-    if not library.available():
-        _spare_forward(gates, wt, b, hid, c, sizes, mode, reverse, out, saved)
-        return out, hid, c, saved
-    scratch = library.empty((int(sizes[0]), gates.shape[-1]), dt)
-    signature = "int(int, int, int64_t, void *, int64_t" + ", void *" * 8 + ")"
-    _failed(
-        native("rnn", "forward", dt, signature)(
-            MODES.index(mode), reverse, len(sizes), _pointer(sizes), h,
-            *map(_pointer, (gates, wt, b, hid, c, scratch, out, saved)),
-        )
-    )  # fmt: skip
+    if batch_sizes is not None:
+        batch_sizes = np.ascontiguousarray(batch_sizes, np.int64)
+        _check_sizes(lead, batch_sizes, w, b, h0, c0, mode)
+    state = h0.shape if mode == "LSTM" else (0, h)
+    if _is_native(gates, w, b, h0, c0):
+        found = _empty([(*lead, h), h0.shape, state, (*lead, _SAVED[mode] * h)], dt)
+        _run("forward", lead, mode, reverse, [gates, w, b, h0, c0, batch_sizes], found)
+        return tuple(found)
+    out, saved = _empty([(*lead, h), (*lead, _SAVED[mode] * h)], dt)
+    hid, c = _own(h0), np.zeros(state, dt) if c0 is None else _own(c0)
+    if out.size:
+        sizes = _sizes(lead, batch_sizes)
+        _spare_forward(dense(gates), dense(w.T), b, hid, c, sizes, mode, reverse, out, saved)
     return out, hid, c, saved
 
 
@@ -200,39 +225,33 @@ def _backward(
     batch_sizes: Any, mode: str, reverse: bool,
 ) -> tuple:  # fmt: skip
     """Gradients of gates, w_hh, b_hh, h0, c0."""
-    sizes, h, dt = _sizes(out, batch_sizes), h0.shape[-1], out.dtype
-    _check_shapes(out.shape[:-1], sizes, w, b, h0, c0, mode)
+    lead, h, dt = out.shape[:-1], h0.shape[-1], out.dtype
+    _check_dtype("backward", dt)
+    _check_shapes(lead, w, b, h0, c0, mode)
     _check_gradients(out, saved, h0, (g_out, g_h, g_c), mode)
-    width, lstm, gru = GATES[mode] * h, mode == "LSTM", mode == "GRU"
+    if batch_sizes is not None:
+        batch_sizes = np.ascontiguousarray(batch_sizes, np.int64)
+        _check_sizes(lead, batch_sizes, w, b, h0, c0, mode)
+    lstm, width = mode == "LSTM", GATES[mode] * h
+    state = h0.shape if lstm else (0, h)
+    inputs = [g_out, g_h, g_c, w, b, h0, c0, out, saved]
+    if _is_native(*inputs):
+        shapes = [(*lead, width), w.shape, (0,) if b is None else b.shape, h0.shape, state]
+        found = _empty(shapes, dt)
+        _run("backward", lead, mode, reverse, [*inputs, batch_sizes], found)
+        return tuple(found)
     g_h = np.zeros(h0.shape, dt) if g_h is None else _own(g_h)
-    if not lstm:
-        g_c = np.zeros((0, h), dt)
-    elif g_c is None:
-        g_c = np.zeros(h0.shape, dt)
-    else:
-        g_c = _own(g_c)
-    g_gates = library.empty((*out.shape[:-1], width), dt)
-    g_gh = library.empty(g_gates.shape, dt) if gru else g_gates
-    h_prev = library.empty(out.shape, dt)
-    g_out = None if g_out is None else dense(g_out)
-    w, h0, out, saved = dense(w), dense(h0), dense(out), dense(saved)
-    c0 = None if c0 is None else dense(c0)
-    if out.size and library.available():
-        scratch = library.empty((int(sizes[0]), h), dt) if gru else None
-        signature = "int(int, int, int64_t, void *, int64_t" + ", void *" * 12 + ")"
-        _failed(
-            native("rnn", "backward", dt, signature)(
-                MODES.index(mode), reverse, len(sizes), _pointer(sizes), h,
-                *map(_pointer, (w, h0, c0, out, saved, g_out, g_h, g_c, g_gates,
-                                g_gh if gru else None, scratch, h_prev)),
-            )
-        )  # fmt: skip
-    elif out.size:
-        _spare_backward(w, h0, c0, out, saved, g_out, g_h, g_c, g_gates, g_gh, h_prev, sizes,
-                        mode, reverse)  # fmt: skip
-    rows = g_gh.reshape(-1, width)
-    g_w = gemm(rows.T[None], h_prev.reshape(1, -1, h))[0]
-    g_b = reduce.sum.eager(rows, (0,), False) if b is not None else np.zeros(0, dt)
+    g_c = np.zeros(state, dt) if g_c is None or not lstm else _own(g_c)
+    g_gates, h_prev = _empty([(*lead, width), out.shape], dt)
+    g_gh = library.empty(g_gates.shape, dt) if mode == "GRU" else g_gates
+    if out.size:
+        g_out = None if g_out is None else dense(g_out)
+        sizes = _sizes(lead, batch_sizes)
+        _spare_backward(w, dense(h0), c0, dense(out), dense(saved), g_out, g_h, g_c, g_gates,
+                        g_gh, h_prev, sizes, mode, reverse)  # fmt: skip
+    flat = g_gh.reshape(-1, width)
+    g_w = gemm(flat.T[None], h_prev.reshape(1, -1, h))[0]
+    g_b = reduce.sum.eager(flat, (0,), False) if b is not None else np.zeros(0, dt)
     return g_gates, g_w, g_b, g_h, g_c
 
 
@@ -333,6 +352,8 @@ def _infer(
 ) -> tuple:
     h = h0.shape[1]
     lead = gates.shape[:-1]
+    _check_dtype("forward", gates.dtype)
+    _check_shapes(lead, w_hh, b_hh, h0, c0, mode)
     state = gates.with_shape(h0.shape)
     return (
         gates.with_shape((*lead, h)),
@@ -357,6 +378,9 @@ def _backward_infer(
     reverse: bool = False,
 ) -> tuple:
     h = h0.shape[1]
+    _check_dtype("backward", out.dtype)
+    _check_shapes(out.shape[:-1], w_hh, b_hh, h0, c0, mode)
+    _check_gradients(out, saved, h0, (g_out, g_h, g_c), mode)
     return (
         out.with_shape((*out.shape[:-1], w_hh.shape[0])),
         w_hh.with_shape(w_hh.shape),
@@ -364,6 +388,23 @@ def _backward_infer(
         out.with_shape(h0.shape),
         out.with_shape(h0.shape if mode == "LSTM" else (0, h)),
     )
+
+
+def _called(name: str, lead: tuple, h0: tuple, dtypes: list, mode: str, reverse: bool) -> Any:
+    """Packed sequences are left to Python, which looks at their sizes."""
+    (*floats, packed), first = dtypes, next(d for d in dtypes if d is not None)
+    served = packed is None and first.code in ("f32", "f64")
+    if not served or any(d not in (None, first) for d in floats):
+        return None
+    return f"gc_rnn_{name}_{first.code}", _numbers(lead, lead[0], h0, mode, reverse)
+
+
+def _lower(shapes: list, dtypes: list, mode: str, reverse: bool) -> Any:
+    return _called("forward", shapes[0][:-1], shapes[3], dtypes, mode, reverse)
+
+
+def _backward_lower(shapes: list, dtypes: list, mode: str, reverse: bool) -> Any:
+    return _called("backward", shapes[7][:-1], shapes[5], dtypes, mode, reverse)
 
 
 def _vjp(
@@ -469,22 +510,24 @@ def _backward_samples() -> list[Sample]:
     return out
 
 
-recurrence_backward = opaque(
+recurrence_backward = native(
     "recurrence_backward",
     _backward,
     _backward_infer,
     inputs=("g_out", "g_h", "g_c", "w_hh", "b_hh", "h0", "c0", "out", "saved", "batch_sizes"),
     outputs=("g_gates", "g_w_hh", "g_b_hh", "g_h0", "g_c0"),
+    lower=_backward_lower,
     half="float32",
     samples=_backward_samples,
 )
-recurrence = opaque(
+recurrence = native(
     "recurrence",
     _forward,
     _infer,
     inputs=("gates", "w_hh", "b_hh", "h0", "c0", "batch_sizes"),
     outputs=("out", "h", "c", "saved"),
     auxiliary=(3,),
+    lower=_lower,
     half="float32",
     vjp=_vjp,
     samples=_samples,

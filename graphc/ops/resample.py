@@ -10,20 +10,22 @@ cubic weights: Keys 1981.
 
 from __future__ import annotations
 
+import struct
 from functools import lru_cache
-from math import ceil, prod
+from math import ceil
 from typing import Any
 
 import numpy as np
 
+from ..base.dtypes import DType, from_numpy_dtype
 from ..core.tensor import Tensor
 from ..ir.op import Make, Sample
-from ..ir.types import TensorType
+from ..ir.types import TensorType, numel
 from ..native import library
-from .define import opaque
-from .kernels import dense, native
+from .define import native
+from .kernels import call, dense
 
-_SIGNATURE = "void(int64_t, int64_t, int64_t, int64_t, void *, void *, void *, void *, void *)"
+_MODES = ("nearest", "nearest-exact", "linear", "cubic", "lanczos")
 _KEYS, _KEYS_AA = -0.75, -0.5  # Keys' parameter as PyTorch sets it, without and with antialiasing
 
 
@@ -125,19 +127,28 @@ def transposed_table(n: int, *rest: Any) -> tuple:
     return np.concatenate([[0], np.cumsum(counts)]), outputs[order], weights[order]
 
 
+def _numbers(
+    shape: tuple, dim: int, n: Any, out: Any, mode: str, align_corners: bool, scale: float | None,
+    antialias: bool,
+) -> list:  # fmt: skip
+    """What the native kernels read: [planes, n, inner] to [planes, out, inner], and how."""
+    how = _how(mode, align_corners, scale, antialias)
+    return [numel(shape[:dim]), n, out, numel(shape[dim + 1 :]), *how]
+
+
+@lru_cache(maxsize=128)
+def _how(mode: str, align_corners: bool, scale: float | None, antialias: bool) -> tuple:
+    (bits,) = struct.unpack("<q", struct.pack("<d", scale if scale is not None else 0.0))
+    return _MODES.index(mode), int(align_corners), int(antialias), bits
+
+
+def _called(name: str, d: DType, numbers: list) -> tuple | None:
+    return (f"gc_window_{name}_{d.code}", numbers) if d.code in ("f32", "f64") else None
+
+
 def _apply(x: np.ndarray, dim: int, to: int, found: tuple) -> np.ndarray:
-    start, places, weights = (np.ascontiguousarray(a) for a in found)
-    shape = (*x.shape[:dim], to, *x.shape[dim + 1 :])
-    if x.dtype.char in "fd" and library.available() and prod(shape):
-        y = library.empty(shape, x.dtype)
-        x = dense(x)
-        p = library.pointer
-        native("window", "resample", x.dtype, _SIGNATURE)(
-            prod(shape[:dim]), x.shape[dim], to, prod(shape[dim + 1 :]),
-            p(start), p(places), p(weights), p(x), p(y),
-        )  # fmt: skip
-        return y
-    y = np.zeros(shape, x.dtype)
+    start, places, weights = found
+    y = np.zeros((*x.shape[:dim], to, *x.shape[dim + 1 :]), x.dtype)
     if not x.size:
         return y
     wide = (1,) * (x.ndim - dim - 1)
@@ -149,12 +160,24 @@ def _apply(x: np.ndarray, dim: int, to: int, found: tuple) -> np.ndarray:
     return y
 
 
+def _run(name: str, x: np.ndarray, dim: int, to: int, numbers: list) -> np.ndarray:
+    y = library.empty((*x.shape[:dim], to, *x.shape[dim + 1 :]), x.dtype)
+    call(f"gc_window_{name}_{from_numpy_dtype(x.dtype).code}", numbers, [x], [y])
+    return y
+
+
+def _is_native(x: np.ndarray) -> bool:
+    return x.dtype.char in "fd" and library.available()
+
+
 def _kernel(
     x: np.ndarray, dim: int, size: int, mode: str, align_corners: bool, scale: float | None,
     antialias: bool, shape: Any = None,
 ) -> np.ndarray:  # fmt: skip
-    to = int(size)
-    found = table(x.shape[dim], to, mode, align_corners, scale, antialias, x.dtype.char)
+    to, how = int(size), (mode, align_corners, scale, antialias)
+    if _is_native(x):
+        return _run("resample", x, dim, to, _numbers(x.shape, dim, x.shape[dim], to, *how))
+    found = table(x.shape[dim], to, *how, x.dtype.char)
     if mode.startswith("nearest"):
         return dense(np.take(x, found[1], dim))
     return _apply(x, dim, to, found)
@@ -164,9 +187,28 @@ def _backward_kernel(
     g: np.ndarray, dim: int, shape: tuple, mode: str, align_corners: bool, scale: float | None,
     antialias: bool,
 ) -> np.ndarray:  # fmt: skip
-    n = int(shape[dim])
-    found = transposed_table(n, g.shape[dim], mode, align_corners, scale, antialias, g.dtype.char)
-    return _apply(g, dim, n, found)
+    n, how = int(shape[dim]), (mode, align_corners, scale, antialias)
+    if _is_native(g):
+        return _run("resample_back", g, dim, n, _numbers(g.shape, dim, n, g.shape[dim], *how))
+    return _apply(g, dim, n, transposed_table(n, g.shape[dim], *how, g.dtype.char))
+
+
+def _lower(
+    shapes: list, dtypes: list, dim: int, size: Any, mode: str, align_corners: bool,
+    scale: float | None, antialias: bool, shape: Any,
+) -> tuple | None:  # fmt: skip
+    numbers = _numbers(shapes[0], dim, shapes[0][dim], size, mode, align_corners, scale, antialias)
+    return _called("resample", dtypes[0], numbers)
+
+
+def _backward_lower(
+    shapes: list, dtypes: list, dim: int, shape: tuple, mode: str, align_corners: bool,
+    scale: float | None, antialias: bool,
+) -> tuple | None:  # fmt: skip
+    numbers = _numbers(
+        shapes[0], dim, shape[dim], shapes[0][dim], mode, align_corners, scale, antialias
+    )
+    return _called("resample_back", dtypes[0], numbers)
 
 
 def _infer(
@@ -191,11 +233,12 @@ def _cases() -> list[tuple]:
     ]
 
 
-resample = opaque(
+resample = native(
     "resample",
     _kernel,
     _infer,
     inputs=("input",),
+    lower=_lower,
     lift=lambda n, type, dim, size, mode, align_corners, scale, antialias, shape: (
         dim,
         size,
@@ -215,11 +258,12 @@ resample = opaque(
     samples=lambda: [Sample((Make(x),), {"size": y[a["dim"]], **a}) for x, y, a in _cases()],
 )
 
-resample_backward = opaque(
+resample_backward = native(
     "resample_backward",
     _backward_kernel,
     lambda grad, dim, shape, mode, align_corners, scale, antialias: grad.with_shape(shape),
     inputs=("grad",),
+    lower=_backward_lower,
     lift=lambda n, type, dim, shape, *rest: (dim, (*shape, n), *rest),
     half="float32",
     backward_name="UpsampleBackwardBackward0",

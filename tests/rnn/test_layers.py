@@ -8,7 +8,9 @@ import pytest
 
 import graphc
 from graphc import nn
+from graphc.native import library
 from graphc.nn.utils import rnn as R
+from graphc.ops import kernels, recurrent
 
 try:
     import torch
@@ -339,3 +341,56 @@ def test_compiled_packed_and_cell():
         (h.sum() + c.square().sum()).backward()
         grads.append([h, c, *[p.grad for p in cell.parameters()]])
     assert all(graphc.equal(a, b) for a, b in zip(*grads, strict=True))
+
+
+@pytest.mark.parametrize("name", ["LSTM", "GRU", "RNN"])
+def test_one_segment_serves_all_sizes_and_threads(name):
+    """Forward and backward between other work; states and products are the library's."""
+    m = getattr(nn, name)(4, 6, 2, bidirectional=True)
+
+    def step(x):
+        y = m(x * 2)[0].relu() + 1
+        return y, *graphc.autograd.grad((y * y).sum(), [x, *m.parameters()])
+
+    compiled = graphc.compile(step, fullgraph=True, dynamic=True)
+    before = graphc.get_num_threads()
+    for shape in ((5, 3, 4), (9, 2, 4), (2, 70, 4)):
+        x = graphc.randn(*shape, requires_grad=True)
+        wanted = step(x)
+        for threads in (1, 2):
+            graphc.set_num_threads(threads)
+            for a, b in zip(compiled(x), wanted, strict=True):
+                assert a.detach().numpy().tobytes() == b.detach().numpy().tobytes()
+    graphc.set_num_threads(before)
+    if library.available():
+        assert "segment_1" not in compiled.source
+
+
+def test_sizes_that_do_not_fit_together():
+    gates, w, h = graphc.randn(5, 3), graphc.randn(3, 3), graphc.randn(2, 3)
+    run = lambda sizes, h: recurrent.recurrence(  # noqa: E731
+        gates, w, None, h, None, sizes and graphc.tensor(sizes), "RNN_TANH", False
+    )
+    assert run([2, 2, 1], h)[0].shape == (5, 3)
+    for sizes in ([2, 2, 2], [1, 2, 2], [2, 3], [2, 3, 0], [3, 2]):
+        with pytest.raises(RuntimeError, match="RNN_TANH: the sizes do not fit together"):
+            run(sizes, h)
+        if library.available():  # the native loop looks too, before it writes
+            numbers = [0, 0, len(sizes), 5, 2, 3]
+            arrays = [gates.numpy(), w.numpy(), None, h.numpy(), None, np.array(sizes)]
+            out = [np.empty(s, np.float32) for s in ((5, 3), (2, 3), (0, 3), (5, 0))]
+            with pytest.raises(MemoryError):
+                kernels.call("gc_rnn_forward_f32", numbers, arrays, out)
+    with pytest.raises(RuntimeError, match="RNN_TANH: the sizes do not fit together"):
+        graphc.compile(lambda h: run([2, 2, 1], h)[0])(graphc.randn(2, 4))
+
+
+def test_bias_gradient_is_the_canonical_sum():
+    """Rows beyond a chunk of 4096 and columns beyond a task's 16."""
+    for dtype in (graphc.float32, graphc.float64):
+        m = nn.RNN(1, 21).to(dtype)
+        pre = graphc.randn(70, 61, 21, dtype=dtype).requires_grad_()
+        w, b, h = m.weight_hh_l0, m.bias_hh_l0, graphc.zeros(61, 21, dtype=dtype)
+        out = recurrent.recurrence(pre, w, b, h, None, None, "RNN_TANH", False)[0]
+        g_pre, g_b = graphc.autograd.grad((out * out).sum(), [pre, b])
+        assert graphc.equal(g_pre.flatten(0, 1).sum(0), g_b)

@@ -153,6 +153,43 @@ def test_overlapping_windows_add_their_gradients():
     assert x.grad.tolist() == [[[0.0, 2.0, 0.0]]]
 
 
+def test_windows_in_the_padding_alone_take_no_gradient():
+    x = torch.tensor([[[2.0]]], requires_grad=True)
+    fn = lambda t: F.max_pool1d(t, 2, 1, 1, 2)  # noqa: E731
+    for call in (fn, torch.compile(fn, fullgraph=True)):
+        y = call(x)
+        assert y.tolist() == [[[-np.inf]]]
+        (g,) = torch.autograd.grad(y.sum(), x)
+        assert g.tolist() == [[[0.0]]]
+
+
+def test_one_segment_serves_all_sizes_and_threads():
+    """Forward and backward between other work, the windows' places found in the library."""
+    fns = [
+        lambda t: F.max_pool2d(t * 2, 3, 2, 1, ceil_mode=True).relu() + 1,
+        lambda t: F.avg_pool2d(t * 2, (3, 2), 2, 1, True, False).relu() + 1,
+        lambda t: F.adaptive_avg_pool2d(t * 2, (3, 4)) * 3 + F.adaptive_max_pool2d(t, (3, 4)),
+    ]
+    before = torch.get_num_threads()
+    for fn in fns:
+
+        def step(x, fn=fn):
+            y = fn(x)
+            return y, torch.autograd.grad((y * y).sum(), x)[0]
+
+        compiled = torch.compile(step, fullgraph=True, dynamic=True)
+        for shape in ((2, 3, 12, 13), (40, 8, 20, 17), (0, 5, 15, 14)):
+            x = torch.randn(*shape, requires_grad=True)
+            wanted = step(x)
+            for threads in (1, 2):
+                torch.set_num_threads(threads)
+                for a, b in zip(compiled(x), wanted, strict=True):
+                    assert torch.equal(a, b)
+        if library.available():
+            assert "segment_1" not in compiled.source
+    torch.set_num_threads(before)
+
+
 def test_unpool_places():
     x = torch.arange(1.0, 17.0).reshape(1, 1, 4, 4)
     y, at = torch.nn.MaxPool2d(2, return_indices=True)(x)

@@ -69,6 +69,42 @@ def test_kernels_agree(monkeypatch):
             assert abs(both[0] - both[1]) < 300 * np.finfo(dtype).eps
 
 
+def test_lanczos_kernels_agree(monkeypatch):
+    """The library's sine is not numpy's: weights differ by ulps, their sums of 8 too."""
+    x = np.random.default_rng(1).standard_normal((2, 3, 16))
+    how = (2, 5, "lanczos", False, None, True)
+    fast = ops._kernel(x, *how)
+    monkeypatch.setattr(library, "available", lambda: False)
+    np.testing.assert_allclose(fast, ops._kernel(x, *how), rtol=0, atol=1e-14)
+
+
+def test_one_segment_serves_all_sizes_and_threads():
+    """Forward and backward between other work, places and weights found in the library."""
+    fns = [
+        lambda t: F.interpolate(t * 2, scale_factor=2, mode="bilinear").relu() + 1,
+        lambda t: F.interpolate(t * 2, scale_factor=(1.5, 2), mode="nearest").relu() + 1,
+        lambda t: F.interpolate(t * 2, (7, 5), mode="bicubic", antialias=True).relu() + 1,
+    ]
+    before = torch.get_num_threads()
+    for fn in fns:
+
+        def step(x, fn=fn):
+            y = fn(x)
+            return y, torch.autograd.grad((y * y).sum(), x)[0]
+
+        compiled = torch.compile(step, fullgraph=True, dynamic=True)
+        for shape in ((2, 3, 12, 13), (40, 8, 20, 17)):
+            x = torch.randn(*shape, requires_grad=True)
+            wanted = step(x)
+            for threads in (1, 2):
+                torch.set_num_threads(threads)
+                for a, b in zip(compiled(x), wanted, strict=True):
+                    assert torch.equal(a, b)
+        if library.available():
+            assert "segment_1" not in compiled.source
+    torch.set_num_threads(before)
+
+
 def test_gradients_of_both_orders():
     torch.manual_seed(0)
     x = torch.randn(1, 2, 4, 3, dtype=torch.float64, requires_grad=True)
