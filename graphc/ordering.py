@@ -130,6 +130,9 @@ nanmedian = _median("nanmedian", return_nanmedian, True)
 def mode(input: Tensor, dim: int = -1, keepdim: bool = False, *, out: Any = None) -> Any:
     """The most frequent value along dim (the smallest of several) and a place of it."""
     d = dim_index(dim, input.ndim)
+    _real_only("mode", input)
+    if input.ndim and input.shape[d] == 0:
+        raise IndexError(f"mode(): Expected reduction dim {d} to have non-zero size.")
     values, at = sort_ops.mode(input, d)
     if keepdim:
         values, at = values.unsqueeze(d), at.unsqueeze(d)

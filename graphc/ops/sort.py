@@ -1,5 +1,5 @@
-"""Sorting and what rests on it: opaque ops over numpy's stable sort. nan counts as the largest
-value.
+"""Sorting and what rests on it, by `gc_sort_*` of the native library or numpy's stable sort; what
+depends on values in its shape stays with numpy. nan counts as the largest value.
 
 Invariant: equal elements keep their order, ascending or descending, so results are unique.
 Source of semantics: https://pytorch.org/docs/stable/generated/torch.sort.html"""
@@ -11,12 +11,45 @@ from typing import Any
 import numpy as np
 
 from ..base import dtypes
+from ..base.dtypes import from_numpy_dtype
 from ..core.tensor import Tensor
 from ..ir.op import Make, Sample
-from ..ir.types import TensorType
-from .define import opaque
+from ..ir.types import TensorType, numel
+from ..native import library
+from .define import native, opaque
 from .gather import _no_static_shape, scatter_add
-from .kernels import dense
+from .kernels import call, dense
+
+_CODES = ("f32", "f64", "u8", "i8", "i16", "i32", "i64", "b8")
+
+
+def _native(what: str, *arrays: np.ndarray) -> str:
+    """The native function for arrays of one dtype; empty where there is none."""
+    code = from_numpy_dtype(arrays[0].dtype).code
+    served = code in _CODES and all(a.dtype == arrays[0].dtype for a in arrays)
+    return f"gc_sort_{what}_{code}" if served and library.available() else ""
+
+
+def _called(what: str, types: list, numbers: list) -> tuple | None:
+    served = types[0].code in _CODES and all(d is types[0] for d in types)
+    return (f"gc_sort_{what}_{types[0].code}", numbers) if served else None
+
+
+def _lines(shape: tuple, dim: int) -> list:
+    """[outer, n, inner] around axis dim."""
+    if not shape:
+        return [1, 1, 1]
+    return [numel(shape[:dim]), shape[dim], numel(shape[dim + 1 :])]
+
+
+def _along_lines(what: str, a: np.ndarray, dim: int, shape: tuple, *numbers: int) -> tuple | None:
+    """(values, places) that a native function finds along axis dim."""
+    name = _native(what, a)
+    if not name:
+        return None
+    found = library.empty(shape, a.dtype), library.empty(shape, np.dtype(np.int64))
+    call(name, [*_lines(a.shape, dim), *numbers], [a], found)
+    return found
 
 
 def _order(a: np.ndarray, dim: int, descending: bool) -> np.ndarray:
@@ -27,6 +60,9 @@ def _order(a: np.ndarray, dim: int, descending: bool) -> np.ndarray:
 
 
 def _sort_kernel(a: np.ndarray, dim: int, descending: bool) -> tuple:
+    found = _along_lines("all", a, dim, a.shape, int(descending))
+    if found is not None:
+        return found
     if a.ndim == 0:
         return a.copy(), np.zeros((), np.int64)
     at = dense(_order(a, dim, descending))
@@ -61,11 +97,14 @@ def _samples(**attrs: Any) -> Any:
     return samples
 
 
-sort = opaque(
+sort = native(
     "sort",
     _sort_kernel,
     _sort_infer,
     inputs=("input",),
+    lower=lambda shapes, types, dim, descending: _called(
+        "all", types, [*_lines(shapes[0], dim), int(descending)]
+    ),
     batch="last",
     outputs=("values", "indices"),
     auxiliary=(1,),
@@ -76,6 +115,10 @@ sort = opaque(
 
 
 def _topk_kernel(a: np.ndarray, k: int, dim: int, largest: bool) -> tuple:
+    shape = (*a.shape[:dim], k, *a.shape[dim + 1 :]) if a.ndim else ()
+    found = _along_lines("top", a, dim, shape, int(largest), k if a.ndim else 1)
+    if found is not None:
+        return found
     if a.ndim == 0:
         return a.copy(), np.zeros((), np.int64)
     first = (slice(None),) * dim + (slice(0, k),)
@@ -88,11 +131,14 @@ def _topk_infer(input: TensorType, k: int, dim: int, largest: bool = True) -> tu
     return input.with_shape(shape), input.with_shape(shape, dtypes.int64)
 
 
-topk = opaque(
+topk = native(
     "topk",
     _topk_kernel,
     _topk_infer,
     inputs=("input",),
+    lower=lambda shapes, types, k, dim, largest: _called(
+        "top", types, [*_lines(shapes[0], dim), int(largest), k if shapes[0] else 1]
+    ),
     batch="last",
     outputs=("values", "indices"),
     auxiliary=(1,),
@@ -110,13 +156,16 @@ topk = opaque(
 
 
 def _mode_kernel(a: np.ndarray, dim: int) -> tuple:
-    rows = np.moveaxis(a, dim, -1)
+    """The smallest of the most frequent values, at its last place; nan is equal to nothing."""
+    found = _along_lines("mode", a, dim, a.shape[:dim] + a.shape[dim + 1 :])
+    if found is not None:
+        return found
+    rows = np.moveaxis(a.reshape(a.shape or (1,)), dim, -1)
     values, at = np.empty(rows.shape[:-1], a.dtype), np.empty(rows.shape[:-1], np.int64)
     for i in np.ndindex(rows.shape[:-1]):
-        found, counts = np.unique(rows[i], return_counts=True)
-        values[i] = found[np.argmax(counts)]  # the smallest of the most frequent, at its last place
-        same = np.flatnonzero(rows[i] == values[i])
-        at[i] = same[-1] if same.size else len(rows[i]) - 1  # nan is never equal
+        distinct, counts = np.unique(rows[i], return_counts=True, equal_nan=False)
+        same = np.flatnonzero(rows[i] == distinct[np.argmax(counts)])
+        at[i] = same[-1] if same.size else 0
         values[i] = rows[i][at[i]]
     return values, at
 
@@ -130,11 +179,12 @@ def _mode_vjp(g: Tensor, input_type: TensorType, indices: Tensor, dim: int) -> T
     return _back(g.unsqueeze(dim), input_type, indices.unsqueeze(dim), dim)
 
 
-mode = opaque(
+mode = native(
     "mode",
     _mode_kernel,
     _mode_infer,
     inputs=("input",),
+    lower=lambda shapes, types, dim: _called("mode", types, _lines(shapes[0], dim)),
     batch="last",
     outputs=("values", "indices"),
     auxiliary=(1,),
@@ -150,7 +200,19 @@ mode = opaque(
 # ---------------------------------------------------------------- places in sorted sequences
 
 
+def _rows(sequence: tuple, values: tuple) -> list:
+    """[rows, length of a row, values per row]: one row serves all values, or a row each."""
+    if len(sequence) == 1:
+        return [1, sequence[0], numel(values)]
+    return [numel(sequence[:-1]), sequence[-1], values[-1]]
+
+
 def _search_kernel(sequence: np.ndarray, values: np.ndarray, right: bool) -> np.ndarray:
+    name = _native("search", sequence, values)
+    if name:
+        found = library.empty(values.shape, np.dtype(np.int64))
+        call(name, [*_rows(sequence.shape, values.shape), int(right)], [sequence, values], [found])
+        return found
     side: Any = "right" if right else "left"
     if sequence.ndim == 1:
         return np.asarray(np.searchsorted(sequence, values, side)).astype(np.int64)
@@ -160,11 +222,12 @@ def _search_kernel(sequence: np.ndarray, values: np.ndarray, right: bool) -> np.
     return out
 
 
-searchsorted = opaque(
+searchsorted = native(
     "searchsorted",
     _search_kernel,
     lambda sequence, values, right=False: values.with_shape(values.shape, dtypes.int64),
     inputs=("sequence", "values"),
+    lower=lambda shapes, types, right: _called("search", types, [*_rows(*shapes), int(right)]),
     half="float32",
     samples=lambda: (
         [
@@ -321,11 +384,22 @@ histogram = opaque(
     doc="How much weight [N] of points [N, D] lies in each cell of a grid of edges.",
 )
 
-isin = opaque(
+
+def _isin_kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    name = _native("isin", a, b)
+    if not name:
+        return np.isin(a, b)
+    found = library.empty(a.shape, np.dtype(bool))
+    call(name, [a.size, b.size], [a, b], [found])
+    return found
+
+
+isin = native(
     "isin",
-    lambda a, b: np.isin(a, b),
+    _isin_kernel,
     lambda elements, test_elements: elements.with_shape(elements.shape, dtypes.bool_),
     inputs=("elements", "test_elements"),
+    lower=lambda shapes, types: _called("isin", types, [numel(s) for s in shapes]),
     samples=lambda: [Sample((Make((3, 4), "int64", 0, 6), Make((3,), "int64", 0, 6)), grad=False)],
 )
 
