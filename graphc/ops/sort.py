@@ -18,7 +18,7 @@ from ..ir.types import TensorType, numel
 from ..native import library
 from .define import native, opaque
 from .gather import _no_static_shape, scatter_add
-from .kernels import call, dense
+from .kernels import call, dense, lines
 
 _CODES = ("f32", "f64", "u8", "i8", "i16", "i32", "i64", "b8")
 
@@ -35,20 +35,13 @@ def _called(what: str, types: list, numbers: list) -> tuple | None:
     return (f"gc_sort_{what}_{types[0].code}", numbers) if served else None
 
 
-def _lines(shape: tuple, dim: int) -> list:
-    """[outer, n, inner] around axis dim."""
-    if not shape:
-        return [1, 1, 1]
-    return [numel(shape[:dim]), shape[dim], numel(shape[dim + 1 :])]
-
-
 def _along_lines(what: str, a: np.ndarray, dim: int, shape: tuple, *numbers: int) -> tuple | None:
     """(values, places) that a native function finds along axis dim."""
     name = _native(what, a)
     if not name:
         return None
     found = library.empty(shape, a.dtype), library.empty(shape, np.dtype(np.int64))
-    call(name, [*_lines(a.shape, dim), *numbers], [a], found)
+    call(name, [*lines(a.shape, dim), *numbers], [a], found)
     return found
 
 
@@ -103,7 +96,7 @@ sort = native(
     _sort_infer,
     inputs=("input",),
     lower=lambda shapes, types, dim, descending: _called(
-        "all", types, [*_lines(shapes[0], dim), int(descending)]
+        "all", types, [*lines(shapes[0], dim), int(descending)]
     ),
     batch="last",
     outputs=("values", "indices"),
@@ -137,7 +130,7 @@ topk = native(
     _topk_infer,
     inputs=("input",),
     lower=lambda shapes, types, k, dim, largest: _called(
-        "top", types, [*_lines(shapes[0], dim), int(largest), k if shapes[0] else 1]
+        "top", types, [*lines(shapes[0], dim), int(largest), k if shapes[0] else 1]
     ),
     batch="last",
     outputs=("values", "indices"),
@@ -184,7 +177,7 @@ mode = native(
     _mode_kernel,
     _mode_infer,
     inputs=("input",),
-    lower=lambda shapes, types, dim: _called("mode", types, _lines(shapes[0], dim)),
+    lower=lambda shapes, types, dim: _called("mode", types, lines(shapes[0], dim)),
     batch="last",
     outputs=("values", "indices"),
     auxiliary=(1,),
@@ -344,6 +337,7 @@ histc = opaque(
         for lo, hi in ((-1.0, 1.5), (0, 0))
     ],
 )
+
 
 def _histogram_kernel(arrays: list) -> np.ndarray:
     points, weight, *edges = arrays
