@@ -6,20 +6,30 @@ Source of semantics: https://pytorch.org/docs/stable/generated/torch.sort.html""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from ..base import dtypes
-from ..base.dtypes import from_numpy_dtype
+from ..base.dtypes import DType, from_numpy_dtype
 from ..core.tensor import Tensor
 from ..ir.op import Make, Sample
 from ..ir.types import TensorType, numel
 from ..native import library
-from .define import native, opaque
-from .gather import _no_static_shape, scatter_add
+from .define import FLOATS, REALS, composite, native, opaque, scatter
+from .gather import (
+    _along,
+    _at,
+    _base_infer,
+    _no_static_shape,
+    _scatter_dim_lower,
+    scatter_add,
+    scatter_set,
+)
 from .kernels import call, dense, lines
 
+_WHOLE = tuple(d for d in dtypes.REAL if not d.is_floating_point)
 _CODES = ("f32", "f64", "u8", "i8", "i16", "i32", "i64", "b8")
 
 
@@ -401,26 +411,88 @@ isin = native(
 # ---------------------------------------------------------------- scatters that keep one value
 
 
-def _reduce_kernel(op: Any) -> Any:
-    def run(
-        a: np.ndarray, index: np.ndarray, src: np.ndarray, dim: int, include_self: bool
-    ) -> np.ndarray:
-        from .gather import _along, _check_index
+def _reduce_samples() -> list[Sample]:
+    at = Make((4, 3), "int64", values=[0, 1, 2, 0, 0, 1, 1, 2, 0, 3, 3, 3])
+    return [
+        Sample((Make((4, 3)), at, Make((4, 3))), {"dim": 0, "include_self": s})
+        for s in (True, False)
+    ]
 
-        out = np.array(a, order="C")
-        _check_index(index, out.shape[dim], dim, error=RuntimeError)
-        src = src[tuple(slice(0, n) for n in index.shape)]
-        places = _along(index, dim)
-        if not include_self:
-            worst: Any = {np.maximum: -np.inf, np.minimum: np.inf, np.multiply: 1}[op]
-            if a.dtype.kind != "f" and op is not np.multiply:
-                info = np.iinfo(a.dtype)
-                worst = info.min if op is np.maximum else info.max
-            out[places] = worst
-        op.at(out, places, src)
+
+def _extremum_at(op: Any) -> Any:
+    plain = _at(op)
+
+    def run(a: np.ndarray, index: np.ndarray, src: np.ndarray, dim: int) -> np.ndarray:
+        out = plain(a, index, src, dim)
+        if a.dtype.kind == "f" and (out == 0).any():  # numpy may take the later of two zeros
+            rows = src[tuple(slice(0, n) for n in index.shape)].reshape(-1)
+            zeros = np.flatnonzero(rows == 0)[::-1]  # the first is written last
+            at = [np.broadcast_to(p, index.shape).reshape(-1) for p in _along(index, dim)]
+            first = np.zeros(out.shape, out.dtype)
+            first[tuple(p[zeros] for p in at)] = rows[zeros]
+            out = np.where(out == 0, np.where(a == 0, a, first), out)
         return out
 
     return run
+
+
+scatter_max, scatter_min, scatter_mul = [
+    scatter(
+        f"scatter_{how}",
+        kernel,
+        _base_infer,
+        inputs=("input", "index", "src"),
+        lower=_scatter_dim_lower,
+        combine=how,
+        space=lambda types, dim: types[1].shape,
+        batch="last",
+        accepts=(*_WHOLE, *(FLOATS if how == "mul" else REALS)),
+        vjp=None,
+        samples=lambda: [Sample(s.inputs, {"dim": 0}, grad=False) for s in _reduce_samples()[:1]],
+        doc="Updates in ascending order; of equal ones the earlier stays, and nan wins.",
+    )
+    for how, kernel in (
+        ("max", _extremum_at(np.maximum)),
+        ("min", _extremum_at(np.minimum)),
+        ("mul", _at(np.multiply)),
+    )
+]
+
+
+def _worst(how: str, d: DType) -> Any:
+    """What every update takes the place of."""
+    if how == "mul":
+        return 1
+    if d.is_floating_point:
+        return -math.inf if how == "max" else math.inf
+    if d is dtypes.bool_:
+        return how == "min"
+    info = np.iinfo(d.np)
+    return int(info.min if how == "max" else info.max)
+
+
+def _reduction(how: str) -> dict:
+    """Body and kernel of an op that combines src into input at index."""
+    of: Any = {"max": scatter_max, "min": scatter_min, "mul": scatter_mul}[how]
+    kernel = of.eager
+
+    def body(
+        input: Tensor, index: Tensor, src: Tensor, dim: int, include_self: bool = True
+    ) -> Tensor:
+        if not include_self:
+            worst = input.new_full(tuple(index.type_.shape), _worst(how, input.dtype))
+            input = scatter_set(input, index, worst, dim)
+        return of(input, index, src, dim)
+
+    def eager(
+        a: np.ndarray, index: np.ndarray, src: np.ndarray, dim: int, include_self: bool
+    ) -> np.ndarray:
+        if not include_self:
+            worst = np.full(index.shape, _worst(how, from_numpy_dtype(a.dtype)), a.dtype)
+            a = scatter_set.eager(a, index, worst, dim)  # type: ignore[misc]
+        return kernel(a, index, src, dim)
+
+    return {"body": body, "eager": eager}
 
 
 def _reduce_infer(
@@ -445,34 +517,24 @@ def _reduce_vjp(
     return share * mine, None, gather(share, index, dim) * taken
 
 
-def _reduce_samples() -> list[Sample]:
-    at = Make((4, 3), "int64", values=[0, 1, 2, 0, 0, 1, 1, 2, 0, 3, 3, 3])
-    return [
-        Sample((Make((4, 3)), at, Make((4, 3))), {"dim": 0, "include_self": s})
-        for s in (True, False)
-    ]
-
-
 scatter_amax, scatter_amin = [
-    opaque(
+    composite(
         name,
-        _reduce_kernel(op),
-        _reduce_infer,
+        **_reduction(how),
+        infer=_reduce_infer,
         inputs=("input", "index", "src"),
         vjp=_reduce_vjp,
-        batch="last",
-        half="float32",
+        half="wide",
         samples=_reduce_samples,
         backward_name="ScatterReduceBackward0",
     )
-    for name, op in (("scatter_amax", np.maximum), ("scatter_amin", np.minimum))
+    for name, how in (("scatter_amax", "max"), ("scatter_amin", "min"))
 ]
-scatter_prod = opaque(
+scatter_prod = composite(
     "scatter_prod",
-    _reduce_kernel(np.multiply),
-    _reduce_infer,
+    **_reduction("mul"),
+    infer=_reduce_infer,
     inputs=("input", "index", "src"),
-    batch="last",
-    half="float32",
+    half="wide",
     samples=lambda: [Sample(s.inputs, s.attrs, grad=False) for s in _reduce_samples()],
 )
