@@ -4,6 +4,7 @@ https://pytorch.org/docs/stable/torch.html#comparison-ops"""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from .base import dtypes
@@ -299,7 +300,16 @@ def bincount(input: Tensor, weights: Any = None, minlength: int = 0) -> Tensor:
 
 def histc(input: Tensor, bins: int = 100, min: Any = 0, max: Any = 0, *, out: Any = None) -> Tensor:
     """Counts in `bins` equal bins between min and max (of the data, when both are equal)."""
-    return into(out, sort_ops.histc(input, bins, float(min), float(max)))
+    low, high = float(min), float(max)
+    if not input.dtype.is_floating_point:
+        raise NotImplementedError(f"\"histogram_cpu\" not implemented for '{input.dtype.title}'")
+    if bins <= 0:
+        raise RuntimeError(f"torch.histogram(): bins must be > 0, but got {bins} for dimension 0")
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise RuntimeError(f"torch.histc: range of [{low:g}, {high:g}] is not finite")
+    if low > high:
+        raise RuntimeError("torch.histc: max must be larger than min")
+    return into(out, sort_ops.histc(input, bins, low, high))
 
 
 def isin(

@@ -326,21 +326,40 @@ bincount = opaque(
 )
 
 
+def _bits(*numbers: float) -> list[int]:
+    """Floats as native functions read them among whole numbers."""
+    return [int(np.float64(x).view(np.int64)) for x in numbers]
+
+
 def _histc_kernel(a: np.ndarray, bins: int, low: float, high: float) -> np.ndarray:
+    if low == high and a.size:
+        low, high = float(a.min()), float(a.max())
+        if not (math.isfinite(low) and math.isfinite(high)):
+            raise RuntimeError(f"torch.histc: range of [{low:g}, {high:g}] is not finite")
     if low == high:
-        low, high = (float(a.min()), float(a.max())) if a.size else (0.0, 1.0)
-        if low == high:
-            low, high = low - 1, high + 1
+        low, high = low - 1, high + 1
+    name = _native("histc", a) if a.dtype.char in "fd" else ""
+    if name:
+        out = library.empty((bins,), a.dtype)
+        call(name, [a.size, bins, *_bits(low, high)], [a], [out])
+        return out
     inside = a[(a >= low) & (a <= high)].astype(np.float64)
     at = np.minimum(((inside - low) * (bins / (high - low))).astype(np.int64), bins - 1)
     return np.bincount(at, minlength=bins).astype(a.dtype)
 
 
-histc = opaque(
+def _histc_lower(shapes: list, types: list, bins: int, low: float, high: float) -> tuple | None:
+    if low == high or not types[0].is_floating_point:  # the range depends on the data
+        return None
+    return _called("histc", types, [numel(shapes[0]), bins, *_bits(low, high)])
+
+
+histc = native(
     "histc",
     _histc_kernel,
     lambda input, bins=100, low=0, high=0: input.with_shape((bins,)),
     inputs=("input",),
+    lower=_histc_lower,
     half="float32",
     samples=lambda: [
         Sample((Make((50,)),), {"bins": 8, "low": lo, "high": hi}, grad=False)
