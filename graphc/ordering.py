@@ -4,6 +4,7 @@ https://pytorch.org/docs/stable/torch.html#comparison-ops"""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from .base import dtypes
@@ -130,6 +131,9 @@ nanmedian = _median("nanmedian", return_nanmedian, True)
 def mode(input: Tensor, dim: int = -1, keepdim: bool = False, *, out: Any = None) -> Any:
     """The most frequent value along dim (the smallest of several) and a place of it."""
     d = dim_index(dim, input.ndim)
+    _real_only("mode", input)
+    if input.ndim and input.shape[d] == 0:
+        raise IndexError(f"mode(): Expected reduction dim {d} to have non-zero size.")
     values, at = sort_ops.mode(input, d)
     if keepdim:
         values, at = values.unsqueeze(d), at.unsqueeze(d)
@@ -296,7 +300,16 @@ def bincount(input: Tensor, weights: Any = None, minlength: int = 0) -> Tensor:
 
 def histc(input: Tensor, bins: int = 100, min: Any = 0, max: Any = 0, *, out: Any = None) -> Tensor:
     """Counts in `bins` equal bins between min and max (of the data, when both are equal)."""
-    return into(out, sort_ops.histc(input, bins, float(min), float(max)))
+    low, high = float(min), float(max)
+    if not input.dtype.is_floating_point:
+        raise NotImplementedError(f"\"histogram_cpu\" not implemented for '{input.dtype.title}'")
+    if bins <= 0:
+        raise RuntimeError(f"torch.histogram(): bins must be > 0, but got {bins} for dimension 0")
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise RuntimeError(f"torch.histc: range of [{low:g}, {high:g}] is not finite")
+    if low > high:
+        raise RuntimeError("torch.histc: max must be larger than min")
+    return into(out, sort_ops.histc(input, bins, low, high))
 
 
 def isin(

@@ -16,7 +16,7 @@ import numpy as np
 from ..base import dtypes
 from ..base.dtypes import DType, from_numpy_dtype
 from ..core import dispatch
-from ..ir.types import pointwise_strides
+from ..ir.types import numel, pointwise_strides
 from ..native import cpu, library
 from . import fallback
 
@@ -71,6 +71,13 @@ def call(name: str, numbers: Sequence[int], inputs: Sequence, outputs: Sequence)
         cpu.pointers([library.pointer(a) for a in outputs]),
     ):
         raise MemoryError(f"{name} could not get memory for {[list(a.shape) for a in outputs]}")
+
+
+def lines(shape: tuple, dim: int) -> list:
+    """[outer, n, inner] around axis dim; sizes may be symbolic."""
+    if not shape:
+        return [1, 1, 1]
+    return [numel(shape[:dim]), shape[dim], numel(shape[dim + 1 :])]
 
 
 def native_pointwise(name: str, n: int, out_bool: bool = False) -> Callable:

@@ -18,9 +18,10 @@ from ..base import dtypes
 from ..base.dtypes import from_numpy_dtype
 from ..core.tensor import Tensor
 from ..ir.op import Make, Sample
-from ..ir.types import TensorType
+from ..ir.types import TensorType, numel
 from ..native import library
-from .define import opaque
+from .define import native
+from .kernels import call
 from .random import randint_in
 
 
@@ -55,31 +56,31 @@ def _kernel(name: str, spare: Callable, count: int = 1, least: bool = False) -> 
         _check(*arrays)
         d = from_numpy_dtype(arrays[0].dtype)
         parameters = [a for a in arrays if a.dtype.kind == "f"]
-        inputs = [np.ascontiguousarray(a, np.float64) for a in parameters]
-        words = [np.ascontiguousarray(a, np.int64) for a in arrays[len(parameters) :]]
-        shape = arrays[0].shape
-        out = np.empty(shape, np.float64)
-        if len(inputs) != count or len(words) != len(arrays) - count:
+        words = arrays[len(parameters) :]
+        if len(parameters) != count or any(w.dtype != np.int64 for w in words):
             raise RuntimeError("a sample's parameters must be floating, its words int64")
         if library.available():
-            pair = [*inputs, *[None] * (2 - len(inputs))]
-            pointers = [
-                library.null() if a is None else library.pointer(a) for a in (*pair, *words[:1])
-            ]
-            if not words:
-                pointers.append(library.null())
-            library.fn(f"gc_sample_{name}", "void(int64_t, void *, void *, void *, void *)")(
-                out.size, *pointers, library.pointer(out)
-            )
-        else:
-            for i in np.ndindex(shape):
-                out[i] = spare(*[float(a[i]) for a in inputs], *[int(w[i]) for w in words])
+            out = library.empty(arrays[0].shape, d.np)
+            call(f"gc_sample_{name}_{d.code}", [out.size], arrays, [out])
+            return out
+        wide = np.empty(arrays[0].shape, np.float64)
+        for i in np.ndindex(wide.shape):
+            wide[i] = spare(*[float(a[i]) for a in parameters], *[int(w[i]) for w in words])
         if least:
             tiny = float(np.finfo(d.np).tiny)
-            out = np.where((out < tiny) & (out >= 0), tiny, out)
-        return out.astype(d.np)
+            wide = np.where((wide < tiny) & (wide >= 0), tiny, wide)
+        return wide.astype(d.np)
 
     return run
+
+
+def _lower(name: str) -> Callable:
+    def lower(shapes: list, types: list) -> tuple | None:
+        if types[0].code not in ("f32", "f64"):
+            return None
+        return f"gc_sample_{name}_{types[0].code}", [numel(shapes[0])]
+
+    return lower
 
 
 def _stream(word: int) -> np.random.Generator:
@@ -135,11 +136,12 @@ def _no_second(g: Tensor) -> Any:
     raise RuntimeError("derivative for aten::_standard_gamma_grad is not implemented")
 
 
-standard_gamma_grad = opaque(
+standard_gamma_grad = native(
     "standard_gamma_grad",
     _kernel("gamma_grad", _spare_gamma_grad, 2),
     _infer,
     inputs=("concentration", "output"),
+    lower=_lower("gamma_grad"),
     half="float32",
     vjp=[_no_second, _no_second],
     samples=lambda: [
@@ -147,11 +149,12 @@ standard_gamma_grad = opaque(
         for d in ("float32", "float64")
     ],
 )
-standard_gamma = opaque(
+standard_gamma = native(
     "standard_gamma",
     _kernel("gamma", _spare_gamma, least=True),
     _infer,
     inputs=("concentration", "word"),
+    lower=_lower("gamma"),
     half="float32",
     vjp=[
         lambda g, concentration, out: g * standard_gamma_grad(concentration, out),
@@ -159,19 +162,21 @@ standard_gamma = opaque(
     ],
     samples=_samples((0.1, 5.0)),
 )
-poisson = opaque(
+poisson = native(
     "poisson",
     _kernel("poisson", _spare_poisson),
     _infer,
     inputs=("rate", "word"),
+    lower=_lower("poisson"),
     half="float32",
     samples=_samples((0.0, 30.0)),
 )
-binomial = opaque(
+binomial = native(
     "binomial",
     _kernel("binomial", _spare_binomial, 2),
     _infer,
     inputs=("count", "prob", "word"),
+    lower=_lower("binomial"),
     half="float32",
     samples=_samples((0.0, 40.0), (0.0, 1.0)),
 )

@@ -1,5 +1,5 @@
 """Scans: running combinations along one axis, in plain order, as `gc_scan_*` of the native library
-does.
+does (`runtime/src/scan`).
 
 Invariant: element r is the combination of elements 0..r, in sequence; integers accumulate in int64.
 Source of semantics: https://pytorch.org/docs/stable/generated/torch.cumsum.html"""
@@ -16,9 +16,9 @@ from ..core.tensor import Tensor
 from ..ir.op import Make, Sample
 from ..ir.types import TensorType, numel
 from ..native import library
-from .define import opaque, scan
+from .define import FLOATS, native, scan
 from .gather import cat, scatter_add
-from .kernels import dense
+from .kernels import call, dense, lines
 from .pointwise import where
 
 _SIGNATURE = "void(int64_t, int64_t, int64_t, void *, void *)"
@@ -94,17 +94,12 @@ def _cumsum_vjp(g: Tensor, input_type: TensorType, dim: int) -> Tensor:
 def _cumprod_vjp(g: Tensor, input: Tensor, dim: int) -> Tensor:
     # s[k] = g[k] + x[k+1] s[k+1]; the gradient is s[k] times the product before k: right at zeros
     # too
-    if input.ndim == 0:
+    if not input.ndim:
         return g
-    n = int(input.shape[dim])
-    if n == 0:
-        return g
-    ones = input.new_ones(tuple(1 if d == dim else m for d, m in enumerate(input.shape)))
-    before, after = [ones], [g.narrow(dim, n - 1, 1)]
-    for k in range(n - 1):
-        before.append(before[-1] * input.narrow(dim, k, 1))
-        after.append(g.narrow(dim, n - 2 - k, 1) + input.narrow(dim, n - 1 - k, 1) * after[-1])
-    return cat(after[::-1], dim) * cat(before, dim)
+    shape = input.type_.shape
+    ones = input.new_ones(tuple(1 if d == dim else m for d, m in enumerate(shape)))
+    before = cat([ones, cumprod(input, dim)], dim).narrow(dim, 0, shape[dim])
+    return linear_scan(input, g, dim, True) * before
 
 
 cumsum = scan(
@@ -120,11 +115,92 @@ cumprod = scan(
 )
 
 
+# ---------------------------------------------------------------- native scans
+
+
+def _called(name: str, shapes: list, types: list, dim: int, *numbers: int) -> tuple | None:
+    if types[0].is_half or types[0].is_complex:
+        return None
+    return f"gc_scan_{name}_{types[0].code}", [*lines(shapes[0], dim), *numbers]
+
+
+def _run(name: str, arrays: list, dim: int, results: list, *numbers: int) -> Any:
+    """The native function's results, as arrays of these dtypes; None where there is no function."""
+    a = arrays[0]
+    d = from_numpy_dtype(a.dtype)
+    if d.is_half or d.is_complex or not library.available():
+        return None
+    out = [library.empty(a.shape, np.dtype(t)) for t in results]
+    call(f"gc_scan_{name}_{d.code}", [*lines(a.shape, dim), *numbers], arrays, out)
+    return tuple(out) if len(out) > 1 else out[0]
+
+
+# ---------------------------------------------------------------- linear recurrences
+
+
+def _linear_kernel(a: np.ndarray, b: np.ndarray, dim: int, reverse: bool) -> np.ndarray:
+    from .complex_kernels import mul
+
+    found = _run("linear", [a, b], dim, [a.dtype], int(reverse))
+    if found is not None:
+        return found
+    out = np.array(b, order="C")
+    if not out.ndim:
+        return out
+    rows, factors = np.moveaxis(out, dim, 0), np.moveaxis(a, dim, 0)
+    times = mul if a.dtype.kind == "c" else np.multiply
+    order = range(1, len(rows))
+    for k in reversed(order) if reverse else order:
+        to, before = (k - 1, k) if reverse else (k, k - 1)
+        rows[to] = rows[to] + times(factors[k], rows[before])
+    return out
+
+
+def _linear_vjp(g: Tensor, a: Tensor, out: Tensor, dim: int, reverse: bool) -> tuple:
+    # the two directions are each other's transposes
+    back = linear_scan(a, g, dim, not reverse)
+    if not a.ndim:
+        return None, back
+    shape = a.type_.shape
+    zero = a.new_zeros(tuple(1 if d == dim else m for d, m in enumerate(shape)))
+    first, last = (back, out) if reverse else (out, back)
+    earlier = cat([zero, first], dim).narrow(dim, 0, shape[dim])  # moved on by one
+    return earlier * last, back
+
+
+linear_scan = native(
+    "linear_scan",
+    _linear_kernel,
+    lambda a, b, dim, reverse=False: b.with_shape(b.shape),
+    inputs=("a", "b"),
+    lower=lambda shapes, types, dim, reverse: _called("linear", shapes, types, dim, int(reverse)),
+    batch="last",
+    half="float32",
+    accepts=(dtypes.float16, dtypes.bfloat16, *FLOATS),
+    vjp=_linear_vjp,
+    samples=lambda: [
+        Sample((Make(shape, d), Make(shape, d)), {"dim": dim, "reverse": r})
+        for r in (False, True)
+        for shape, dim, d in (
+            ((3, 5), 1, "float32"),
+            ((4, 2), 0, "float64"),
+            ((2, 1, 3), 1, "float32"),
+            ((), 0, "float32"),
+        )
+    ],
+    doc="s[k] = b[k] + a[k] * s[k-1], or in reverse s[k] = b[k] + a[k+1] * s[k+1]; a[0] counts for "
+    "nothing.",
+)
+
+
 # ---------------------------------------------------------------- running extrema
 
 
-def _extremum_kernel(best: Any) -> Any:
+def _extremum_kernel(name: str, best: Any) -> Any:
     def run(a: np.ndarray, dim: int) -> tuple:
+        found = _run(name, [a], dim, [a.dtype, np.int64])
+        if found is not None:
+            return found
         if a.ndim == 0:
             return a.copy(), np.zeros((), np.int64)
         values = best.accumulate(a, axis=dim)
@@ -149,17 +225,18 @@ def _extremum_vjp(g: Tensor, input_type: TensorType, indices: Tensor, dim: int) 
 
 
 cummax, cummin = [
-    opaque(
+    native(
         name,
-        _extremum_kernel(best),
+        _extremum_kernel(name, best),
         _extremum_infer,
         inputs=("input",),
+        lower=lambda shapes, types, dim, name=name: _called(name, shapes, types, dim),
         outputs=("values", "indices"),
         auxiliary=(1,),
         batch="last",
         half="float32",
         vjp=[_extremum_vjp],
-        samples=_samples(empty=False),
+        samples=_samples(),
     )
     for name, best in (("cummax", np.maximum), ("cummin", np.minimum))
 ]
@@ -169,8 +246,11 @@ cummax, cummin = [
 
 
 def _logcumsumexp_kernel(a: np.ndarray, dim: int) -> np.ndarray:
-    with np.errstate(all="ignore"):
-        return dense(np.logaddexp.accumulate(a, axis=dim))
+    found = _run("logcumsumexp", [a], dim, [a.dtype])
+    if found is not None:
+        return found
+    with np.errstate(all="ignore"):  # sums in float64, as the native function
+        return dense(np.logaddexp.accumulate(a, axis=dim, dtype=np.float64).astype(a.dtype))
 
 
 def _logcumsumexp_vjp(g: Tensor, input: Tensor, out: Tensor, dim: int) -> Tensor:
@@ -184,11 +264,12 @@ def _logcumsumexp_vjp(g: Tensor, input: Tensor, out: Tensor, dim: int) -> Tensor
     return part(g) - part(-g)
 
 
-logcumsumexp = opaque(
+logcumsumexp = native(
     "logcumsumexp",
     _logcumsumexp_kernel,
     lambda input, dim: input.with_shape(input.shape),
     inputs=("input",),
+    lower=lambda shapes, types, dim: _called("logcumsumexp", shapes, types, dim),
     batch="last",
     half="float32",
     accepts=(dtypes.float16, dtypes.bfloat16, dtypes.float32, dtypes.float64),

@@ -1,22 +1,58 @@
-"""Sorting and what rests on it: opaque ops over numpy's stable sort. nan counts as the largest
-value.
+"""Sorting and what rests on it, by `gc_sort_*` of the native library or numpy's stable sort; what
+depends on values in its shape stays with numpy. nan counts as the largest value.
 
 Invariant: equal elements keep their order, ascending or descending, so results are unique.
 Source of semantics: https://pytorch.org/docs/stable/generated/torch.sort.html"""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from ..base import dtypes
+from ..base.dtypes import DType, from_numpy_dtype
 from ..core.tensor import Tensor
 from ..ir.op import Make, Sample
-from ..ir.types import TensorType
-from .define import opaque
-from .gather import _no_static_shape, scatter_add
-from .kernels import dense
+from ..ir.types import TensorType, numel
+from ..native import library
+from .define import FLOATS, REALS, composite, native, opaque, scatter
+from .gather import (
+    _along,
+    _at,
+    _base_infer,
+    _no_static_shape,
+    _scatter_dim_lower,
+    scatter_add,
+    scatter_set,
+)
+from .kernels import call, dense, lines
+
+_WHOLE = tuple(d for d in dtypes.REAL if not d.is_floating_point)
+_CODES = ("f32", "f64", "u8", "i8", "i16", "i32", "i64", "b8")
+
+
+def _native(what: str, *arrays: np.ndarray) -> str:
+    """The native function for arrays of one dtype; empty where there is none."""
+    code = from_numpy_dtype(arrays[0].dtype).code
+    served = code in _CODES and all(a.dtype == arrays[0].dtype for a in arrays)
+    return f"gc_sort_{what}_{code}" if served and library.available() else ""
+
+
+def _called(what: str, types: list, numbers: list) -> tuple | None:
+    served = types[0].code in _CODES and all(d is types[0] for d in types)
+    return (f"gc_sort_{what}_{types[0].code}", numbers) if served else None
+
+
+def _along_lines(what: str, a: np.ndarray, dim: int, shape: tuple, *numbers: int) -> tuple | None:
+    """(values, places) that a native function finds along axis dim."""
+    name = _native(what, a)
+    if not name:
+        return None
+    found = library.empty(shape, a.dtype), library.empty(shape, np.dtype(np.int64))
+    call(name, [*lines(a.shape, dim), *numbers], [a], found)
+    return found
 
 
 def _order(a: np.ndarray, dim: int, descending: bool) -> np.ndarray:
@@ -27,6 +63,9 @@ def _order(a: np.ndarray, dim: int, descending: bool) -> np.ndarray:
 
 
 def _sort_kernel(a: np.ndarray, dim: int, descending: bool) -> tuple:
+    found = _along_lines("all", a, dim, a.shape, int(descending))
+    if found is not None:
+        return found
     if a.ndim == 0:
         return a.copy(), np.zeros((), np.int64)
     at = dense(_order(a, dim, descending))
@@ -61,11 +100,14 @@ def _samples(**attrs: Any) -> Any:
     return samples
 
 
-sort = opaque(
+sort = native(
     "sort",
     _sort_kernel,
     _sort_infer,
     inputs=("input",),
+    lower=lambda shapes, types, dim, descending: _called(
+        "all", types, [*lines(shapes[0], dim), int(descending)]
+    ),
     batch="last",
     outputs=("values", "indices"),
     auxiliary=(1,),
@@ -76,6 +118,10 @@ sort = opaque(
 
 
 def _topk_kernel(a: np.ndarray, k: int, dim: int, largest: bool) -> tuple:
+    shape = (*a.shape[:dim], k, *a.shape[dim + 1 :]) if a.ndim else ()
+    found = _along_lines("top", a, dim, shape, int(largest), k if a.ndim else 1)
+    if found is not None:
+        return found
     if a.ndim == 0:
         return a.copy(), np.zeros((), np.int64)
     first = (slice(None),) * dim + (slice(0, k),)
@@ -88,11 +134,14 @@ def _topk_infer(input: TensorType, k: int, dim: int, largest: bool = True) -> tu
     return input.with_shape(shape), input.with_shape(shape, dtypes.int64)
 
 
-topk = opaque(
+topk = native(
     "topk",
     _topk_kernel,
     _topk_infer,
     inputs=("input",),
+    lower=lambda shapes, types, k, dim, largest: _called(
+        "top", types, [*lines(shapes[0], dim), int(largest), k if shapes[0] else 1]
+    ),
     batch="last",
     outputs=("values", "indices"),
     auxiliary=(1,),
@@ -110,13 +159,16 @@ topk = opaque(
 
 
 def _mode_kernel(a: np.ndarray, dim: int) -> tuple:
-    rows = np.moveaxis(a, dim, -1)
+    """The smallest of the most frequent values, at its last place; nan is equal to nothing."""
+    found = _along_lines("mode", a, dim, a.shape[:dim] + a.shape[dim + 1 :])
+    if found is not None:
+        return found
+    rows = np.moveaxis(a.reshape(a.shape or (1,)), dim, -1)
     values, at = np.empty(rows.shape[:-1], a.dtype), np.empty(rows.shape[:-1], np.int64)
     for i in np.ndindex(rows.shape[:-1]):
-        found, counts = np.unique(rows[i], return_counts=True)
-        values[i] = found[np.argmax(counts)]  # the smallest of the most frequent, at its last place
-        same = np.flatnonzero(rows[i] == values[i])
-        at[i] = same[-1] if same.size else len(rows[i]) - 1  # nan is never equal
+        distinct, counts = np.unique(rows[i], return_counts=True, equal_nan=False)
+        same = np.flatnonzero(rows[i] == distinct[np.argmax(counts)])
+        at[i] = same[-1] if same.size else 0
         values[i] = rows[i][at[i]]
     return values, at
 
@@ -130,11 +182,12 @@ def _mode_vjp(g: Tensor, input_type: TensorType, indices: Tensor, dim: int) -> T
     return _back(g.unsqueeze(dim), input_type, indices.unsqueeze(dim), dim)
 
 
-mode = opaque(
+mode = native(
     "mode",
     _mode_kernel,
     _mode_infer,
     inputs=("input",),
+    lower=lambda shapes, types, dim: _called("mode", types, lines(shapes[0], dim)),
     batch="last",
     outputs=("values", "indices"),
     auxiliary=(1,),
@@ -150,7 +203,19 @@ mode = opaque(
 # ---------------------------------------------------------------- places in sorted sequences
 
 
+def _rows(sequence: tuple, values: tuple) -> list:
+    """[rows, length of a row, values per row]: one row serves all values, or a row each."""
+    if len(sequence) == 1:
+        return [1, sequence[0], numel(values)]
+    return [numel(sequence[:-1]), sequence[-1], values[-1]]
+
+
 def _search_kernel(sequence: np.ndarray, values: np.ndarray, right: bool) -> np.ndarray:
+    name = _native("search", sequence, values)
+    if name:
+        found = library.empty(values.shape, np.dtype(np.int64))
+        call(name, [*_rows(sequence.shape, values.shape), int(right)], [sequence, values], [found])
+        return found
     side: Any = "right" if right else "left"
     if sequence.ndim == 1:
         return np.asarray(np.searchsorted(sequence, values, side)).astype(np.int64)
@@ -160,11 +225,12 @@ def _search_kernel(sequence: np.ndarray, values: np.ndarray, right: bool) -> np.
     return out
 
 
-searchsorted = opaque(
+searchsorted = native(
     "searchsorted",
     _search_kernel,
     lambda sequence, values, right=False: values.with_shape(values.shape, dtypes.int64),
     inputs=("sequence", "values"),
+    lower=lambda shapes, types, right: _called("search", types, [*_rows(*shapes), int(right)]),
     half="float32",
     samples=lambda: (
         [
@@ -260,27 +326,47 @@ bincount = opaque(
 )
 
 
+def _bits(*numbers: float) -> list[int]:
+    """Floats as native functions read them among whole numbers."""
+    return [int(np.float64(x).view(np.int64)) for x in numbers]
+
+
 def _histc_kernel(a: np.ndarray, bins: int, low: float, high: float) -> np.ndarray:
+    if low == high and a.size:
+        low, high = float(a.min()), float(a.max())
+        if not (math.isfinite(low) and math.isfinite(high)):
+            raise RuntimeError(f"torch.histc: range of [{low:g}, {high:g}] is not finite")
     if low == high:
-        low, high = (float(a.min()), float(a.max())) if a.size else (0.0, 1.0)
-        if low == high:
-            low, high = low - 1, high + 1
+        low, high = low - 1, high + 1
+    name = _native("histc", a) if a.dtype.char in "fd" else ""
+    if name:
+        out = library.empty((bins,), a.dtype)
+        call(name, [a.size, bins, *_bits(low, high)], [a], [out])
+        return out
     inside = a[(a >= low) & (a <= high)].astype(np.float64)
     at = np.minimum(((inside - low) * (bins / (high - low))).astype(np.int64), bins - 1)
     return np.bincount(at, minlength=bins).astype(a.dtype)
 
 
-histc = opaque(
+def _histc_lower(shapes: list, types: list, bins: int, low: float, high: float) -> tuple | None:
+    if low == high or not types[0].is_floating_point:  # the range depends on the data
+        return None
+    return _called("histc", types, [numel(shapes[0]), bins, *_bits(low, high)])
+
+
+histc = native(
     "histc",
     _histc_kernel,
     lambda input, bins=100, low=0, high=0: input.with_shape((bins,)),
     inputs=("input",),
+    lower=_histc_lower,
     half="float32",
     samples=lambda: [
         Sample((Make((50,)),), {"bins": 8, "low": lo, "high": hi}, grad=False)
         for lo, hi in ((-1.0, 1.5), (0, 0))
     ],
 )
+
 
 def _histogram_kernel(arrays: list) -> np.ndarray:
     points, weight, *edges = arrays
@@ -321,11 +407,22 @@ histogram = opaque(
     doc="How much weight [N] of points [N, D] lies in each cell of a grid of edges.",
 )
 
-isin = opaque(
+
+def _isin_kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    name = _native("isin", a, b)
+    if not name:
+        return np.isin(a, b)
+    found = library.empty(a.shape, np.dtype(bool))
+    call(name, [a.size, b.size], [a, b], [found])
+    return found
+
+
+isin = native(
     "isin",
-    lambda a, b: np.isin(a, b),
+    _isin_kernel,
     lambda elements, test_elements: elements.with_shape(elements.shape, dtypes.bool_),
     inputs=("elements", "test_elements"),
+    lower=lambda shapes, types: _called("isin", types, [numel(s) for s in shapes]),
     samples=lambda: [Sample((Make((3, 4), "int64", 0, 6), Make((3,), "int64", 0, 6)), grad=False)],
 )
 
@@ -333,26 +430,88 @@ isin = opaque(
 # ---------------------------------------------------------------- scatters that keep one value
 
 
-def _reduce_kernel(op: Any) -> Any:
-    def run(
-        a: np.ndarray, index: np.ndarray, src: np.ndarray, dim: int, include_self: bool
-    ) -> np.ndarray:
-        from .gather import _along, _check_index
+def _reduce_samples() -> list[Sample]:
+    at = Make((4, 3), "int64", values=[0, 1, 2, 0, 0, 1, 1, 2, 0, 3, 3, 3])
+    return [
+        Sample((Make((4, 3)), at, Make((4, 3))), {"dim": 0, "include_self": s})
+        for s in (True, False)
+    ]
 
-        out = np.array(a, order="C")
-        _check_index(index, out.shape[dim], dim, error=RuntimeError)
-        src = src[tuple(slice(0, n) for n in index.shape)]
-        places = _along(index, dim)
-        if not include_self:
-            worst: Any = {np.maximum: -np.inf, np.minimum: np.inf, np.multiply: 1}[op]
-            if a.dtype.kind != "f" and op is not np.multiply:
-                info = np.iinfo(a.dtype)
-                worst = info.min if op is np.maximum else info.max
-            out[places] = worst
-        op.at(out, places, src)
+
+def _extremum_at(op: Any) -> Any:
+    plain = _at(op)
+
+    def run(a: np.ndarray, index: np.ndarray, src: np.ndarray, dim: int) -> np.ndarray:
+        out = plain(a, index, src, dim)
+        if a.dtype.kind == "f" and (out == 0).any():  # numpy may take the later of two zeros
+            rows = src[tuple(slice(0, n) for n in index.shape)].reshape(-1)
+            zeros = np.flatnonzero(rows == 0)[::-1]  # the first is written last
+            at = [np.broadcast_to(p, index.shape).reshape(-1) for p in _along(index, dim)]
+            first = np.zeros(out.shape, out.dtype)
+            first[tuple(p[zeros] for p in at)] = rows[zeros]
+            out = np.where(out == 0, np.where(a == 0, a, first), out)
         return out
 
     return run
+
+
+scatter_max, scatter_min, scatter_mul = [
+    scatter(
+        f"scatter_{how}",
+        kernel,
+        _base_infer,
+        inputs=("input", "index", "src"),
+        lower=_scatter_dim_lower,
+        combine=how,
+        space=lambda types, dim: types[1].shape,
+        batch="last",
+        accepts=(*_WHOLE, *(FLOATS if how == "mul" else REALS)),
+        vjp=None,
+        samples=lambda: [Sample(s.inputs, {"dim": 0}, grad=False) for s in _reduce_samples()[:1]],
+        doc="Updates in ascending order; of equal ones the earlier stays, and nan wins.",
+    )
+    for how, kernel in (
+        ("max", _extremum_at(np.maximum)),
+        ("min", _extremum_at(np.minimum)),
+        ("mul", _at(np.multiply)),
+    )
+]
+
+
+def _worst(how: str, d: DType) -> Any:
+    """What every update takes the place of."""
+    if how == "mul":
+        return 1
+    if d.is_floating_point:
+        return -math.inf if how == "max" else math.inf
+    if d is dtypes.bool_:
+        return how == "min"
+    info = np.iinfo(d.np)
+    return int(info.min if how == "max" else info.max)
+
+
+def _reduction(how: str) -> dict:
+    """Body and kernel of an op that combines src into input at index."""
+    of: Any = {"max": scatter_max, "min": scatter_min, "mul": scatter_mul}[how]
+    kernel = of.eager
+
+    def body(
+        input: Tensor, index: Tensor, src: Tensor, dim: int, include_self: bool = True
+    ) -> Tensor:
+        if not include_self:
+            worst = input.new_full(tuple(index.type_.shape), _worst(how, input.dtype))
+            input = scatter_set(input, index, worst, dim)
+        return of(input, index, src, dim)
+
+    def eager(
+        a: np.ndarray, index: np.ndarray, src: np.ndarray, dim: int, include_self: bool
+    ) -> np.ndarray:
+        if not include_self:
+            worst = np.full(index.shape, _worst(how, from_numpy_dtype(a.dtype)), a.dtype)
+            a = scatter_set.eager(a, index, worst, dim)  # type: ignore[misc]
+        return kernel(a, index, src, dim)
+
+    return {"body": body, "eager": eager}
 
 
 def _reduce_infer(
@@ -377,34 +536,24 @@ def _reduce_vjp(
     return share * mine, None, gather(share, index, dim) * taken
 
 
-def _reduce_samples() -> list[Sample]:
-    at = Make((4, 3), "int64", values=[0, 1, 2, 0, 0, 1, 1, 2, 0, 3, 3, 3])
-    return [
-        Sample((Make((4, 3)), at, Make((4, 3))), {"dim": 0, "include_self": s})
-        for s in (True, False)
-    ]
-
-
 scatter_amax, scatter_amin = [
-    opaque(
+    composite(
         name,
-        _reduce_kernel(op),
-        _reduce_infer,
+        **_reduction(how),
+        infer=_reduce_infer,
         inputs=("input", "index", "src"),
         vjp=_reduce_vjp,
-        batch="last",
-        half="float32",
+        half="wide",
         samples=_reduce_samples,
         backward_name="ScatterReduceBackward0",
     )
-    for name, op in (("scatter_amax", np.maximum), ("scatter_amin", np.minimum))
+    for name, how in (("scatter_amax", "max"), ("scatter_amin", "min"))
 ]
-scatter_prod = opaque(
+scatter_prod = composite(
     "scatter_prod",
-    _reduce_kernel(np.multiply),
-    _reduce_infer,
+    **_reduction("mul"),
+    infer=_reduce_infer,
     inputs=("input", "index", "src"),
-    batch="last",
-    half="float32",
+    half="wide",
     samples=lambda: [Sample(s.inputs, s.attrs, grad=False) for s in _reduce_samples()],
 )

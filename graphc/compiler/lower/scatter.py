@@ -26,6 +26,7 @@ from ...ir.loop import (
     Set,
     Store,
     cast,
+    select,
 )
 from ...ir.types import numel
 from ..passes.fuse import Group
@@ -44,7 +45,16 @@ def _plain_leaf(low: Any, own: set[int]) -> Callable:
     return leaf
 
 
-_COMBINE = {"add": "add", "mul": "mul", "max": "maximum", "min": "minimum", "set": ""}
+def _combined(how: str, old: Expr, new: Expr) -> Expr:
+    """old with the update in it. "max" and "min": of equal ones old stays, and nan wins."""
+    if how == "set":
+        return new
+    if how in ("add", "mul"):
+        return Apply(how, (old, new), new.dtype)
+    takes: Expr = Apply("lt" if how == "max" else "gt", (old, new), dtypes.bool_)
+    if new.dtype.is_floating_point:
+        takes = Apply("logical_or", (takes, Apply("ne", (new, new), dtypes.bool_)), dtypes.bool_)
+    return select(takes, new, old)
 
 
 def scatter_kernels(low: Any, g: Group, name: str) -> list[Kernel]:
@@ -89,11 +99,9 @@ def scatter_kernels(low: Any, g: Group, name: str) -> list[Kernel]:
     spot = Ref(inner.names.fresh("at"), dtypes.int64, frozenset(inner.symbols))
     inner.stmts.append(Let(spot.name, slot))
     old: Expr = Load(target.buffer, from_expr(spot))
-    combine = _COMBINE[op.extra["combine"]]  # type: ignore[union-attr]
-    value = cast(value, node.dtype.compute)
-    if combine:
-        old = Cast(old, dtypes.float32) if node.dtype.is_half else old
-        value = Apply(combine, (old, value), node.dtype.compute)
+    old = Cast(old, dtypes.float32) if node.dtype.is_half else old
+    how = op.extra["combine"]  # type: ignore[union-attr]
+    value = _combined(how, old, cast(value, node.dtype.compute))
     inner.stmts.append(Store(target.buffer, from_expr(spot), stored(value, node.dtype)))
     for c, n, scope, outer in reversed(list(zip(at, space, scopes[1:], scopes[:-1], strict=True))):
         outer.stmts.append(For(one_symbol(c), n, scope.stmts))

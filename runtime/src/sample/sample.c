@@ -150,32 +150,36 @@ static double binomial_one(double n, double p, stream *s) {
   }
 }
 
+/* int gc_sample_<name>_<code>(numbers, in, out). numbers: n; in: one or two parameters and, but for
+ * gamma_grad, the words. Computes in double. What underflows becomes LEAST. */
 typedef struct {
-  const double *a, *b;
+  const void *a, *b;
   const int64_t *word;
-  double *out;
+  void *out;
 } job;
 
-#define GC_SAMPLE(NAME, EXPR) \
-  static void body_##NAME(void *ctx, int64_t i0, int64_t i1, int thread) { \
+#define GC_SAMPLE(NAME, T, K, LEAST, PARAMETERS, WORDS, EXPR) \
+  static void body_##NAME##_##K(void *ctx, int64_t i0, int64_t i1, int thread) { \
     const job *g = ctx; \
     (void)thread; \
     for (int64_t i = i0; i < i1; i++) { \
       stream s = {g->word ? (uint64_t)g->word[i] : 0, 0, {0}, 4}; \
-      (void)s; \
-      g->out[i] = EXPR; \
+      double a = ((const T *)g->a)[i], b = g->b ? ((const T *)g->b)[i] : 0.0, y = EXPR; \
+      (void)s, (void)b; \
+      ((T *)g->out)[i] = (T)(y >= 0.0 && y < LEAST ? LEAST : y); \
     } \
   } \
-  GC_EXPORT void gc_sample_##NAME(int64_t n, const double *a, const double *b, \
-                                  const int64_t *word, double *out) { \
-    job g = {a, b, word, out}; \
-    uint64_t fp = gc_fp_enter(); \
-    if (n > 0 && n < 256) body_##NAME(&g, 0, n, 0); \
-    else if (n > 0) gc_parallel_for(n, 256, body_##NAME, &g); \
-    gc_fp_leave(fp); \
+  GC_EXPORT int gc_sample_##NAME##_##K(const int64_t *numbers, void *const *in, \
+                                       void *const *out) { \
+    job g = {in[0], PARAMETERS > 1 ? in[1] : 0, WORDS ? in[PARAMETERS] : 0, out[0]}; \
+    gc_parallel_for(numbers[0], 256, body_##NAME##_##K, &g); \
+    return 0; \
   }
 
-GC_SAMPLE(gamma, gamma_one(g->a[i], &s))
-GC_SAMPLE(gamma_grad, gamma_grad_one(g->a[i], g->b[i]))
-GC_SAMPLE(poisson, poisson_one(g->a[i], &s))
-GC_SAMPLE(binomial, binomial_one(g->a[i], g->b[i], &s))
+#define GC_SAMPLES(T, K, TINY) \
+  GC_SAMPLE(gamma, T, K, TINY, 1, 1, gamma_one(a, &s)) \
+  GC_SAMPLE(gamma_grad, T, K, 0.0, 2, 0, gamma_grad_one(a, b)) \
+  GC_SAMPLE(poisson, T, K, 0.0, 1, 1, poisson_one(a, &s)) \
+  GC_SAMPLE(binomial, T, K, 0.0, 2, 1, binomial_one(a, b, &s))
+GC_SAMPLES(float, f32, 0x1p-126)
+GC_SAMPLES(double, f64, 0x1p-1022)
