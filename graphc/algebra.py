@@ -7,7 +7,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .base import dtypes
+from .base import dtypes, spelling
 from .base.dtypes import DType
 from .core import autocast
 from .core.tensor import Size, Tensor
@@ -76,12 +76,12 @@ def _dots(term: str, x: Tensor) -> int:
 
 def _contract(operands: Any, labels: list, out: list) -> Tensor:
     sizes: dict[str, Any] = {}
-    for x, names in zip(operands, labels, strict=True):
+    for i, (x, names) in enumerate(zip(operands, labels, strict=True)):
         for n, c in zip(x.shape, names, strict=True):
             if sizes.get(c, 1) not in (1, n) and n != 1:
                 raise RuntimeError(
-                    f"einsum(): operands do not broadcast with remapped shapes: subscript {c} has "
-                    f"size {n} which does not broadcast with previously seen size {sizes[c]}"
+                    f"einsum(): subscript {c} has size {n} for operand {i} which does not "
+                    f"broadcast with previously seen size {sizes[c]}"
                 )
             sizes[c] = max(n, sizes.get(c, 1))
     missing = [c for c in out if c not in sizes]
@@ -598,4 +598,5 @@ INPLACE = (
     "rad2deg",
 )
 
+spelling.wrap(__name__, globals())
 autocast.wrap("", globals())

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from .base import dtypes
+from .base import dtypes, spelling
 from .base.dtypes import DType
 from .base.errors import no_combination, not_tensor
 from .core import autocast
@@ -163,37 +163,41 @@ def sign(input: Tensor, *, out: Any = None) -> Tensor:
 # ---------------------------------------------------------------- arithmetic with options
 
 
-def _check_alpha(alpha: Any, d: DType) -> None:
+def _check_alpha(alpha: Any, input: Any, other: Any) -> None:
+    d = dtypes.result_of_keys(_keys(input, other))
+    if isinstance(alpha, bool) and d is not dtypes.bool_:
+        raise RuntimeError("Boolean alpha only supported for Boolean results.")
     if isinstance(alpha, float) and d.category < dtypes.FLOAT:
         raise RuntimeError(
             "For integral input tensors, argument alpha must not be a floating point number."
         )
+    if isinstance(alpha, complex) and not d.is_complex:
+        raise RuntimeError(
+            "For non-complex input tensors, argument alpha must not be a complex number."
+        )
+
+
+def _scaled(other: Any, alpha: Any) -> Any:
+    """alpha * other; bools stay bools."""
+    if not isinstance(other, Tensor):
+        return other * alpha
+    return pointwise.mul(other, bool(alpha) if other.dtype is dtypes.bool_ else alpha)
 
 
 def add(input: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Tensor:
     """input + alpha * other."""
-    if isinstance(alpha, (int, float)) and alpha == 1:
+    if type(alpha) is int and alpha == 1:
         return into(out, pointwise.add(input, other))
-    _check_alpha(alpha, input.dtype)
-    return into(
-        out,
-        pointwise.add(
-            input, pointwise.mul(other, alpha) if isinstance(other, Tensor) else other * alpha
-        ),
-    )
+    _check_alpha(alpha, input, other)
+    return into(out, pointwise.add(input, _scaled(other, alpha)))
 
 
 def sub(input: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Tensor:
     """input - alpha * other."""
-    if isinstance(alpha, (int, float)) and alpha == 1:
+    if type(alpha) is int and alpha == 1:
         return into(out, pointwise.sub(input, other))
-    _check_alpha(alpha, input.dtype)
-    return into(
-        out,
-        pointwise.sub(
-            input, pointwise.mul(other, alpha) if isinstance(other, Tensor) else other * alpha
-        ),
-    )
+    _check_alpha(alpha, input, other)
+    return into(out, pointwise.sub(input, _scaled(other, alpha)))
 
 
 def rsub(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
@@ -318,6 +322,8 @@ def round(input: Tensor, *, decimals: int = 0, out: Any = None) -> Tensor:
     """Nearest integer, halves to even; with decimals, of input * 10**decimals."""
     if decimals == 0:
         return into(out, pointwise.round(input))
+    if input.dtype.category <= dtypes.INT:
+        raise NotImplementedError(f"\"round_cpu\" not implemented for '{input.dtype.title}'")
     scale = 10.0 ** abs_int(decimals)
     y = (
         pointwise.round(input * scale) / scale
@@ -325,6 +331,10 @@ def round(input: Tensor, *, decimals: int = 0, out: Any = None) -> Tensor:
         else pointwise.round(input / scale) * scale
     )
     return into(out, y)
+
+
+def all_ints(xs: list) -> bool:
+    return not [x for x in xs if not isinstance(x, int)]
 
 
 def abs_int(n: int) -> int:
@@ -443,7 +453,8 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
         value = cast(value, input.dtype)
     else:
         value = filled_value(value, input.dtype)
-    return called(pointwise.where(mask, value, input), "MaskedFillBackward0")
+    x = pointwise.where(mask, value, movement.contiguous(input))
+    return called(x, "MaskedFillBackward0")
 
 
 # ---------------------------------------------------------------- softmax, losses
@@ -467,7 +478,7 @@ def log_softmax(input: Tensor, dim: int, *, dtype: DType | None = None, out: Any
     _floating(
         "log_softmax_lastdim_kernel_impl"
         if x.ndim == 0 or dim_index(dim, x.ndim) == x.ndim - 1
-        else "softmax_kernel_impl",
+        else "log_softmax_kernel_impl",
         x,
     )
     return into(out, composite.log_softmax(x, dim_index(dim, x.ndim)))
@@ -556,6 +567,11 @@ def prod(
     return into(out, y if dtype is None else cast(y, dtype))
 
 
+def _check_moment(name: str, input: Tensor) -> None:
+    if not (input.dtype.is_floating_point or input.dtype.is_complex):
+        raise RuntimeError(f"{name} only support floating point and complex dtypes")
+
+
 def _moment(op: Any) -> Callable:
     def fn(
         input: Tensor,
@@ -570,8 +586,7 @@ def _moment(op: Any) -> Callable:
         if isinstance(dim, bool):
             dim, unbiased = None, dim
         dim = _axes(dim, named)
-        if not (input.dtype.is_floating_point or input.dtype.is_complex):
-            raise RuntimeError("std and var only support floating point and complex dtypes")
+        _check_moment("std and var", input)
         if correction is None:
             correction = 1 if unbiased is None else int(unbiased)
         if input.dtype.is_complex:
@@ -608,6 +623,7 @@ def var_mean(
     correction: Any = None,
 ) -> tuple:
     """(var, mean) over dim."""
+    _check_moment("var_mean", input)
     return (
         var(input, dim, unbiased, keepdim, correction=correction),
         mean(input, None if isinstance(dim, bool) else dim, keepdim),
@@ -623,6 +639,7 @@ def std_mean(
     correction: Any = None,
 ) -> tuple:
     """(std, mean) over dim."""
+    _check_moment("std_mean", input)
     return (
         std(input, dim, unbiased, keepdim, correction=correction),
         mean(input, None if isinstance(dim, bool) else dim, keepdim),
@@ -724,11 +741,22 @@ return_aminmax = _return_type("aminmax", "min", "max")
 def aminmax(input: Tensor, *, dim: Any = None, keepdim: bool = False) -> tuple:
     """(amin, amax)."""
     dims = reduce.dims_of(input, dim)
+    if input.numel() == 0:  # type: ignore[attr-defined]
+        if dim is None:
+            raise RuntimeError(
+                "aminmax(): cannot compute aminmax over an empty dimension as the operation has no "
+                "identity."
+            )
+        for d in dims:
+            if input.shape[d] == 0:
+                raise IndexError(f"aminmax: Expected reduction dim {d} to have non-zero size.")
     return return_aminmax(reduce.amin(input, dims, keepdim), reduce.amax(input, dims, keepdim))
 
 
 def _arg(op: Any) -> Callable:
     def fn(input: Tensor, dim: Any = None, keepdim: bool = False, *, out: Any = None) -> Tensor:
+        if input.dtype is dtypes.bool_:
+            raise RuntimeError(f"{op.name}(): does not support bool input")
         if dim is None:
             if input.numel() == 0:  # type: ignore[attr-defined]
                 raise IndexError(
@@ -753,6 +781,8 @@ def any(
 ) -> Tensor:
     """Whether any element along dim is true."""
     y = reduce.any(input, reduce.dims_of(input, _axes(dim, named)), _keep(keepdim, named))
+    if input.dtype is dtypes.uint8:  # where PyTorch's bools once were
+        y = cast(y, dtypes.uint8)
     return into(out, y, "any only supports bool tensor for result, got: {Got}")
 
 
@@ -761,6 +791,8 @@ def all(
 ) -> Tensor:
     """Whether all elements along dim are true."""
     y = reduce.all(input, reduce.dims_of(input, _axes(dim, named)), _keep(keepdim, named))
+    if input.dtype is dtypes.uint8:  # where PyTorch's bools once were
+        y = cast(y, dtypes.uint8)
     return into(out, y, "all only supports bool tensor for result, got: {Got}")
 
 
@@ -793,6 +825,8 @@ def _norm(x: Tensor, p: Any, dim: Any, keepdim: bool) -> Tensor:
     p = 2.0 if p in ("fro", None) else float(p)
     dims = reduce.dims_of(x, dim)
     a = pointwise.abs(x)
+    if p < 0 or p == math.inf:
+        _check_norm(x, p, dims, dim is None)
     if p == math.inf:
         return reduce.amax(a, dims, keepdim)
     if p == -math.inf:
@@ -811,6 +845,19 @@ def _norm(x: Tensor, p: Any, dim: Any, keepdim: bool) -> Tensor:
         # sqrt'(0) is inf, but the norm's gradient at 0 is 0
         return _safe_sqrt(s, root) if x._needs else root
     return pointwise.pow(reduce.sum(pointwise.pow(a, p), dims, keepdim), 1.0 / p)
+
+
+def _check_norm(x: Tensor, p: float, dims: tuple, whole: bool) -> None:
+    """RuntimeError for a norm that nothing has."""
+    text = f"linalg.vector_norm cannot compute the {p:g} norm on "
+    for d in dims:
+        if x.type_.shape[d] == 0:
+            raise RuntimeError(
+                f"{text}an empty tensor because the operation does not have an identity"
+                if whole
+                else f"{text}the dimension {d}because this dimension is empty and the operation "
+                "does not have an identity"
+            )
 
 
 def _safe_sqrt(s: Tensor, root: Tensor) -> Tensor:
@@ -886,10 +933,27 @@ subtract, divide, true_divide = sub, div, div
 
 def outer(input: Tensor, vec2: Tensor, *, out: Any = None) -> Tensor:
     """Products of every pair of two vectors' elements."""
+    for name, x in (("self", input), ("vec2", vec2)):
+        if x.ndim != 1:
+            raise RuntimeError(f"outer: Expected 1-D argument {name}, but got {x.ndim}-D")
     return into(out, input.unsqueeze(1) * vec2.unsqueeze(0))  # type: ignore[attr-defined]
 
 
 ger = outer
+
+
+def _fits(input: Tensor, product: Tensor) -> None:
+    """RuntimeError where the added tensor cannot be expanded to the product."""
+    if tuple(input.type_.shape) != tuple(product.type_.shape):
+        movement.expand(input, tuple(product.type_.shape))
+
+
+def _check_added(input: Tensor, mat2: Tensor) -> None:
+    if input.dtype is not mat2.dtype:
+        raise RuntimeError(
+            f"self and mat2 must have the same dtype, but got {input.dtype.title} and "
+            f"{mat2.dtype.title}"
+        )
 
 
 @shown("AddmmBackward0")
@@ -897,7 +961,9 @@ def addmm(
     input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Any = 1, alpha: Any = 1, out: Any = None
 ) -> Tensor:
     """beta * input + alpha * (mat1 @ mat2)."""
+    _check_added(input, mat2)
     p = contract.mm(mat1, mat2)
+    _fits(input, p)
     p = p if alpha == 1 else p * alpha
     return into(out, p if beta == 0 else (input if beta == 1 else input * beta) + p)
 
@@ -908,6 +974,7 @@ def baddbmm(
 ) -> Tensor:
     """beta * input + alpha * (batch1 @ batch2)."""
     p = contract.bmm(batch1, batch2)
+    _fits(input, p)
     p = p if alpha == 1 else p * alpha
     return into(out, p if beta == 0 else (input if beta == 1 else input * beta) + p)
 
@@ -1017,7 +1084,18 @@ def unflatten(input: Tensor, dim: int, sizes: Any) -> Tensor:
     """Axis dim split into sizes (one may be -1)."""
     d = dim_index(dim, input.ndim)
     shape = tuple(input.type_.shape)
-    inner = movement.resolve_shape(tuple(sizes), shape[d])
+    sizes = tuple(sizes)
+    if not sizes:
+        raise RuntimeError("unflatten: sizes must be non-empty")
+    known = [s for s in sizes if not (isinstance(s, int) and s == -1)]
+    if all_ints(known) and isinstance(shape[d], int) and len(sizes) - len(known) <= 1:
+        size = math.prod(known)
+        if size != shape[d] if len(known) == len(sizes) else not size or shape[d] % size:
+            raise RuntimeError(
+                f"unflatten: Provided sizes {list(sizes)} don't multiply up to the size of dim {d} "
+                f"({shape[d]}) in the input tensor"
+            )
+    inner = movement.resolve_shape(sizes, shape[d])
     return movement.reshape(input, (*shape[:d], *inner, *shape[d + 1 :]))
 
 
@@ -1180,12 +1258,16 @@ def unbind(input: Tensor, dim: int = 0) -> tuple:
     return out
 
 
-def cat(tensors: Any, dim: int = 0, *, out: Any = None, **named: Any) -> Tensor:
-    """Tensors joined along an existing axis."""
+def _several(name: str, tensors: Any) -> None:
     if isinstance(tensors, Tensor):
         raise TypeError(
-            "cat(): argument 'tensors' (position 1) must be tuple of Tensors, not Tensor"
+            f"{name}(): argument 'tensors' (position 1) must be tuple of Tensors, not Tensor"
         )
+
+
+def cat(tensors: Any, dim: int = 0, *, out: Any = None, **named: Any) -> Tensor:
+    """Tensors joined along an existing axis."""
+    _several("cat", tensors)
     y = gather_ops.cat(tensors, named.get("axis", dim))
     if out is not None:
         _check_cat_out(y, out)
@@ -1205,6 +1287,7 @@ concat = concatenate = cat
 
 def stack(tensors: Any, dim: int = 0, *, out: Any = None) -> Tensor:
     """Tensors joined along a new axis."""
+    _several("stack", tensors)
     xs = list(tensors)
     if not xs:
         raise RuntimeError("stack expects a non-empty TensorList")
@@ -1223,12 +1306,14 @@ def stack(tensors: Any, dim: int = 0, *, out: Any = None) -> Tensor:
 
 def hstack(tensors: Any, *, out: Any = None) -> Tensor:
     """Joined along the second axis (the first, for vectors)."""
+    _several("hstack", tensors)
     xs = [movement.reshape(x, (1,)) if x.ndim == 0 else x for x in tensors]
     return into(out, gather_ops.cat(xs, 0 if xs[0].ndim == 1 else 1))
 
 
 def vstack(tensors: Any, *, out: Any = None) -> Tensor:
     """Joined along the first axis; vectors are rows."""
+    _several("vstack", tensors)
     return into(
         out, gather_ops.cat([movement.reshape(x, (1, -1)) if x.ndim < 2 else x for x in tensors], 0)
     )
@@ -1238,6 +1323,9 @@ def flip(input: Tensor, dims: Any) -> Tensor:
     """input reversed along dims (a copy)."""
     ds = (dims,) if isinstance(dims, int) else tuple(dims)
     at = tuple(dim_index(d, input.ndim) for d in ds)
+    for d in at:
+        if at.count(d) > 1:
+            raise RuntimeError(f"dim {d} appears multiple times in the list of dims")
     return movement.flip(input, at if input.ndim else ())
 
 
@@ -1712,6 +1800,7 @@ def scalar_tensor(s: Any, *, dtype: DType | None = None) -> Tensor:
     return as_tensor(s, dtype or dtypes.get_default_dtype())
 
 
+spelling.wrap(__name__, globals())
 autocast.wrap("", globals())
 
 

@@ -4,9 +4,10 @@ https://pytorch.org/docs/stable/torch.html#comparison-ops"""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
-from .base import dtypes
+from .base import dtypes, spelling
 from .base.dtypes import DType
 from .core import autocast
 from .core.tensor import Tensor
@@ -76,6 +77,8 @@ def kthvalue(
     """The k-th smallest element along dim."""
     d = dim_index(dim, input.ndim)
     n = input.shape[d] if input.ndim else 1
+    if n == 0:
+        raise IndexError(f"kthvalue(): Expected reduction dim {d} to have non-zero size.")
     if not 1 <= k <= n:
         raise RuntimeError(f"kthvalue(): selected number k out of range for dimension {d}")
     return into(out, return_kthvalue(*_pick(sort(input, d), d, k - 1, keepdim)), SAME)
@@ -113,6 +116,10 @@ def _median(name: str, kind: Any, skip_nan: bool) -> Any:
                 at = pointwise.where(good < n, good, at)
         values, indices = _pick(ordered, d, at, keepdim)
         if dim is None:
+            if x._needs:  # the gradient is shared evenly among ties, as amax does
+                value = values.detach()
+                same = (x == value) | pointwise.isnan(x) & pointwise.isnan(value)
+                values = reduce.amax(pointwise.where(same, x, -math.inf), (0,), False)
             return into(out, called(values, "MedianBackward0"))
         return into(out, kind(called(values, "MedianBackward1"), indices), SAME)
 
@@ -130,6 +137,8 @@ nanmedian = _median("nanmedian", return_nanmedian, True)
 def mode(input: Tensor, dim: int = -1, keepdim: bool = False, *, out: Any = None) -> Any:
     """The most frequent value along dim (the smallest of several) and a place of it."""
     d = dim_index(dim, input.ndim)
+    if input.ndim:
+        reduce.check_nonempty("mode", tuple(input.type_.shape), (d,))
     values, at = sort_ops.mode(input, d)
     if keepdim:
         values, at = values.unsqueeze(d), at.unsqueeze(d)
@@ -149,6 +158,8 @@ def quantile(
     says. RuntimeError for q outside of [0, 1]."""
     if not input.dtype.is_floating_point or input.dtype.is_half:
         raise RuntimeError("quantile() input tensor must be either float or double dtype")
+    if input.numel() == 0:  # type: ignore[attr-defined]
+        raise RuntimeError("quantile() input tensor must be non-empty")
     if isinstance(q, Tensor):
         many, qs = q.ndim == 1, q.detach().reshape((-1,)).tolist()
     else:
@@ -558,4 +569,5 @@ FUNCTIONS = (
 METHODS = tuple(n for n in FUNCTIONS if n not in ("searchsorted", "bucketize", "isin"))
 INPLACE = ("cumsum", "cumprod", "masked_scatter", "scatter", "scatter_reduce")
 
+spelling.wrap(__name__, globals())
 autocast.wrap("", globals())

@@ -113,10 +113,10 @@ def _mode_kernel(a: np.ndarray, dim: int) -> tuple:
     rows = np.moveaxis(a, dim, -1)
     values, at = np.empty(rows.shape[:-1], a.dtype), np.empty(rows.shape[:-1], np.int64)
     for i in np.ndindex(rows.shape[:-1]):
-        found, counts = np.unique(rows[i], return_counts=True)
+        found, counts = np.unique(rows[i], return_counts=True, equal_nan=False)
         values[i] = found[np.argmax(counts)]  # the smallest of the most frequent, at its last place
         same = np.flatnonzero(rows[i] == values[i])
-        at[i] = same[-1] if same.size else len(rows[i]) - 1  # nan is never equal
+        at[i] = same[-1] if same.size else 0  # nan is never equal
         values[i] = rows[i][at[i]]
     return values, at
 
