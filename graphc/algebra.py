@@ -202,7 +202,9 @@ def cross(input: Tensor, other: Tensor, dim: Any = None, *, out: Any = None) -> 
         if dim is not None
         else next((i for i, n in enumerate(shape) if n == 3), -1)
     )
-    if d < 0 or shape[d] != 3:
+    if dim is None and d < 0:
+        raise RuntimeError("no dimension of size 3 in input")
+    if shape[d] != 3:
         raise RuntimeError(
             f"linalg.cross: inputs dimension {dim if dim is not None else -1} must have length 3. "
             f"Got {input.shape[d]} and {other.shape[d]}"
@@ -312,7 +314,23 @@ def argwhere(input: Tensor) -> Tensor:
 
 def broadcast_shapes(*shapes: Any) -> Size:
     """The shape that the given shapes broadcast to."""
-    return Size(_broadcast(*[(s,) if isinstance(s, int) else tuple(s) for s in shapes]))
+    common: list = []
+    for k, given in enumerate(shapes):
+        shape = (given,) if isinstance(given, int) else tuple(given)
+        common[:0] = [1] * (len(shape) - len(common))
+        for i in range(-1, -len(shape) - 1, -1):
+            if shape[i] < 0:
+                raise ValueError("Attempting to broadcast a dimension with negative length!")
+            if shape[i] == 1 or shape[i] == common[i]:
+                continue
+            if common[i] != 1:
+                raise RuntimeError(
+                    f"Attempting to broadcast a dimension of length {shape[i]} at {i}! Mismatching "
+                    f"argument at index {k} had {shape}; but expected shape should be "
+                    f"broadcastable to {common}"
+                )
+            common[i] = shape[i]
+    return Size(common)
 
 
 def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int | None = None) -> Tensor:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from .base import dtypes, spelling
 from .base.dtypes import DType
-from .base.errors import no_combination, not_tensor
+from .base.errors import no_combination, not_tensor, warn_user
 from .core import autocast
 from .core.modes import STATE
 from .core.tape import entry_class
@@ -202,7 +202,8 @@ def sub(input: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Tensor:
 
 def rsub(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
     """other - alpha * input."""
-    return pointwise.sub(other, input if alpha == 1 else pointwise.mul(input, alpha))
+    y = pointwise.sub(other, input if alpha == 1 else pointwise.mul(input, alpha))
+    return called(y, "RsubBackward0" if isinstance(other, Tensor) else "RsubBackward1")
 
 
 def div(input: Any, other: Any, *, rounding_mode: str | None = None, out: Any = None) -> Tensor:
@@ -267,7 +268,10 @@ def pow(input: Any, exponent: Any, *, out: Any = None) -> Tensor:
         and input.dtype is not dtypes.bool_
     ):
         return into(out, pointwise.square(input))
-    return into(out, pointwise.pow(input, exponent))
+    y = pointwise.pow(input, exponent)
+    if isinstance(exponent, Tensor):
+        called(y, "PowBackward1" if isinstance(input, Tensor) else "PowBackward2")
+    return into(out, y)
 
 
 def float_power(input: Any, exponent: Any, *, out: Any = None) -> Tensor:
@@ -357,6 +361,15 @@ def where(condition: Tensor, input: Any = None, other: Any = None, *, out: Any =
 @shown("LerpBackward0")
 def lerp(input: Tensor, end: Tensor, weight: Any, *, out: Any = None) -> Tensor:
     """input + weight * (end - input), computed from the nearer end as PyTorch does."""
+    for name, x in (("end", end), ("weight", weight)):
+        if isinstance(x, Tensor) and x.dtype is not input.dtype and (x is end or x.ndim):
+            raise RuntimeError(
+                f"expected dtype {dtypes.c_name(input.dtype)} for `{name}` but got dtype "
+                f"{dtypes.c_name(x.dtype)}"
+            )
+    if input.dtype.category <= dtypes.INT:
+        kind = "tensor" if isinstance(weight, Tensor) else "scalar"
+        _floating(f"lerp_kernel_{kind}", input)
     d = end - input
     if isinstance(weight, Tensor):
         near = pointwise.abs(weight) < 0.5
@@ -453,8 +466,9 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
         value = cast(value, input.dtype)
     else:
         value = filled_value(value, input.dtype)
-    x = pointwise.where(mask, value, movement.contiguous(input))
-    return called(x, "MaskedFillBackward0")
+    # row-major whatever the layouts were, as PyTorch's clone before the fill
+    mask, input = movement.contiguous(mask), movement.contiguous(input)
+    return called(pointwise.where(mask, value, input), "MaskedFillBackward0")
 
 
 # ---------------------------------------------------------------- softmax, losses
@@ -499,8 +513,25 @@ def _axes(dim: Any, named: dict) -> Any:
 def _keep(keepdim: bool, named: dict) -> bool:
     keep = named.pop("keepdims", keepdim)
     if named:
-        raise TypeError(f"got an unexpected keyword argument {next(iter(named))!r}")
+        raise TypeError(
+            f"received an invalid combination of arguments - got ({next(iter(named))}=...)"
+        )
     return bool(keep)
+
+
+def _check_reduced(name: str, dim: Any, named: dict) -> None:
+    """TypeError for a `dim` of another kind, or for names that nobody knows."""
+    unknown = [k for k in named if k not in ("axis", "keepdims")]
+    if dim is not None and "axis" in named:
+        raise TypeError(f"{name}() got an unexpected keyword argument 'axis'")
+    if unknown or isinstance(dim, (float, str)):
+        got = [type(dim).__name__] if dim is not None else []
+        got += [f"{k}={type(named[k]).__name__}, " for k in unknown]
+        raise TypeError(
+            f"{name}() received an invalid combination of arguments - got ({', '.join(got)}), but "
+            "expected one of:\n * (*, torch.dtype dtype = None)\n * (tuple of ints dim, bool "
+            "keepdim = False, *, torch.dtype dtype = None)\n"
+        )
 
 
 def sum(
@@ -513,6 +544,8 @@ def sum(
     **named: Any,
 ) -> Tensor:
     """Sum over dim (all axes by default); ints and bools sum to int64."""
+    if named or isinstance(dim, (float, str)):
+        _check_reduced("sum", dim, named)
     dim = _axes(dim, named)
     x = input if dtype is None else cast(input, dtype)
     y = reduce.sum(x, reduce.dims_of(x, dim), _keep(keepdim, named) if named else keepdim)
@@ -538,6 +571,8 @@ def mean(
     **named: Any,
 ) -> Tensor:
     """Mean over dim. RuntimeError for integers."""
+    if named or isinstance(dim, (float, str)):
+        _check_reduced("mean", dim, named)
     dim = _axes(dim, named)
     x = input if dtype is None else cast(input, dtype)
     if not (x.dtype.is_floating_point or x.dtype.is_complex):
@@ -564,12 +599,26 @@ def prod(
     dim = _axes(dim, named)
     x = input if dtype is None else cast(input, dtype)
     y = reduce.prod(x, reduce.dims_of(x, dim), _keep(keepdim, named))
+    if dim is not None:
+        called(y, "ProdBackward1")
     return into(out, y if dtype is None else cast(y, dtype))
 
 
 def _check_moment(name: str, input: Tensor) -> None:
     if not (input.dtype.is_floating_point or input.dtype.is_complex):
         raise RuntimeError(f"{name} only support floating point and complex dtypes")
+
+
+def _warn_degrees(name: str, input: Tensor, dim: Any, correction: Any) -> None:
+    shape = input.type_.shape
+    n: Any = 1
+    for d in reduce.dims_of(input, dim):
+        n = n * shape[d]
+    if isinstance(n, int) and n <= correction and input.type_.numel:
+        warn_user(
+            f"{name}(): degrees of freedom is <= 0. Correction should be strictly less than the "
+            "reduction factor (input numel divided by output numel)."
+        )
 
 
 def _moment(op: Any) -> Callable:
@@ -589,6 +638,7 @@ def _moment(op: Any) -> Callable:
         _check_moment("std and var", input)
         if correction is None:
             correction = 1 if unbiased is None else int(unbiased)
+        _warn_degrees(op.name, input, dim, correction)
         if input.dtype.is_complex:
             parts = (input.real, input.imag)  # type: ignore[attr-defined]
             re, im = [reduce.var(x, reduce.dims_of(x, dim), correction, False) for x in parts]
@@ -646,6 +696,9 @@ def std_mean(
     )
 
 
+RETURN_TYPES: dict[str, type] = {}  # what torch.return_types holds
+
+
 def _return_type(name: str, *fields: str) -> Any:
     base = NamedTuple(name, [(f, Any) for f in fields])  # type: ignore[misc]
 
@@ -653,9 +706,11 @@ def _return_type(name: str, *fields: str) -> Any:
         inner = ",\n".join(f"{f}={getattr(self, f)!r}" for f in fields)
         return f"torch.return_types.{name}(\n{inner})"
 
-    return type(
+    kind = type(
         name, (base,), {"__repr__": show, "__slots__": (), "__module__": "torch.return_types"}
     )
+    RETURN_TYPES[name] = kind
+    return kind
 
 
 return_max = _return_type("max", "values", "indices")
@@ -1050,6 +1105,8 @@ def squeeze(input: Tensor, dim: Any = None) -> Tensor:
     else:
         wanted = [dim_index(d, input.ndim) for d in ((dim,) if isinstance(dim, int) else dim)]
         dims = tuple(sorted(d for d in wanted if input.ndim and shape[d] == 1))
+        name = "SqueezeBackward1" if isinstance(dim, int) else "SqueezeBackward2"
+        return called(movement.squeeze(input, dims), name)
     return movement.squeeze(input, dims)
 
 
@@ -1153,9 +1210,9 @@ def _check_has_axes(t: Tensor, what: str) -> None:
         raise RuntimeError(f"{what} expects at least a 1-dimensional tensor")
 
 
-def _no_axis_of_none(t: Tensor) -> None:
+def _no_axis_of_none(t: Tensor, dim: int = 0) -> None:
     if t.ndim == 0:
-        raise IndexError("Dimension specified as 0 but tensor has no dimensions")
+        raise IndexError(f"Dimension specified as {dim} but tensor has no dimensions")
 
 
 def split(
@@ -1363,6 +1420,7 @@ def diag(input: Tensor, diagonal: int = 0, *, out: Any = None) -> Tensor:
     """The diagonal of a matrix, or a matrix with the given diagonal."""
     if input.ndim == 2:
         y = movement.diagonal(input, diagonal, 0, 1).clone()  # type: ignore[attr-defined]
+        called(y, "DiagonalBackward0_copy")
         return into(out, y, SAME)
     if input.ndim != 1:
         raise RuntimeError(f"diag(): Supports 1D or 2D tensors. Got {input.ndim}D")
@@ -1414,15 +1472,28 @@ def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:
     return movement.clone(input, movement.format_strides(tuple(input.type_.shape), memory_format))
 
 
-def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple:
-    """Coordinate grids of vectors."""
+def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple:
+    """Coordinate grids of vectors; a warning where `indexing` is left out."""
+    if indexing is None:
+        warn_user(
+            "torch.meshgrid: in an upcoming release, it will be required to pass the indexing "
+            "argument."
+        )
     xs = (
         list(tensors[0])
         if len(tensors) == 1 and isinstance(tensors[0], (list, tuple))
         else list(tensors)
     )
     if indexing == "xy" and len(xs) > 1:
-        return tuple(g.transpose(0, 1) for g in meshgrid(*xs))
+        return tuple(g.transpose(0, 1) for g in meshgrid(*xs, indexing="ij"))
+    for x in xs:
+        if x.ndim > 1:
+            raise RuntimeError(
+                "torch.meshgrid: Expected 0D or 1D tensor in the tensor list but got a tensor of "
+                f"{x.ndim} dimensions"
+            )
+        if x.dtype is not xs[0].dtype:
+            raise RuntimeError("meshgrid expects all tensors to have the same dtype")
     shape = tuple(x.numel() for x in xs)
     return tuple(
         x.reshape(tuple(-1 if i == k else 1 for k in range(len(xs)))).expand(shape)
@@ -1460,6 +1531,8 @@ def index_select(input: Tensor, dim: int, index: Tensor, *, out: Any = None) -> 
     if input.ndim == 0:
         row = index_select(input.reshape(1), dim, index.reshape(-1))
         return into(out, row.reshape(()), _ONE_TYPE)
+    if index.dtype not in (dtypes.int32, dtypes.int64):
+        raise RuntimeError("index_select(): Expected dtype int32 or int64 for index")
     y = called(gather_ops.index_select(input, dim, index), "IndexSelectBackward0")
     apart(out, input, index)
     return into(out, y, _ONE_TYPE)
@@ -1603,7 +1676,7 @@ def nonzero(input: Tensor, *, out: Any = None, as_tuple: bool = False) -> Any:
 @shown("MaskedSelectBackward0")
 def masked_select(input: Tensor, mask: Tensor, *, out: Any = None) -> Tensor:
     """The elements where mask is true, as a vector."""
-    x, m = broadcast_tensors(input, mask)
+    m, x = broadcast_tensors(mask, input)
     text = "masked_select(): self and result must have the same scalar type"
     apart(out, input, mask)
     return into(out, x[m], text)  # type: ignore[index]

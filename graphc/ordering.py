@@ -389,6 +389,11 @@ def nanmean(
     out: Any = None,
 ) -> Tensor:
     """Mean of the elements that are not nan."""
+    if not (input.dtype.is_floating_point or input.dtype.is_complex):
+        raise RuntimeError(
+            "nanmean(): expected input to have floating point or complex dtype but got "
+            f"{input.dtype.title}"
+        )
     x = input if dtype is None else cast(input, dtype)
     dims = reduce.dims_of(x, dim)
     good = pointwise.logical_not(pointwise.isnan(x))
@@ -438,6 +443,11 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
         raise RuntimeError(
             "masked_scatter_ only supports boolean masks, but got mask with dtype "
             f"{dtypes.c_name(mask.dtype)}"
+        )
+    if source.dtype is not input.dtype:
+        raise RuntimeError(
+            "masked_scatter: expected self and source to have same dtypes but got"
+            f"{input.dtype.title} and {source.dtype.title}"
         )
     mask = mask.expand(tuple(input.shape))  # type: ignore[attr-defined]
     at = scan.cumsum(mask.reshape((-1,)), 0) - 1  # type: ignore[attr-defined]

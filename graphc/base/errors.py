@@ -6,6 +6,7 @@ from __future__ import annotations
 import linecache
 import os
 import sys
+import warnings
 from typing import Any, NamedTuple
 
 PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
@@ -54,6 +55,11 @@ def users_level() -> int:
     while frame.f_back is not None and internal(frame.f_code.co_filename):
         level, frame = level + 1, frame.f_back
     return level
+
+
+def warn_user(text: str) -> None:
+    """A UserWarning at the user's line."""
+    warnings.warn(text, UserWarning, stacklevel=users_level())
 
 
 class GraphcError(RuntimeError):

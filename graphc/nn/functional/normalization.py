@@ -117,6 +117,13 @@ def batch_norm(input: Tensor, running_mean: Tensor | None, running_var: Tensor |
     place (running_var with the unbiased variance). Ioffe and Szegedy 2015.
 
     ValueError when training with one value per channel."""
+    for name, x in (("running_mean", running_mean), ("running_var", running_var),
+                    ("weight", weight), ("bias", bias)):
+        n = None if x is None else x.type_.numel
+        if isinstance(n, int) and input.ndim > 1 and isinstance(input.type_.shape[1], int):
+            if n != input.type_.shape[1]:
+                raise RuntimeError(
+                    f"{name} should contain {input.type_.shape[1]} elements not {n}")
     if not training:
         if running_mean is None or running_var is None:
             raise RuntimeError("Expected running_mean and running_var to be defined when "

@@ -263,8 +263,8 @@ class Module(ApplyMethods, StateMethods):
             stand_in = STATE.stand_in(self)
             if stand_in is not None:
                 return stand_in(*args, **kwargs)
-        if not (self._forward_hooks or self._forward_pre_hooks or self._backward_hooks
-                or self._backward_pre_hooks or _global_forward_hooks or _global_forward_pre_hooks
+        if not (self._backward_hooks or self._backward_pre_hooks or self._forward_hooks
+                or self._forward_pre_hooks or _global_forward_hooks or _global_forward_pre_hooks
                 or _global_backward_hooks or _global_backward_pre_hooks):
             return self.forward(*args, **kwargs)
         return _call_with_hooks(self, args, kwargs)
