@@ -7,7 +7,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .base import dtypes, spelling
+from .base import dtypes, entry
 from .base.dtypes import DType
 from .core import autocast
 from .core.tensor import Size, Tensor
@@ -616,5 +616,5 @@ INPLACE = (
     "rad2deg",
 )
 
-spelling.wrap(__name__, globals())
+entry.wrap(__name__, globals())
 autocast.wrap("", globals())

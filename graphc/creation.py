@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .base import dtypes, formats
+from .base import dtypes, entry, formats
 from .base.dtypes import DType, from_numpy_dtype
 from .base.errors import CaptureBreak, no_combination, warn_user
 from .core import dispatch
@@ -774,3 +774,6 @@ def numel_of(t: Tensor) -> Any:
 def detached(t: Tensor) -> Tensor:
     """t without history, over the same memory."""
     return alias(t)
+
+
+entry.wrap(__name__, globals())

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from .base import dtypes, spelling
+from .base import dtypes, entry
 from .base.dtypes import DType
 from .base.errors import no_combination, not_tensor, warn_user
 from .core import autocast
@@ -39,6 +39,7 @@ def _unary(op: Any) -> Callable:
 
     fn.__name__ = fn.__qualname__ = op.name
     fn.__doc__ = op.doc or f"Elementwise {op.name}; see torch.{op.name}."
+    fn.direct = True  # type: ignore[attr-defined]
     return fn
 
 
@@ -66,6 +67,7 @@ def _binary(op: Any) -> Callable:
 
     fn.__name__ = fn.__qualname__ = op.name
     fn.__doc__ = op.doc or f"Elementwise {op.name} with broadcasting; see torch.{op.name}."
+    fn.direct = True  # type: ignore[attr-defined]
     return fn
 
 
@@ -1873,7 +1875,7 @@ def scalar_tensor(s: Any, *, dtype: DType | None = None) -> Tensor:
     return as_tensor(s, dtype or dtypes.get_default_dtype())
 
 
-spelling.wrap(__name__, globals())
+entry.wrap(__name__, globals())
 autocast.wrap("", globals())
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .base import dtypes
-from .base.errors import warn_user
+from .base.errors import warn_user, with_raisers_line
 from .core import inplace
 from .core.modes import STATE
 from .core.tensor import Tensor
@@ -25,13 +25,17 @@ def getitem(x: Tensor, key: Any) -> Tensor:
     """x[key]: a view for basic keys, a copy for advanced ones.
 
     Raises IndexError for bad indices, ValueError for negative steps, as PyTorch."""
-    view, places = _basic(x, key)
-    if not places:
-        return (
-            view if view is not x else movement.view(x, tuple(x.type_.shape)) if _viewable(x) else x
-        )
-    view, indices, front, first = _advanced(view, places)
-    out = gather.index((view, *indices))
+    try:
+        view, places = _basic(x, key)
+        if not places:
+            if view is not x:
+                return view
+            return movement.view(x, tuple(x.type_.shape)) if _viewable(x) else x
+        view, indices, front, first = _advanced(view, places)
+        out = gather.index((view, *indices))
+    except Exception as e:
+        with_raisers_line(e)
+        raise
     return _to_place(out, indices[0].ndim, first) if not front else out
 
 
@@ -42,6 +46,14 @@ def _viewable(x: Tensor) -> bool:
 
 def setitem(x: Tensor, key: Any, value: Any) -> None:
     """x[key] = value in place; numbers and broadcastable tensors."""
+    try:
+        _setitem(x, key, value)
+    except Exception as e:
+        with_raisers_line(e)
+        raise
+
+
+def _setitem(x: Tensor, key: Any, value: Any) -> None:
     if (
         isinstance(key, Tensor)
         and key.dtype is dtypes.bool_

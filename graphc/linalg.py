@@ -8,7 +8,7 @@ import math
 from typing import Any
 
 from . import algebra, functional
-from .base import dtypes, spelling
+from .base import dtypes, entry
 from .base.dtypes import DType
 from .core import autocast
 from .core.tensor import Tensor
@@ -875,5 +875,5 @@ __all__ = [
     "vector_norm",
 ]
 
-spelling.wrap(__name__, globals())
+entry.wrap(__name__, globals())
 autocast.wrap("linalg", globals())

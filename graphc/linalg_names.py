@@ -8,7 +8,7 @@ import math
 from typing import Any
 
 from . import functional, linalg
-from .base import spelling
+from .base import entry
 from .base.dtypes import DType
 from .core import autocast
 from .core.tensor import Tensor
@@ -251,5 +251,5 @@ METHODS = tuple(
 )
 INPLACE = ()
 
-spelling.wrap(__name__, globals())
+entry.wrap(__name__, globals())
 autocast.wrap("", globals())

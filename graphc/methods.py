@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ from . import (
     statistics,
     tensor_facts,
 )
-from .base import dtypes, formats
+from .base import dtypes, entry, formats
 from .base.dtypes import DType
 from .base.errors import warn_user
 from .core import dispatch, inplace, tape
@@ -1389,6 +1390,10 @@ _CLASS_ONLY = (
 )
 
 
+# called all the time, and without errors to speak of
+_CHEAP = ("numel", "nelement", "ndimension", "element_size", "is_contiguous", "cpu", "get_device")
+
+
 def attach() -> None:
     """Puts everything onto Tensor; called once by the package."""
     for name in METHODS:
@@ -1424,7 +1429,7 @@ def attach() -> None:
     }
     methods.update(
         {
-            k: v
+            k: v if k in _CHEAP or not isinstance(v, FunctionType) else entry.public(v)
             for k, v in vars(_Methods).items()
             if k not in _CLASS_ONLY
         }

@@ -7,7 +7,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .base import dtypes, spelling
+from .base import dtypes, entry
 from .base.dtypes import DType
 from .core import autocast
 from .core.tensor import Tensor
@@ -579,5 +579,5 @@ FUNCTIONS = (
 METHODS = tuple(n for n in FUNCTIONS if n not in ("searchsorted", "bucketize", "isin"))
 INPLACE = ("cumsum", "cumprod", "masked_scatter", "scatter", "scatter_reduce")
 
-spelling.wrap(__name__, globals())
+entry.wrap(__name__, globals())
 autocast.wrap("", globals())

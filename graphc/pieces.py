@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from . import functional, ordering
-from .base import dtypes, spelling
+from .base import dtypes, entry
 from .base.dtypes import DType
 from .core import autocast
 from .core.tensor import Tensor, wrap
@@ -422,5 +422,5 @@ METHODS = tuple(
 )
 INPLACE = ("put", "index_reduce", "renorm", "addbmm")
 
-spelling.wrap(__name__, globals())
+entry.wrap(__name__, globals())
 autocast.wrap("", globals())

@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 from . import functional
-from .base import dtypes, spelling
+from .base import dtypes, entry
 from .core.tensor import Tensor
 from .creation import linspace
 from .functional import _return_type
@@ -347,4 +347,4 @@ METHODS = ("cov", "corrcoef", "histogram", "logcumsumexp")
 INPLACE = ()
 
 
-spelling.wrap(__name__, globals())
+entry.wrap(__name__, globals())

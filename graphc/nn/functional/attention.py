@@ -12,7 +12,7 @@ import math
 import warnings
 from typing import Any
 
-from ...base import dtypes
+from ...base import dtypes, entry
 from ...base.errors import users_level
 from ...core import autocast
 from ...core.tensor import Tensor
@@ -378,4 +378,5 @@ def _separate(query: Tensor, key: Tensor, value: Tensor, wq: Any, wk: Any, wv: A
     return tuple([_linear(t, w, b) for t, w, b in pairs])
 
 
+entry.wrap(__name__, globals())
 autocast.wrap("functional", globals())

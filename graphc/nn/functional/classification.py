@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ...base import dtypes
+from ...base import dtypes, entry
 from ...core import autocast
 from ...core.tensor import Tensor
 from ...functional import called
@@ -203,4 +203,5 @@ def _with_probabilities(input: Tensor, target: Tensor, weight: Tensor | None, ig
     rows = math.prod(input.shape) // classes if classes else 0
     return total / rows if rows else total * math.nan
 
+entry.wrap(__name__, globals())
 autocast.wrap("functional", globals())

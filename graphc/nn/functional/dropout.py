@@ -7,6 +7,7 @@ https://docs.pytorch.org/docs/stable/nn.functional.html#dropout-functions """
 
 from __future__ import annotations
 
+from ...base import entry
 from ...base.errors import warn_user
 from ...core.tensor import Tensor
 from ...ops import composite
@@ -138,3 +139,6 @@ def feature_alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False,
     def run(x: Tensor) -> Tensor:
         return _alpha_drop(x, _feature_mask(x, p), p)
     return in_place(run, input) if inplace else run(input)
+
+
+entry.wrap(__name__, globals())

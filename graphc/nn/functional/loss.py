@@ -10,7 +10,7 @@ import math
 import warnings
 from typing import Any
 
-from ...base import dtypes
+from ...base import dtypes, entry
 from ...base.errors import users_level
 from ...core import autocast
 from ...core.tensor import Tensor
@@ -397,4 +397,5 @@ def _triplet(distance: Any, anchor: Tensor, positive: Tensor, negative: Tensor, 
         far = pw.minimum(far, distance(positive, negative))
     return reduced(pw.clamp_min(margin + near - far, 0.0), reduction)
 
+entry.wrap(__name__, globals())
 autocast.wrap("functional", globals())

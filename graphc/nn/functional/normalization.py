@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ...base import entry
 from ...base.dtypes import finfo
 from ...core.modes import no_grad
 from ...core.tensor import Tensor
@@ -183,3 +184,6 @@ def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: flo
     for i in range(1, size):
         total = total + square.narrow(1, i, channels)
     return input / (total / size * alpha + k).pow(beta)
+
+
+entry.wrap(__name__, globals())

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ...base import dtypes
+from ...base import dtypes, entry
 from ...core import autocast
 from ...core.tensor import Tensor, wrap
 from ...ops import gather
@@ -161,4 +161,5 @@ def channel_shuffle(input: Tensor, groups: int) -> Tensor:
                            f"{groups} groups.")
     return input.reshape(n, groups, c // groups, *rest).transpose(1, 2).reshape(n, c, *rest)
 
+entry.wrap(__name__, globals())
 autocast.wrap("functional", globals())
