@@ -1357,7 +1357,15 @@ def stack(tensors: Any, dim: int = 0, *, out: Any = None) -> Tensor:
                 f"0 and {list(x.shape)} at entry {i}"
             )
     d = dim_index(dim, xs[0].ndim + 1)
-    y = called(gather_ops.cat([movement.unsqueeze(x, d) for x in xs], d), "StackBackward0")
+    if d < xs[0].ndim in (4, 5):  # joined, then split: so channels-last images stay so
+        joined = gather_ops.cat(xs, d)
+        shape = tuple(joined.type_.shape)
+        joined = movement.reshape(joined, (*shape[:d], len(xs), *xs[0].type_.shape[d:]))
+        if STATE.tracer is None:
+            joined._base = None  # nobody else has what it shows
+        y = called(joined, "StackBackward0")
+    else:
+        y = called(gather_ops.cat([movement.unsqueeze(x, d) for x in xs], d), "StackBackward0")
     if out is not None:
         _check_cat_out(y, out)
     return into(out, y)
@@ -1400,13 +1408,15 @@ def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
                     f"shifts and dimensions must align. shifts: {len(shifts)}, dims:0"
                 )
             shifts = shifts[0]
-        return movement.roll(ravel(input), (int(shifts),), (0,)).reshape(tuple(input.shape))  # type: ignore
+        flat: Any = movement.roll(ravel(input), (int(shifts),), (0,))
+        return movement.like_layout(flat.reshape(tuple(input.shape)), input)
     s = (shifts,) if isinstance(shifts, int) else tuple(shifts)
     d = (dims,) if isinstance(dims, int) else tuple(dims)
     if len(s) != len(d):
         raise RuntimeError(f"shifts and dimensions must align. shifts: {len(s)}, dims:{len(d)}")
     _no_axis_of_none(input)
-    return movement.roll(input, s, tuple(dim_index(k, input.ndim) for k in d))
+    out = movement.roll(input, s, tuple(dim_index(k, input.ndim) for k in d))
+    return movement.like_layout(out, input)
 
 
 def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
@@ -1443,6 +1453,7 @@ def _triangle(name: str, keep: str) -> Callable:
         rows, cols = arange(r).unsqueeze(1), arange(c).unsqueeze(0)  # type: ignore[attr-defined]
         ahead = cols - rows
         mask = ahead <= diagonal if keep == "low" else ahead >= diagonal
+        input = movement.contiguous(input)
         return into(
             out,
             called(

@@ -208,6 +208,7 @@ def renorm(input: Tensor, p: float, dim: int, maxnorm: float, *, out: Any = None
         )
     d = dim_index(dim, input.ndim)
     rest = tuple(i for i in range(input.ndim) if i != d)
+    input = movement.contiguous(input)
     size = functional.norm(input, p, rest, True)
     scale = pointwise.where(size > maxnorm, maxnorm / (size + 1e-7), 1.0)
     return into(out, input * scale)

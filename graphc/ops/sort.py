@@ -13,10 +13,10 @@ import numpy as np
 from ..base import dtypes
 from ..core.tensor import Tensor
 from ..ir.op import Make, Sample
-from ..ir.types import TensorType
+from ..ir.types import TensorType, pointwise_strides
 from .define import opaque
 from .gather import _no_static_shape, scatter_add
-from .kernels import dense
+from .kernels import dense, empty_strided
 
 
 def _order(a: np.ndarray, dim: int, descending: bool) -> np.ndarray:
@@ -29,12 +29,27 @@ def _order(a: np.ndarray, dim: int, descending: bool) -> np.ndarray:
 def _sort_kernel(a: np.ndarray, dim: int, descending: bool) -> tuple:
     if a.ndim == 0:
         return a.copy(), np.zeros((), np.int64)
-    at = dense(_order(a, dim, descending))
-    return dense(np.take_along_axis(a, at, dim)), at
+    at = _order(a, dim, descending)
+    values = np.take_along_axis(a, at, dim)
+    strides = pointwise_strides(a.shape, [(a.shape, tuple([s // a.itemsize for s in a.strides]))])
+    return _laid_out(values, strides), _laid_out(at, strides)
+
+
+def _laid_out(a: np.ndarray, strides: tuple) -> np.ndarray:
+    """a with these strides (in elements)."""
+    if 0 in a.shape:
+        return dense(a)
+    out = empty_strided(a.shape, strides, a.dtype)
+    np.copyto(out, a)
+    return out
 
 
 def _sort_infer(input: TensorType, dim: int, descending: bool = False) -> tuple:
-    return input.with_shape(input.shape), input.with_shape(input.shape, dtypes.int64)
+    strides = pointwise_strides(input.shape, [(input.shape, input.strides)])
+    return (
+        TensorType(input.shape, input.dtype, strides, input.device),
+        TensorType(input.shape, dtypes.int64, strides, input.device),
+    )
 
 
 def _back(g: Tensor, input_type: TensorType, indices: Tensor, dim: int) -> Tensor:

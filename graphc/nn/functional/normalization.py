@@ -13,7 +13,7 @@ from ...base import entry
 from ...base.dtypes import finfo
 from ...core.modes import no_grad
 from ...core.tensor import Tensor
-from ...ops import composite
+from ...ops import composite, movement
 from ...ops import pointwise as pw
 from ...out import shown
 
@@ -92,7 +92,7 @@ def group_norm(input: Tensor, num_groups: int, weight: Tensor | None = None,
                            f"num_groups={num_groups}")
     grouped = input.reshape(n, num_groups, -1)
     out = composite.layer_norm(grouped, None, None, 1, eps)[0].view(input.shape)
-    return _affine(out, weight, bias)
+    return _affine(movement.like_layout(out, input), weight, bias)
 
 
 def _check_batch(shape: Sequence[int]) -> None:
@@ -159,6 +159,7 @@ def instance_norm(input: Tensor, running_mean: Tensor | None = None,
         raise ValueError("Expected more than 1 spatial element when training, got input size "
                          f"{input.shape}")
     dims = tuple(range(2, input.ndim))
+    input = movement.contiguous(input)
     mean = input.mean(dims, keepdim=True)
     centred = input - mean
     var = (centred * centred).mean(dims, keepdim=True)
