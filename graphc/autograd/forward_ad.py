@@ -113,11 +113,11 @@ def unpack_dual(tensor: Tensor, *, level: int | None = None) -> UnpackedDualTens
         return UnpackedDualTensor(tensor, None)
     live = [(g, t.to(g.dtype)) for g, t in pairs if g.requires_grad]
     mixed = _has_other_leaves(tensor, inputs)
-    tangent = None
+    found_tangent: Any = None
     if live:
         gs, ts = zip(*live, strict=True)
-        (tangent,) = grad(gs, vector, ts, create_graph=mixed, allow_unused=True)
-    tangent = zeros_like(tensor) if tangent is None else tangent
+        (found_tangent,) = grad(gs, vector, ts, create_graph=mixed, allow_unused=True)
+    tangent = zeros_like(tensor) if found_tangent is None else found_tangent
     if not mixed:
         return UnpackedDualTensor(tensor.detach(), tangent.detach())
     return UnpackedDualTensor(tensor, tangent)

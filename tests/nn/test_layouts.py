@@ -1,4 +1,4 @@
-"""Strides of results of channels-last images: PyTorch's, recorded with 2.13 (shape (2, 4, 6, 6))."""
+"""Strides of results of channels-last images of shape (2, 4, 6, 6): PyTorch 2.13's, recorded."""
 
 import pytest
 
