@@ -1049,7 +1049,12 @@ def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     return movement.swap(input, dim0, dim1)
 
 
-swapaxes = swapdims = transpose
+swapdims = transpose
+
+
+def swapaxes(input: Tensor, axis0: int, axis1: int) -> Tensor:
+    """input with two axes exchanged (a view)."""
+    return movement.swap(input, axis0, axis1)
 
 
 def permute(input: Tensor, dims: Any) -> Tensor:
@@ -1486,32 +1491,38 @@ def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:
 
 
 def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple:
-    """Coordinate grids of vectors; a warning where `indexing` is left out."""
+    """Coordinate grids of vectors of one dtype; a warning where `indexing` is left out."""
     if indexing is None:
         warn_user(
             "torch.meshgrid: in an upcoming release, it will be required to pass the indexing "
             "argument."
         )
-    xs = (
-        list(tensors[0])
-        if len(tensors) == 1 and isinstance(tensors[0], (list, tuple))
-        else list(tensors)
-    )
-    if indexing == "xy" and len(xs) > 1:
-        return tuple(g.transpose(0, 1) for g in meshgrid(*xs, indexing="ij"))
+    elif indexing not in ("ij", "xy"):
+        raise RuntimeError(
+            'torch.meshgrid: indexing must be one of "xy" or "ij", but received: ' + indexing
+        )
+    several = len(tensors) == 1 and isinstance(tensors[0], (list, tuple))
+    xs = list(tensors[0]) if several else list(tensors)
+    for x in xs:
+        if x.dtype is not xs[0].dtype:
+            raise RuntimeError("meshgrid expects all tensors to have the same dtype")
+    return grids(xs, indexing == "xy")
+
+
+def grids(xs: list, swapped: bool) -> tuple:
+    """The grids of meshgrid, of vectors of any dtypes; swapped: the first two axes exchanged."""
     for x in xs:
         if x.ndim > 1:
             raise RuntimeError(
                 "torch.meshgrid: Expected 0D or 1D tensor in the tensor list but got a tensor of "
                 f"{x.ndim} dimensions"
             )
-        if x.dtype is not xs[0].dtype:
-            raise RuntimeError("meshgrid expects all tensors to have the same dtype")
     shape = tuple(x.numel() for x in xs)
-    return tuple(
+    out = [
         x.reshape(tuple(-1 if i == k else 1 for k in range(len(xs)))).expand(shape)
         for i, x in enumerate(xs)
-    )
+    ]
+    return tuple([g.transpose(0, 1) for g in out] if swapped and len(xs) > 1 else out)
 
 
 # ---------------------------------------------------------------- gathers

@@ -209,7 +209,7 @@ _DIRECT = {"add": pointwise.add, "sub": pointwise.sub, "mul": pointwise.mul, "di
 
 def _inplace(name: str, room: Any = functional) -> Callable:
     fn = getattr(room, name)
-    op = getattr(pointwise, name, None) if name in (*functional.UNARY, "mul") else None
+    op = getattr(pointwise, name, None) if name in functional.UNARY else None
     if op is not None:
 
         def method(self: Tensor, *args: Any) -> Tensor:
@@ -330,15 +330,13 @@ _OPERATORS = {
 def _matmul(self: Tensor, other: Any) -> Any:
     if isinstance(other, np.ndarray):
         other = creation.as_tensor(other)
-    several = isinstance(other, Tensor) or hasattr(other, "_product")
-    return functional.matmul(self, other) if several else NotImplemented
+    return functional.matmul(self, other) if isinstance(other, Tensor) else NotImplemented
 
 
 def _rmatmul(self: Tensor, other: Any) -> Any:
     if isinstance(other, np.ndarray):
         other = creation.as_tensor(other)
-    several = isinstance(other, Tensor) or hasattr(other, "_product")
-    return functional.matmul(other, self) if several else NotImplemented
+    return functional.matmul(other, self) if isinstance(other, Tensor) else NotImplemented
 
 
 _COMPARE = {"lt": pointwise.lt, "le": pointwise.le, "gt": pointwise.gt, "ge": pointwise.ge}
@@ -1015,10 +1013,10 @@ class _Methods:
     def unsqueeze_(self: Any, dim: int) -> Any:
         return _reshape_in_place(self, functional.unsqueeze(self, dim))
 
-    def resize_(self: Any, *sizes: Any, memory_format: Any = None) -> Any:
+    def resize_(self: Any, *size: Any, memory_format: Any = None) -> Any:
         """Another shape over the same memory, or over new memory that starts with the old
         values."""
-        shape = size_of(sizes)
+        shape = size_of(size)
         n = int(np.prod(shape, dtype=np.int64))
         if self._needs:
             raise RuntimeError("cannot resize variables that require grad")
@@ -1427,15 +1425,11 @@ def attach() -> None:
         "__setitem__": indexing.setitem,
         "__array_priority__": 1000,
     }
-    methods.update(
-        {
-            k: v if k in _CHEAP or not isinstance(v, FunctionType) else entry.public(v)
-            for k, v in vars(_Methods).items()
-            if k not in _CLASS_ONLY
-        }
-    )
-    for bodies in (complex_numbers.Properties, tensor_facts.Facts):
-        methods.update({k: v for k, v in vars(bodies).items() if k not in _CLASS_ONLY})
+    for bodies in (_Methods, complex_numbers.Properties, tensor_facts.Facts):
+        for k, v in vars(bodies).items():
+            if k not in _CLASS_ONLY:
+                plain = k in _CHEAP or not isinstance(v, FunctionType)
+                methods[k] = v if plain else entry.public(v)
     for name, d in (
         ("cfloat", dtypes.complex64),
         ("cdouble", dtypes.complex128),

@@ -27,12 +27,17 @@ def public(fn: Callable) -> Callable:
         else {other: n for other, n in NAMES.items() if n in own and other not in own}
     )
 
+    # a size or an order of axes given one by one may also come whole, by name
+    whole = next((p.name for p in own.values() if p.kind is p.VAR_POSITIONAL), "")
+
     @functools.wraps(fn)
     def call(*args: Any, **named: Any) -> Any:
-        if named and names:
+        if named:
             for other, name in names.items():
                 if other in named and name not in named:
                     named[name] = named.pop(other)
+            if whole in named and not open_ended:
+                args = (*args, named.pop(whole))
         try:
             return fn(*args, **named)
         except Exception as e:
