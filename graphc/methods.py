@@ -32,6 +32,7 @@ from .base.dtypes import DType
 from .base.errors import warn_user
 from .core import dispatch, inplace, tape
 from .core.modes import STATE
+from .core.rng import Generator
 from .core.storage import Storage
 from .core.tensor import Tensor, address, alias, link_view, own_class, wrap
 from .creation import size_of
@@ -1450,6 +1451,7 @@ def attach() -> None:
     for name, same in _ALIASES.items():
         setattr(Tensor, name, getattr(Tensor, same))
     Tensor.__new__ = _construct  # type: ignore[method-assign, assignment]
+    Generator.device = property(lambda self: CPU)
 
 
 attach()
