@@ -89,6 +89,9 @@ from .creation import (
     zeros,
     zeros_like,
 )
+from .creation import (
+    range_ as range,
+)
 from .device import device, get_default_device, set_default_device
 from .printing import set_printoptions
 from .state import get_num_threads, get_rng_state, info, set_num_threads, set_rng_state
@@ -265,6 +268,7 @@ ger = _functional.outer
 
 # Heavier rooms load when they are first named.
 _LAZY_MODULES = {
+    "return_types",
     "nn",
     "optim",
     "utils",

@@ -7,7 +7,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .base import dtypes
+from .base import dtypes, entry
 from .base.dtypes import DType
 from .core import autocast
 from .core.tensor import Size, Tensor
@@ -76,12 +76,12 @@ def _dots(term: str, x: Tensor) -> int:
 
 def _contract(operands: Any, labels: list, out: list) -> Tensor:
     sizes: dict[str, Any] = {}
-    for x, names in zip(operands, labels, strict=True):
+    for i, (x, names) in enumerate(zip(operands, labels, strict=True)):
         for n, c in zip(x.shape, names, strict=True):
             if sizes.get(c, 1) not in (1, n) and n != 1:
                 raise RuntimeError(
-                    f"einsum(): operands do not broadcast with remapped shapes: subscript {c} has "
-                    f"size {n} which does not broadcast with previously seen size {sizes[c]}"
+                    f"einsum(): subscript {c} has size {n} for operand {i} which does not "
+                    f"broadcast with previously seen size {sizes[c]}"
                 )
             sizes[c] = max(n, sizes.get(c, 1))
     missing = [c for c in out if c not in sizes]
@@ -202,7 +202,9 @@ def cross(input: Tensor, other: Tensor, dim: Any = None, *, out: Any = None) -> 
         if dim is not None
         else next((i for i, n in enumerate(shape) if n == 3), -1)
     )
-    if d < 0 or shape[d] != 3:
+    if dim is None and d < 0:
+        raise RuntimeError("no dimension of size 3 in input")
+    if shape[d] != 3:
         raise RuntimeError(
             f"linalg.cross: inputs dimension {dim if dim is not None else -1} must have length 3. "
             f"Got {input.shape[d]} and {other.shape[d]}"
@@ -312,7 +314,23 @@ def argwhere(input: Tensor) -> Tensor:
 
 def broadcast_shapes(*shapes: Any) -> Size:
     """The shape that the given shapes broadcast to."""
-    return Size(_broadcast(*[(s,) if isinstance(s, int) else tuple(s) for s in shapes]))
+    common: list = []
+    for k, given in enumerate(shapes):
+        shape = (given,) if isinstance(given, int) else tuple(given)
+        common[:0] = [1] * (len(shape) - len(common))
+        for i in range(-1, -len(shape) - 1, -1):
+            if shape[i] < 0:
+                raise ValueError("Attempting to broadcast a dimension with negative length!")
+            if shape[i] == 1 or shape[i] == common[i]:
+                continue
+            if common[i] != 1:
+                raise RuntimeError(
+                    f"Attempting to broadcast a dimension of length {shape[i]} at {i}! Mismatching "
+                    f"argument at index {k} had {shape}; but expected shape should be "
+                    f"broadcastable to {common}"
+                )
+            common[i] = shape[i]
+    return Size(common)
 
 
 def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int | None = None) -> Tensor:
@@ -598,4 +616,5 @@ INPLACE = (
     "rad2deg",
 )
 
+entry.wrap(__name__, globals())
 autocast.wrap("", globals())

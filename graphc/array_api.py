@@ -222,7 +222,7 @@ def linspace(
 
 def meshgrid(*arrays: Tensor, indexing: str = "xy") -> list[Tensor]:
     """Coordinate grids of vectors."""
-    return list(functional.meshgrid(*arrays, indexing=indexing))
+    return list(functional.grids(list(arrays), indexing == "xy"))
 
 
 def tril(x: Tensor, /, *, k: int = 0) -> Tensor:

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from .base import dtypes, formats
+from .base import dtypes, entry, formats
 from .base.dtypes import DType, from_numpy_dtype
-from .base.errors import CaptureBreak, no_combination
+from .base.errors import CaptureBreak, no_combination, warn_user
 from .core import dispatch
 from .core.modes import STATE
 from .core.storage import INFERENCE
@@ -45,18 +45,23 @@ def _traced(t: Tensor) -> Tensor:
 
 def size_of(args: tuple, what: str = "empty") -> tuple:
     """A shape from (2, 3) or ((2, 3),)."""
-    if len(args) == 1 and isinstance(args[0], (tuple, list)):
+    listed = len(args) == 1 and isinstance(args[0], (tuple, list))
+    if listed:
         args = tuple(args[0])
-    out = []
+    out: list = []
     for s in args:
         if isinstance(s, Tensor):
             s = s.item()  # type: ignore[attr-defined]
         elif isinstance(s, np.integer):
             s = int(s)
-        if isinstance(s, (float, bool)):
+        if isinstance(s, (float, bool, str)) or s is None:
+            kind = type(s).__name__
             raise TypeError(
-                f"{what}(): argument 'size' (position 1) must be tuple of ints, not "
-                f"{type(s).__name__}"
+                f"{what}(): argument 'size' failed to unpack the object at pos {len(out) + 1} with "
+                f'error "type must be tuple of ints,but got {kind}"'
+                if out
+                else f"{what}(): argument 'size' (position 1) must be tuple of ints, "
+                + (f"but found element of type {kind} at pos 0" if listed else f"not {kind}")
             )
         if isinstance(s, int) and s < 0:
             raise RuntimeError(
@@ -169,9 +174,13 @@ def _listed(data: Any) -> Any:
 
 
 def _to_array(data: Any, dtype: DType | None) -> tuple[np.ndarray, DType]:
-    data = _listed(data)
+    if isinstance(data, list) and data and isinstance(data[0], str):
+        raise ValueError("too many dimensions 'str'")
+    given, data = data, _listed(data)
     if isinstance(data, np.ndarray):
         a = np.asarray(data)
+        if data is given:
+            _check_strides(a)
         a = a.astype(a.dtype.newbyteorder("="), copy=False)
         own = from_numpy_dtype(a.dtype)
         want = dtype or own
@@ -199,7 +208,8 @@ def _int_array(plain: Any, shape: tuple, want: DType) -> np.ndarray:
         raise ValueError("Overflow when unpacking long long") from None
     if want.category == dtypes.INT and want is not dtypes.int64 and a.size:
         info = np.iinfo(want.np)
-        if not info.min <= int(a.min()) <= int(a.max()) <= info.max:
+        low = info.min if info.min else -info.max  # -1 and the like wrap in unsigned types
+        if not low <= int(a.min()) <= int(a.max()) <= info.max:
             raise RuntimeError(f"value cannot be converted to type {want.name} without overflow")
     return dispatch.cast_array(a, dtypes.int64, want)
 
@@ -208,7 +218,13 @@ def _plain(data: Any) -> Any:
     if isinstance(data, (list, tuple)):
         return [_plain(x) for x in data]
     if isinstance(data, Tensor):
-        return data.tolist()  # type: ignore[attr-defined]
+        if data.type_.numel != 1:
+            if data.dtype.category <= dtypes.INT:
+                raise TypeError(
+                    "only integer tensors of a single element can be converted to an index"
+                )
+            raise ValueError("only one element tensors can be converted to Python scalars")
+        return data.item()  # type: ignore[attr-defined]
     return (
         data.item()
         if isinstance(data, np.generic)
@@ -231,6 +247,13 @@ def tensor(
     Raises ValueError for ragged lists, RuntimeError for values that do not fit the dtype."""
     check_device(device)
     if isinstance(data, Tensor):
+        if STATE.tracer is None:
+            warn_user(
+                "To copy construct from a tensor, it is recommended to use "
+                "sourceTensor.detach().clone() or "
+                "sourceTensor.detach().clone().requires_grad_(True), rather than "
+                "torch.tensor(sourceTensor)."
+            )
         out = data.detach().clone()  # type: ignore[attr-defined]
         return _finish(out if dtype is None else out.to(dtype), requires_grad)
     if STATE.tracer is None and hasattr(data, "known"):  # another thread's run-time number
@@ -255,17 +278,21 @@ def _has_tensor(data: Any) -> bool:
     return isinstance(data, Tensor) or hasattr(data, "number_type")
 
 
-def from_numpy(ndarray: np.ndarray) -> Tensor:
-    """A tensor over the array's own memory. TypeError for other objects and dtypes without
-    counterpart, ValueError for negative strides."""
-    if not isinstance(ndarray, np.ndarray):
-        raise TypeError(f"expected np.ndarray (got {type(ndarray).__name__})")
-    if any(s < 0 for s in ndarray.strides):
+def _check_strides(a: np.ndarray) -> None:
+    if any(s < 0 for s in a.strides):
         raise ValueError(
             "At least one stride in the given numpy array is negative, and tensors with negative "
             "strides are not currently supported. (You can probably work around this by making a "
             "copy of your array  with array.copy().) "
         )
+
+
+def from_numpy(ndarray: np.ndarray) -> Tensor:
+    """A tensor over the array's own memory. TypeError for other objects and dtypes without
+    counterpart, ValueError for negative strides."""
+    if not isinstance(ndarray, np.ndarray):
+        raise TypeError(f"expected np.ndarray (got {_full_name(ndarray)})")
+    _check_strides(ndarray)
     if any(s % ndarray.itemsize for s in ndarray.strides):
         raise ValueError(
             "given numpy array strides not a multiple of the element byte size. Copy the numpy "
@@ -281,6 +308,11 @@ def from_numpy(ndarray: np.ndarray) -> Tensor:
     return wrap(ndarray, from_numpy_dtype(ndarray.dtype))
 
 
+def _full_name(x: Any) -> str:
+    kind = type(x)
+    return f"{kind.__module__}.{kind.__name__}".removeprefix("builtins.")
+
+
 def frombuffer(
     buffer: Any, *, dtype: DType, count: int = -1, offset: int = 0, requires_grad: bool = False
 ) -> Tensor:
@@ -294,7 +326,7 @@ def as_tensor(data: Any, dtype: DType | None = None, device: Any = None) -> Tens
     check_device(device)
     if isinstance(data, Tensor):
         return data if dtype is None else data.to(dtype)  # type: ignore[attr-defined]
-    if isinstance(data, np.ndarray) and all(s >= 0 for s in data.strides):
+    if isinstance(data, np.ndarray):
         t = from_numpy(data)
         return t if dtype is None else t.to(dtype)  # type: ignore[attr-defined]
     if hasattr(data, "__array__") or hasattr(data, "__array_interface__"):
@@ -522,6 +554,35 @@ def arange(
     return into(out, _finish(t, requires_grad))
 
 
+def range_(
+    start: Any = 0,
+    end: Any = None,
+    step: Any = 1,
+    *,
+    out: Any = None,
+    dtype: DType | None = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """From start to end, the end included. Deprecated in PyTorch: use arange."""
+    warn_user(
+        "torch.range is deprecated and will be removed in a future release because its behavior is "
+        "inconsistent with Python's range builtin. Instead, use torch.arange, which produces "
+        "values in [start, end)."
+    )
+    if end is None:
+        start, end = 0, start
+    if step == 0:
+        raise RuntimeError("step must be nonzero")
+    if (end - start) * step < 0:
+        raise RuntimeError("upper bound and lower bound inconsistent with step sign")
+    n = int((end - start) / step) + 1
+    d = dtype or dtypes.get_default_dtype()
+    y = (arange(n, dtype=dtypes.float64) * step + start).to(d)  # type: ignore[attr-defined]
+    return _finish(into(out, y), requires_grad)
+
+
 def linspace(
     start: Any,
     end: Any,
@@ -713,3 +774,6 @@ def numel_of(t: Tensor) -> Any:
 def detached(t: Tensor) -> Tensor:
     """t without history, over the same memory."""
     return alias(t)
+
+
+entry.wrap(__name__, globals())

@@ -21,7 +21,7 @@ class device:
         if isinstance(type, int):
             raise RuntimeError("Cannot access accelerator device when none is available.")
         name, _, number = str(type).partition(":")
-        if name not in ("cpu", "cuda", "mps", "xpu", "meta"):
+        if name not in _KINDS:
             raise RuntimeError(
                 "Expected one of cpu, cuda, ipu, xpu, mkldnn, opengl, opencl, ideep, hip, ve, "
                 "fpga, maia, xla, lazy, vulkan, mps, meta, hpu, mtia, privateuseone device type "
@@ -40,8 +40,6 @@ class device:
         return self.type if self.index is None else f"{self.type}:{self.index}"
 
     def __eq__(self, other: object) -> bool:
-        if isinstance(other, str):
-            other = device(other)
         return isinstance(other, device) and (self.type, self.index) == (other.type, other.index)
 
     def __hash__(self) -> int:
@@ -66,6 +64,7 @@ class device:
         return (device, (self.type, self.index))
 
 
+_KINDS = ("cpu", "cuda", "mps", "xpu", "meta")
 CPU = device("cpu")
 _default: list[device] = [CPU]
 
@@ -73,6 +72,12 @@ _default: list[device] = [CPU]
 def no_cuda() -> NoReturn:
     """AssertionError, as a PyTorch without CUDA."""
     raise AssertionError("Torch not compiled with CUDA enabled")
+
+
+def known_device(text: str) -> bool:
+    """Whether a text names a device, with a number after a colon or without."""
+    name, colon, number = text.partition(":")
+    return name in _KINDS and (number.isdigit() if colon else True)
 
 
 def check_device(d: Any) -> None:

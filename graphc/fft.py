@@ -8,7 +8,7 @@ import math
 from typing import Any
 
 from . import functional
-from .base import dtypes
+from .base import dtypes, entry
 from .base.dtypes import DType
 from .core import autocast
 from .core.tensor import Tensor
@@ -348,4 +348,5 @@ __all__ = [
     "rfftn",
 ]
 
+entry.wrap(__name__, globals())
 autocast.wrap("fft", globals())

@@ -11,9 +11,9 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from .base import dtypes
+from .base import dtypes, entry
 from .base.dtypes import DType
-from .base.errors import no_combination, not_tensor
+from .base.errors import no_combination, not_tensor, warn_user
 from .core import autocast
 from .core.modes import STATE
 from .core.tape import entry_class
@@ -39,6 +39,7 @@ def _unary(op: Any) -> Callable:
 
     fn.__name__ = fn.__qualname__ = op.name
     fn.__doc__ = op.doc or f"Elementwise {op.name}; see torch.{op.name}."
+    fn.direct = True  # type: ignore[attr-defined]
     return fn
 
 
@@ -66,6 +67,7 @@ def _binary(op: Any) -> Callable:
 
     fn.__name__ = fn.__qualname__ = op.name
     fn.__doc__ = op.doc or f"Elementwise {op.name} with broadcasting; see torch.{op.name}."
+    fn.direct = True  # type: ignore[attr-defined]
     return fn
 
 
@@ -163,42 +165,47 @@ def sign(input: Tensor, *, out: Any = None) -> Tensor:
 # ---------------------------------------------------------------- arithmetic with options
 
 
-def _check_alpha(alpha: Any, d: DType) -> None:
+def _check_alpha(alpha: Any, input: Any, other: Any) -> None:
+    d = dtypes.result_of_keys(_keys(input, other))
+    if isinstance(alpha, bool) and d is not dtypes.bool_:
+        raise RuntimeError("Boolean alpha only supported for Boolean results.")
     if isinstance(alpha, float) and d.category < dtypes.FLOAT:
         raise RuntimeError(
             "For integral input tensors, argument alpha must not be a floating point number."
         )
+    if isinstance(alpha, complex) and not d.is_complex:
+        raise RuntimeError(
+            "For non-complex input tensors, argument alpha must not be a complex number."
+        )
+
+
+def _scaled(other: Any, alpha: Any) -> Any:
+    """alpha * other; bools stay bools."""
+    if not isinstance(other, Tensor):
+        return other * alpha
+    return pointwise.mul(other, bool(alpha) if other.dtype is dtypes.bool_ else alpha)
 
 
 def add(input: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Tensor:
     """input + alpha * other."""
-    if isinstance(alpha, (int, float)) and alpha == 1:
+    if type(alpha) is int and alpha == 1:
         return into(out, pointwise.add(input, other))
-    _check_alpha(alpha, input.dtype)
-    return into(
-        out,
-        pointwise.add(
-            input, pointwise.mul(other, alpha) if isinstance(other, Tensor) else other * alpha
-        ),
-    )
+    _check_alpha(alpha, input, other)
+    return into(out, pointwise.add(input, _scaled(other, alpha)))
 
 
 def sub(input: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Tensor:
     """input - alpha * other."""
-    if isinstance(alpha, (int, float)) and alpha == 1:
+    if type(alpha) is int and alpha == 1:
         return into(out, pointwise.sub(input, other))
-    _check_alpha(alpha, input.dtype)
-    return into(
-        out,
-        pointwise.sub(
-            input, pointwise.mul(other, alpha) if isinstance(other, Tensor) else other * alpha
-        ),
-    )
+    _check_alpha(alpha, input, other)
+    return into(out, pointwise.sub(input, _scaled(other, alpha)))
 
 
 def rsub(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
     """other - alpha * input."""
-    return pointwise.sub(other, input if alpha == 1 else pointwise.mul(input, alpha))
+    y = pointwise.sub(other, input if alpha == 1 else pointwise.mul(input, alpha))
+    return called(y, "RsubBackward0" if isinstance(other, Tensor) else "RsubBackward1")
 
 
 def div(input: Any, other: Any, *, rounding_mode: str | None = None, out: Any = None) -> Tensor:
@@ -263,7 +270,10 @@ def pow(input: Any, exponent: Any, *, out: Any = None) -> Tensor:
         and input.dtype is not dtypes.bool_
     ):
         return into(out, pointwise.square(input))
-    return into(out, pointwise.pow(input, exponent))
+    y = pointwise.pow(input, exponent)
+    if isinstance(exponent, Tensor):
+        called(y, "PowBackward1" if isinstance(input, Tensor) else "PowBackward2")
+    return into(out, y)
 
 
 def float_power(input: Any, exponent: Any, *, out: Any = None) -> Tensor:
@@ -318,6 +328,8 @@ def round(input: Tensor, *, decimals: int = 0, out: Any = None) -> Tensor:
     """Nearest integer, halves to even; with decimals, of input * 10**decimals."""
     if decimals == 0:
         return into(out, pointwise.round(input))
+    if input.dtype.category <= dtypes.INT:
+        raise NotImplementedError(f"\"round_cpu\" not implemented for '{input.dtype.title}'")
     scale = 10.0 ** abs_int(decimals)
     y = (
         pointwise.round(input * scale) / scale
@@ -325,6 +337,10 @@ def round(input: Tensor, *, decimals: int = 0, out: Any = None) -> Tensor:
         else pointwise.round(input / scale) * scale
     )
     return into(out, y)
+
+
+def all_ints(xs: list) -> bool:
+    return not [x for x in xs if not isinstance(x, int)]
 
 
 def abs_int(n: int) -> int:
@@ -347,6 +363,15 @@ def where(condition: Tensor, input: Any = None, other: Any = None, *, out: Any =
 @shown("LerpBackward0")
 def lerp(input: Tensor, end: Tensor, weight: Any, *, out: Any = None) -> Tensor:
     """input + weight * (end - input), computed from the nearer end as PyTorch does."""
+    for name, x in (("end", end), ("weight", weight)):
+        if isinstance(x, Tensor) and x.dtype is not input.dtype and (x is end or x.ndim):
+            raise RuntimeError(
+                f"expected dtype {dtypes.c_name(input.dtype)} for `{name}` but got dtype "
+                f"{dtypes.c_name(x.dtype)}"
+            )
+    if input.dtype.category <= dtypes.INT:
+        kind = "tensor" if isinstance(weight, Tensor) else "scalar"
+        _floating(f"lerp_kernel_{kind}", input)
     d = end - input
     if isinstance(weight, Tensor):
         near = pointwise.abs(weight) < 0.5
@@ -443,6 +468,8 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
         value = cast(value, input.dtype)
     else:
         value = filled_value(value, input.dtype)
+    # row-major whatever the layouts were, as PyTorch's clone before the fill
+    mask, input = movement.contiguous(mask), movement.contiguous(input)
     return called(pointwise.where(mask, value, input), "MaskedFillBackward0")
 
 
@@ -467,7 +494,7 @@ def log_softmax(input: Tensor, dim: int, *, dtype: DType | None = None, out: Any
     _floating(
         "log_softmax_lastdim_kernel_impl"
         if x.ndim == 0 or dim_index(dim, x.ndim) == x.ndim - 1
-        else "softmax_kernel_impl",
+        else "log_softmax_kernel_impl",
         x,
     )
     return into(out, composite.log_softmax(x, dim_index(dim, x.ndim)))
@@ -488,8 +515,25 @@ def _axes(dim: Any, named: dict) -> Any:
 def _keep(keepdim: bool, named: dict) -> bool:
     keep = named.pop("keepdims", keepdim)
     if named:
-        raise TypeError(f"got an unexpected keyword argument {next(iter(named))!r}")
+        raise TypeError(
+            f"received an invalid combination of arguments - got ({next(iter(named))}=...)"
+        )
     return bool(keep)
+
+
+def _check_reduced(name: str, dim: Any, named: dict) -> None:
+    """TypeError for a `dim` of another kind, or for names that nobody knows."""
+    unknown = [k for k in named if k not in ("axis", "keepdims")]
+    if dim is not None and "axis" in named:
+        raise TypeError(f"{name}() got an unexpected keyword argument 'axis'")
+    if unknown or isinstance(dim, (float, str)):
+        got = [type(dim).__name__] if dim is not None else []
+        got += [f"{k}={type(named[k]).__name__}, " for k in unknown]
+        raise TypeError(
+            f"{name}() received an invalid combination of arguments - got ({', '.join(got)}), but "
+            "expected one of:\n * (*, torch.dtype dtype = None)\n * (tuple of ints dim, bool "
+            "keepdim = False, *, torch.dtype dtype = None)\n"
+        )
 
 
 def sum(
@@ -502,6 +546,8 @@ def sum(
     **named: Any,
 ) -> Tensor:
     """Sum over dim (all axes by default); ints and bools sum to int64."""
+    if named or isinstance(dim, (float, str)):
+        _check_reduced("sum", dim, named)
     dim = _axes(dim, named)
     x = input if dtype is None else cast(input, dtype)
     y = reduce.sum(x, reduce.dims_of(x, dim), _keep(keepdim, named) if named else keepdim)
@@ -527,6 +573,8 @@ def mean(
     **named: Any,
 ) -> Tensor:
     """Mean over dim. RuntimeError for integers."""
+    if named or isinstance(dim, (float, str)):
+        _check_reduced("mean", dim, named)
     dim = _axes(dim, named)
     x = input if dtype is None else cast(input, dtype)
     if not (x.dtype.is_floating_point or x.dtype.is_complex):
@@ -553,7 +601,26 @@ def prod(
     dim = _axes(dim, named)
     x = input if dtype is None else cast(input, dtype)
     y = reduce.prod(x, reduce.dims_of(x, dim), _keep(keepdim, named))
+    if dim is not None:
+        called(y, "ProdBackward1")
     return into(out, y if dtype is None else cast(y, dtype))
+
+
+def _check_moment(name: str, input: Tensor) -> None:
+    if not (input.dtype.is_floating_point or input.dtype.is_complex):
+        raise RuntimeError(f"{name} only support floating point and complex dtypes")
+
+
+def _warn_degrees(name: str, input: Tensor, dim: Any, correction: Any) -> None:
+    shape = input.type_.shape
+    n: Any = 1
+    for d in reduce.dims_of(input, dim):
+        n = n * shape[d]
+    if isinstance(n, int) and n <= correction and input.type_.numel:
+        warn_user(
+            f"{name}(): degrees of freedom is <= 0. Correction should be strictly less than the "
+            "reduction factor (input numel divided by output numel)."
+        )
 
 
 def _moment(op: Any) -> Callable:
@@ -570,10 +637,10 @@ def _moment(op: Any) -> Callable:
         if isinstance(dim, bool):
             dim, unbiased = None, dim
         dim = _axes(dim, named)
-        if not (input.dtype.is_floating_point or input.dtype.is_complex):
-            raise RuntimeError("std and var only support floating point and complex dtypes")
+        _check_moment("std and var", input)
         if correction is None:
             correction = 1 if unbiased is None else int(unbiased)
+        _warn_degrees(op.name, input, dim, correction)
         if input.dtype.is_complex:
             parts = (input.real, input.imag)  # type: ignore[attr-defined]
             re, im = [reduce.var(x, reduce.dims_of(x, dim), correction, False) for x in parts]
@@ -608,6 +675,7 @@ def var_mean(
     correction: Any = None,
 ) -> tuple:
     """(var, mean) over dim."""
+    _check_moment("var_mean", input)
     return (
         var(input, dim, unbiased, keepdim, correction=correction),
         mean(input, None if isinstance(dim, bool) else dim, keepdim),
@@ -623,10 +691,14 @@ def std_mean(
     correction: Any = None,
 ) -> tuple:
     """(std, mean) over dim."""
+    _check_moment("std_mean", input)
     return (
         std(input, dim, unbiased, keepdim, correction=correction),
         mean(input, None if isinstance(dim, bool) else dim, keepdim),
     )
+
+
+RETURN_TYPES: dict[str, type] = {}  # what torch.return_types holds
 
 
 def _return_type(name: str, *fields: str) -> Any:
@@ -636,9 +708,11 @@ def _return_type(name: str, *fields: str) -> Any:
         inner = ",\n".join(f"{f}={getattr(self, f)!r}" for f in fields)
         return f"torch.return_types.{name}(\n{inner})"
 
-    return type(
+    kind = type(
         name, (base,), {"__repr__": show, "__slots__": (), "__module__": "torch.return_types"}
     )
+    RETURN_TYPES[name] = kind
+    return kind
 
 
 return_max = _return_type("max", "values", "indices")
@@ -724,11 +798,22 @@ return_aminmax = _return_type("aminmax", "min", "max")
 def aminmax(input: Tensor, *, dim: Any = None, keepdim: bool = False) -> tuple:
     """(amin, amax)."""
     dims = reduce.dims_of(input, dim)
+    if input.numel() == 0:  # type: ignore[attr-defined]
+        if dim is None:
+            raise RuntimeError(
+                "aminmax(): cannot compute aminmax over an empty dimension as the operation has no "
+                "identity."
+            )
+        for d in dims:
+            if input.shape[d] == 0:
+                raise IndexError(f"aminmax: Expected reduction dim {d} to have non-zero size.")
     return return_aminmax(reduce.amin(input, dims, keepdim), reduce.amax(input, dims, keepdim))
 
 
 def _arg(op: Any) -> Callable:
     def fn(input: Tensor, dim: Any = None, keepdim: bool = False, *, out: Any = None) -> Tensor:
+        if input.dtype is dtypes.bool_:
+            raise RuntimeError(f"{op.name}(): does not support bool input")
         if dim is None:
             if input.numel() == 0:  # type: ignore[attr-defined]
                 raise IndexError(
@@ -753,6 +838,8 @@ def any(
 ) -> Tensor:
     """Whether any element along dim is true."""
     y = reduce.any(input, reduce.dims_of(input, _axes(dim, named)), _keep(keepdim, named))
+    if input.dtype is dtypes.uint8:  # where PyTorch's bools once were
+        y = cast(y, dtypes.uint8)
     return into(out, y, "any only supports bool tensor for result, got: {Got}")
 
 
@@ -761,6 +848,8 @@ def all(
 ) -> Tensor:
     """Whether all elements along dim are true."""
     y = reduce.all(input, reduce.dims_of(input, _axes(dim, named)), _keep(keepdim, named))
+    if input.dtype is dtypes.uint8:  # where PyTorch's bools once were
+        y = cast(y, dtypes.uint8)
     return into(out, y, "all only supports bool tensor for result, got: {Got}")
 
 
@@ -793,6 +882,8 @@ def _norm(x: Tensor, p: Any, dim: Any, keepdim: bool) -> Tensor:
     p = 2.0 if p in ("fro", None) else float(p)
     dims = reduce.dims_of(x, dim)
     a = pointwise.abs(x)
+    if p < 0 or p == math.inf:
+        _check_norm(x, p, dims, dim is None)
     if p == math.inf:
         return reduce.amax(a, dims, keepdim)
     if p == -math.inf:
@@ -811,6 +902,19 @@ def _norm(x: Tensor, p: Any, dim: Any, keepdim: bool) -> Tensor:
         # sqrt'(0) is inf, but the norm's gradient at 0 is 0
         return _safe_sqrt(s, root) if x._needs else root
     return pointwise.pow(reduce.sum(pointwise.pow(a, p), dims, keepdim), 1.0 / p)
+
+
+def _check_norm(x: Tensor, p: float, dims: tuple, whole: bool) -> None:
+    """RuntimeError for a norm that nothing has."""
+    text = f"linalg.vector_norm cannot compute the {p:g} norm on "
+    for d in dims:
+        if x.type_.shape[d] == 0:
+            raise RuntimeError(
+                f"{text}an empty tensor because the operation does not have an identity"
+                if whole
+                else f"{text}the dimension {d}because this dimension is empty and the operation "
+                "does not have an identity"
+            )
 
 
 def _safe_sqrt(s: Tensor, root: Tensor) -> Tensor:
@@ -886,10 +990,27 @@ subtract, divide, true_divide = sub, div, div
 
 def outer(input: Tensor, vec2: Tensor, *, out: Any = None) -> Tensor:
     """Products of every pair of two vectors' elements."""
+    for name, x in (("self", input), ("vec2", vec2)):
+        if x.ndim != 1:
+            raise RuntimeError(f"outer: Expected 1-D argument {name}, but got {x.ndim}-D")
     return into(out, input.unsqueeze(1) * vec2.unsqueeze(0))  # type: ignore[attr-defined]
 
 
 ger = outer
+
+
+def _fits(input: Tensor, product: Tensor) -> None:
+    """RuntimeError where the added tensor cannot be expanded to the product."""
+    if tuple(input.type_.shape) != tuple(product.type_.shape):
+        movement.expand(input, tuple(product.type_.shape))
+
+
+def _check_added(input: Tensor, mat2: Tensor) -> None:
+    if input.dtype is not mat2.dtype:
+        raise RuntimeError(
+            f"self and mat2 must have the same dtype, but got {input.dtype.title} and "
+            f"{mat2.dtype.title}"
+        )
 
 
 @shown("AddmmBackward0")
@@ -897,7 +1018,9 @@ def addmm(
     input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Any = 1, alpha: Any = 1, out: Any = None
 ) -> Tensor:
     """beta * input + alpha * (mat1 @ mat2)."""
+    _check_added(input, mat2)
     p = contract.mm(mat1, mat2)
+    _fits(input, p)
     p = p if alpha == 1 else p * alpha
     return into(out, p if beta == 0 else (input if beta == 1 else input * beta) + p)
 
@@ -908,6 +1031,7 @@ def baddbmm(
 ) -> Tensor:
     """beta * input + alpha * (batch1 @ batch2)."""
     p = contract.bmm(batch1, batch2)
+    _fits(input, p)
     p = p if alpha == 1 else p * alpha
     return into(out, p if beta == 0 else (input if beta == 1 else input * beta) + p)
 
@@ -925,7 +1049,12 @@ def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     return movement.swap(input, dim0, dim1)
 
 
-swapaxes = swapdims = transpose
+swapdims = transpose
+
+
+def swapaxes(input: Tensor, axis0: int, axis1: int) -> Tensor:
+    """input with two axes exchanged (a view)."""
+    return movement.swap(input, axis0, axis1)
 
 
 def permute(input: Tensor, dims: Any) -> Tensor:
@@ -983,6 +1112,8 @@ def squeeze(input: Tensor, dim: Any = None) -> Tensor:
     else:
         wanted = [dim_index(d, input.ndim) for d in ((dim,) if isinstance(dim, int) else dim)]
         dims = tuple(sorted(d for d in wanted if input.ndim and shape[d] == 1))
+        name = "SqueezeBackward1" if isinstance(dim, int) else "SqueezeBackward2"
+        return called(movement.squeeze(input, dims), name)
     return movement.squeeze(input, dims)
 
 
@@ -1017,7 +1148,18 @@ def unflatten(input: Tensor, dim: int, sizes: Any) -> Tensor:
     """Axis dim split into sizes (one may be -1)."""
     d = dim_index(dim, input.ndim)
     shape = tuple(input.type_.shape)
-    inner = movement.resolve_shape(tuple(sizes), shape[d])
+    sizes = tuple(sizes)
+    if not sizes:
+        raise RuntimeError("unflatten: sizes must be non-empty")
+    known = [s for s in sizes if not (isinstance(s, int) and s == -1)]
+    if all_ints(known) and isinstance(shape[d], int) and len(sizes) - len(known) <= 1:
+        size = math.prod(known)
+        if size != shape[d] if len(known) == len(sizes) else not size or shape[d] % size:
+            raise RuntimeError(
+                f"unflatten: Provided sizes {list(sizes)} don't multiply up to the size of dim {d} "
+                f"({shape[d]}) in the input tensor"
+            )
+    inner = movement.resolve_shape(sizes, shape[d])
     return movement.reshape(input, (*shape[:d], *inner, *shape[d + 1 :]))
 
 
@@ -1075,9 +1217,9 @@ def _check_has_axes(t: Tensor, what: str) -> None:
         raise RuntimeError(f"{what} expects at least a 1-dimensional tensor")
 
 
-def _no_axis_of_none(t: Tensor) -> None:
+def _no_axis_of_none(t: Tensor, dim: int = 0) -> None:
     if t.ndim == 0:
-        raise IndexError("Dimension specified as 0 but tensor has no dimensions")
+        raise IndexError(f"Dimension specified as {dim} but tensor has no dimensions")
 
 
 def split(
@@ -1180,12 +1322,16 @@ def unbind(input: Tensor, dim: int = 0) -> tuple:
     return out
 
 
-def cat(tensors: Any, dim: int = 0, *, out: Any = None, **named: Any) -> Tensor:
-    """Tensors joined along an existing axis."""
+def _several(name: str, tensors: Any) -> None:
     if isinstance(tensors, Tensor):
         raise TypeError(
-            "cat(): argument 'tensors' (position 1) must be tuple of Tensors, not Tensor"
+            f"{name}(): argument 'tensors' (position 1) must be tuple of Tensors, not Tensor"
         )
+
+
+def cat(tensors: Any, dim: int = 0, *, out: Any = None, **named: Any) -> Tensor:
+    """Tensors joined along an existing axis."""
+    _several("cat", tensors)
     y = gather_ops.cat(tensors, named.get("axis", dim))
     if out is not None:
         _check_cat_out(y, out)
@@ -1205,6 +1351,7 @@ concat = concatenate = cat
 
 def stack(tensors: Any, dim: int = 0, *, out: Any = None) -> Tensor:
     """Tensors joined along a new axis."""
+    _several("stack", tensors)
     xs = list(tensors)
     if not xs:
         raise RuntimeError("stack expects a non-empty TensorList")
@@ -1215,7 +1362,15 @@ def stack(tensors: Any, dim: int = 0, *, out: Any = None) -> Tensor:
                 f"0 and {list(x.shape)} at entry {i}"
             )
     d = dim_index(dim, xs[0].ndim + 1)
-    y = called(gather_ops.cat([movement.unsqueeze(x, d) for x in xs], d), "StackBackward0")
+    if d < xs[0].ndim in (4, 5):  # joined, then split: so channels-last images stay so
+        joined = gather_ops.cat(xs, d)
+        shape = tuple(joined.type_.shape)
+        joined = movement.reshape(joined, (*shape[:d], len(xs), *xs[0].type_.shape[d:]))
+        if STATE.tracer is None:
+            joined._base = None  # nobody else has what it shows
+        y = called(joined, "StackBackward0")
+    else:
+        y = called(gather_ops.cat([movement.unsqueeze(x, d) for x in xs], d), "StackBackward0")
     if out is not None:
         _check_cat_out(y, out)
     return into(out, y)
@@ -1223,12 +1378,14 @@ def stack(tensors: Any, dim: int = 0, *, out: Any = None) -> Tensor:
 
 def hstack(tensors: Any, *, out: Any = None) -> Tensor:
     """Joined along the second axis (the first, for vectors)."""
+    _several("hstack", tensors)
     xs = [movement.reshape(x, (1,)) if x.ndim == 0 else x for x in tensors]
     return into(out, gather_ops.cat(xs, 0 if xs[0].ndim == 1 else 1))
 
 
 def vstack(tensors: Any, *, out: Any = None) -> Tensor:
     """Joined along the first axis; vectors are rows."""
+    _several("vstack", tensors)
     return into(
         out, gather_ops.cat([movement.reshape(x, (1, -1)) if x.ndim < 2 else x for x in tensors], 0)
     )
@@ -1238,6 +1395,9 @@ def flip(input: Tensor, dims: Any) -> Tensor:
     """input reversed along dims (a copy)."""
     ds = (dims,) if isinstance(dims, int) else tuple(dims)
     at = tuple(dim_index(d, input.ndim) for d in ds)
+    for d in at:
+        if at.count(d) > 1:
+            raise RuntimeError(f"dim {d} appears multiple times in the list of dims")
     return movement.flip(input, at if input.ndim else ())
 
 
@@ -1253,13 +1413,15 @@ def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
                     f"shifts and dimensions must align. shifts: {len(shifts)}, dims:0"
                 )
             shifts = shifts[0]
-        return movement.roll(ravel(input), (int(shifts),), (0,)).reshape(tuple(input.shape))  # type: ignore
+        flat: Any = movement.roll(ravel(input), (int(shifts),), (0,))
+        return movement.like_layout(flat.reshape(tuple(input.shape)), input)
     s = (shifts,) if isinstance(shifts, int) else tuple(shifts)
     d = (dims,) if isinstance(dims, int) else tuple(dims)
     if len(s) != len(d):
         raise RuntimeError(f"shifts and dimensions must align. shifts: {len(s)}, dims:{len(d)}")
     _no_axis_of_none(input)
-    return movement.roll(input, s, tuple(dim_index(k, input.ndim) for k in d))
+    out = movement.roll(input, s, tuple(dim_index(k, input.ndim) for k in d))
+    return movement.like_layout(out, input)
 
 
 def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
@@ -1275,6 +1437,7 @@ def diag(input: Tensor, diagonal: int = 0, *, out: Any = None) -> Tensor:
     """The diagonal of a matrix, or a matrix with the given diagonal."""
     if input.ndim == 2:
         y = movement.diagonal(input, diagonal, 0, 1).clone()  # type: ignore[attr-defined]
+        called(y, "DiagonalBackward0_copy")
         return into(out, y, SAME)
     if input.ndim != 1:
         raise RuntimeError(f"diag(): Supports 1D or 2D tensors. Got {input.ndim}D")
@@ -1295,6 +1458,7 @@ def _triangle(name: str, keep: str) -> Callable:
         rows, cols = arange(r).unsqueeze(1), arange(c).unsqueeze(0)  # type: ignore[attr-defined]
         ahead = cols - rows
         mask = ahead <= diagonal if keep == "low" else ahead >= diagonal
+        input = movement.contiguous(input)
         return into(
             out,
             called(
@@ -1326,20 +1490,39 @@ def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:
     return movement.clone(input, movement.format_strides(tuple(input.type_.shape), memory_format))
 
 
-def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple:
-    """Coordinate grids of vectors."""
-    xs = (
-        list(tensors[0])
-        if len(tensors) == 1 and isinstance(tensors[0], (list, tuple))
-        else list(tensors)
-    )
-    if indexing == "xy" and len(xs) > 1:
-        return tuple(g.transpose(0, 1) for g in meshgrid(*xs))
+def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple:
+    """Coordinate grids of vectors of one dtype; a warning where `indexing` is left out."""
+    if indexing is None:
+        warn_user(
+            "torch.meshgrid: in an upcoming release, it will be required to pass the indexing "
+            "argument."
+        )
+    elif indexing not in ("ij", "xy"):
+        raise RuntimeError(
+            'torch.meshgrid: indexing must be one of "xy" or "ij", but received: ' + indexing
+        )
+    several = len(tensors) == 1 and isinstance(tensors[0], (list, tuple))
+    xs = list(tensors[0]) if several else list(tensors)
+    for x in xs:
+        if x.dtype is not xs[0].dtype:
+            raise RuntimeError("meshgrid expects all tensors to have the same dtype")
+    return grids(xs, indexing == "xy")
+
+
+def grids(xs: list, swapped: bool) -> tuple:
+    """The grids of meshgrid, of vectors of any dtypes; swapped: the first two axes exchanged."""
+    for x in xs:
+        if x.ndim > 1:
+            raise RuntimeError(
+                "torch.meshgrid: Expected 0D or 1D tensor in the tensor list but got a tensor of "
+                f"{x.ndim} dimensions"
+            )
     shape = tuple(x.numel() for x in xs)
-    return tuple(
+    out = [
         x.reshape(tuple(-1 if i == k else 1 for k in range(len(xs)))).expand(shape)
         for i, x in enumerate(xs)
-    )
+    ]
+    return tuple([g.transpose(0, 1) for g in out] if swapped and len(xs) > 1 else out)
 
 
 # ---------------------------------------------------------------- gathers
@@ -1372,6 +1555,8 @@ def index_select(input: Tensor, dim: int, index: Tensor, *, out: Any = None) -> 
     if input.ndim == 0:
         row = index_select(input.reshape(1), dim, index.reshape(-1))
         return into(out, row.reshape(()), _ONE_TYPE)
+    if index.dtype not in (dtypes.int32, dtypes.int64):
+        raise RuntimeError("index_select(): Expected dtype int32 or int64 for index")
     y = called(gather_ops.index_select(input, dim, index), "IndexSelectBackward0")
     apart(out, input, index)
     return into(out, y, _ONE_TYPE)
@@ -1515,7 +1700,7 @@ def nonzero(input: Tensor, *, out: Any = None, as_tuple: bool = False) -> Any:
 @shown("MaskedSelectBackward0")
 def masked_select(input: Tensor, mask: Tensor, *, out: Any = None) -> Tensor:
     """The elements where mask is true, as a vector."""
-    x, m = broadcast_tensors(input, mask)
+    m, x = broadcast_tensors(mask, input)
     text = "masked_select(): self and result must have the same scalar type"
     apart(out, input, mask)
     return into(out, x[m], text)  # type: ignore[index]
@@ -1712,6 +1897,7 @@ def scalar_tensor(s: Any, *, dtype: DType | None = None) -> Tensor:
     return as_tensor(s, dtype or dtypes.get_default_dtype())
 
 
+entry.wrap(__name__, globals())
 autocast.wrap("", globals())
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from .base import dtypes
+from .base.errors import warn_user, with_raisers_line
 from .core import inplace
 from .core.modes import STATE
 from .core.tensor import Tensor
@@ -24,13 +25,17 @@ def getitem(x: Tensor, key: Any) -> Tensor:
     """x[key]: a view for basic keys, a copy for advanced ones.
 
     Raises IndexError for bad indices, ValueError for negative steps, as PyTorch."""
-    view, places = _basic(x, key)
-    if not places:
-        return (
-            view if view is not x else movement.view(x, tuple(x.type_.shape)) if _viewable(x) else x
-        )
-    view, indices, front, first = _advanced(view, places)
-    out = gather.index((view, *indices))
+    try:
+        view, places = _basic(x, key)
+        if not places:
+            if view is not x:
+                return view
+            return movement.view(x, tuple(x.type_.shape)) if _viewable(x) else x
+        view, indices, front, first = _advanced(view, places)
+        out = gather.index((view, *indices))
+    except Exception as e:
+        with_raisers_line(e)
+        raise
     return _to_place(out, indices[0].ndim, first) if not front else out
 
 
@@ -41,14 +46,24 @@ def _viewable(x: Tensor) -> bool:
 
 def setitem(x: Tensor, key: Any, value: Any) -> None:
     """x[key] = value in place; numbers and broadcastable tensors."""
+    try:
+        _setitem(x, key, value)
+    except Exception as e:
+        with_raisers_line(e)
+        raise
+
+
+def _setitem(x: Tensor, key: Any, value: Any) -> None:
     if (
         isinstance(key, Tensor)
         and key.dtype is dtypes.bool_
-        and not (isinstance(value, Tensor) and value.ndim > 0)
+        and not (isinstance(value, Tensor) and value.type_.numel != 1)
         and key.ndim <= x.ndim
     ):
         _check_mask(x, key, 0)
         mask = key.reshape((*key.shape, *(1,) * (x.ndim - key.ndim)))  # type: ignore[attr-defined]
+        if isinstance(value, Tensor) and value.ndim:
+            value = value.reshape(())  # type: ignore[attr-defined]
         _store(x, pointwise.copy(x, pointwise.where(mask, value, x)))
         return
     view, places = _basic(x, key)
@@ -58,7 +73,11 @@ def setitem(x: Tensor, key: Any, value: Any) -> None:
         return
     target, indices, front, first = _advanced(view, places)
     shape = (*indices[0].shape, *target.shape[len(indices) :])
-    src = pointwise.cast(src, x.dtype)
+    if src.dtype is not x.dtype:
+        raise RuntimeError(
+            "Index put requires the source and destination dtypes match, got "
+            f"{x.dtype.title} for the destination and {src.dtype.title} for the source."
+        )
     if (
         not front and first
     ):  # the value has the result's axis order: bring the index axes to the front
@@ -172,10 +191,8 @@ def _plain(k: Any) -> Any:
 def _basic(x: Tensor, key: Any) -> tuple[Tensor, list]:
     """x after the basic parts of the key, and [(axis, index tensor)] for the advanced ones."""
     places: list = []
-    axis = place = 0  # the axis in the result so far, and in x itself
-    for k in _expand_key(x, key):
-        if k is None or isinstance(k, bool):
-            place -= 1
+    axis = 0
+    for place, k in enumerate(_expand_key(x, key)):
         if k is None:
             x = movement.unsqueeze(x, axis)
             axis += 1
@@ -190,7 +207,6 @@ def _basic(x: Tensor, key: Any) -> tuple[Tensor, list]:
             axis += 1
         else:
             x, axis = _tensor_index(x, axis, k, places)
-        place += 1
     return x, places
 
 
@@ -250,7 +266,8 @@ def _check_mask(x: Tensor, mask: Tensor, axis: int) -> None:
 
 
 def _tensor_index(x: Tensor, axis: int, k: Any, places: list) -> tuple[Tensor, int]:
-    if not isinstance(k, Tensor):
+    listed = not isinstance(k, Tensor)
+    if listed:
         if isinstance(k, (list, range, np.ndarray)):
             a = np.asarray(_plain(list(k)) if not isinstance(k, np.ndarray) else k)
             k = tensor(a if a.size else np.zeros(a.shape, np.int64))
@@ -263,6 +280,11 @@ def _tensor_index(x: Tensor, axis: int, k: Any, places: list) -> tuple[Tensor, i
                 f"valid indices (got {type(k).__name__})"
             )
     if k.dtype in (dtypes.bool_, dtypes.uint8):
+        if k.dtype is dtypes.uint8 and STATE.tracer is None:
+            warn_user(
+                "indexing with dtype torch.uint8 is now deprecated, please use a dtype torch.bool "
+                "instead."
+            )
         _check_mask(x, k, axis)
         if k.ndim == 0:
             x = movement.unsqueeze(x, axis)
@@ -272,6 +294,8 @@ def _tensor_index(x: Tensor, axis: int, k: Any, places: list) -> tuple[Tensor, i
             places.append((axis + d, movement.select(where, 1, d)))
         return x, axis + k.ndim
     if k.dtype.category != dtypes.INT:
+        raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
+    if k.ndim and k.dtype not in (dtypes.int64, dtypes.int32) and not listed:
         raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
     if k.ndim == 0 and STATE.tracer is None:
         return movement.select(x, axis, _in_range(k.item(), x.shape[axis], axis)), axis  # type: ignore

@@ -8,7 +8,7 @@ import math
 from typing import Any
 
 from . import algebra, functional
-from .base import dtypes
+from .base import dtypes, entry
 from .base.dtypes import DType
 from .core import autocast
 from .core.tensor import Tensor
@@ -875,4 +875,5 @@ __all__ = [
     "vector_norm",
 ]
 
+entry.wrap(__name__, globals())
 autocast.wrap("linalg", globals())

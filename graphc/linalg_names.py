@@ -8,6 +8,7 @@ import math
 from typing import Any
 
 from . import functional, linalg
+from .base import entry
 from .base.dtypes import DType
 from .core import autocast
 from .core.tensor import Tensor
@@ -250,4 +251,5 @@ METHODS = tuple(
 )
 INPLACE = ()
 
+entry.wrap(__name__, globals())
 autocast.wrap("", globals())

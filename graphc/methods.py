@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -26,14 +27,16 @@ from . import (
     statistics,
     tensor_facts,
 )
-from .base import dtypes, formats
+from .base import dtypes, entry, formats
 from .base.dtypes import DType
+from .base.errors import warn_user
 from .core import dispatch, inplace, tape
 from .core.modes import STATE
+from .core.rng import Generator
 from .core.storage import Storage
 from .core.tensor import Tensor, address, alias, link_view, own_class, wrap
 from .creation import size_of
-from .device import CPU, check_device
+from .device import CPU, check_device, known_device
 from .ir.index import alike, visible
 from .ir.op import Op
 from .ir.types import dim_index, is_dense
@@ -207,7 +210,7 @@ _DIRECT = {"add": pointwise.add, "sub": pointwise.sub, "mul": pointwise.mul, "di
 
 def _inplace(name: str, room: Any = functional) -> Callable:
     fn = getattr(room, name)
-    op = getattr(pointwise, name, None) if name in (*functional.UNARY, "mul") else None
+    op = getattr(pointwise, name, None) if name in functional.UNARY else None
     if op is not None:
 
         def method(self: Tensor, *args: Any) -> Tensor:
@@ -249,12 +252,14 @@ def _operator(fn: Callable, swap: bool = False) -> Callable:
     if isinstance(fn, Op):  # straight to the funnel: these are the hottest calls of all
         apply = dispatch.apply
         if swap:
+            from_number = "RsubBackward1" if fn is pointwise.sub else ""
 
             def fast(self: Tensor, other: Any) -> Any:
                 if not isinstance(self, Tensor):
                     raise _no_descriptor(fn, self)
                 if type(other) in _PLAIN or _operand(other):
-                    return apply(fn, (other, self))
+                    out = apply(fn, (other, self))
+                    return functional.called(out, from_number) if from_number else out
                 if isinstance(other, np.ndarray):
                     return apply(fn, (creation.as_tensor(other), self))
                 return NotImplemented
@@ -315,13 +320,26 @@ _OPERATORS = {
     "floordiv": functional.floor_divide,
     "mod": functional.remainder,
     "pow": functional.pow,
-    "matmul": functional.matmul,
     "and": pointwise.bitwise_and,
     "or": pointwise.bitwise_or,
     "xor": pointwise.bitwise_xor,
     "lshift": pointwise.bitwise_left_shift,
     "rshift": pointwise.bitwise_right_shift,
 }
+
+
+def _matmul(self: Tensor, other: Any) -> Any:
+    if isinstance(other, np.ndarray):
+        other = creation.as_tensor(other)
+    return functional.matmul(self, other) if isinstance(other, Tensor) else NotImplemented
+
+
+def _rmatmul(self: Tensor, other: Any) -> Any:
+    if isinstance(other, np.ndarray):
+        other = creation.as_tensor(other)
+    return functional.matmul(other, self) if isinstance(other, Tensor) else NotImplemented
+
+
 _COMPARE = {"lt": pointwise.lt, "le": pointwise.le, "gt": pointwise.gt, "ge": pointwise.ge}
 _IOPS = {
     "add": "add_",
@@ -346,7 +364,10 @@ class _Methods:
     # shapes
     def size(self: Any, dim: int | None = None) -> Any:
         shape = self.shape
-        return shape if dim is None else shape[dim_index(dim, len(shape))]
+        if dim is None:
+            return shape
+        functional._no_axis_of_none(self, dim)
+        return shape[dim_index(dim, len(shape))]
 
     def numel(self: Any) -> Any:
         return visible(self.type_.numel)
@@ -489,7 +510,9 @@ class _Methods:
             *meta.strides[d + 1 :],
             meta.strides[d],
         )
-        return movement.as_strided(self, shape, strides, 0)
+        return functional.called(
+            movement.as_strided(self, shape, strides, 0), "UnfoldBackward0"
+        )
 
     def flip(self: Any, *axes: Any, dims: Any = None) -> Any:
         return functional.flip(self, size_args(axes) if dims is None else dims)
@@ -566,9 +589,11 @@ class _Methods:
         return float(self._real_item("double"))
 
     def __complex__(self: Any) -> complex:
+        _check_one(self)
         return complex(self.item())
 
     def _real_item(self: Any, what: str) -> Any:
+        _check_one(self)
         x = self.item()
         if type(x) is complex:
             if x.imag != 0:
@@ -594,10 +619,19 @@ class _Methods:
         return functional.where(condition, self, other)
 
     def __contains__(self: Any, value: Any) -> bool:
+        if not _operand(value):
+            raise RuntimeError(
+                "Tensor.__contains__ only supports Tensor or scalar, but you passed in a "
+                f"{type(value)}."
+            )
         return bool(functional.any(pointwise.eq(self, value)))
 
     def __format__(self: Any, spec: str) -> str:
-        return format(self.item(), spec) if self.ndim == 0 else format(repr(self), spec)
+        if self.ndim == 0:
+            return format(self.item(), spec)
+        if spec:
+            raise TypeError("unsupported format string passed to Tensor.__format__")
+        return repr(self)
 
     def __repr__(self: Any, *, tensor_contents: Any = None) -> str:
         if STATE.tracer is not None:
@@ -625,6 +659,8 @@ class _Methods:
                 pass
             elif a is not None:
                 device = a
+        if isinstance(device, str) and device and not known_device(device):
+            raise RuntimeError(f"Invalid device string: '{device}'")
         check_device(device)
         flags = [a for a in args if isinstance(a, bool)]  # non_blocking, copy
         copy = copy or len(flags) > 1 and flags[1]
@@ -673,6 +709,13 @@ class _Methods:
 
     @property
     def T(self: Any) -> Any:
+        if self.ndim not in (0, 2) and STATE.tracer is None:
+            warn_user(
+                "The use of `x.T` on tensors of dimension other than 2 to reverse their shape is "
+                "deprecated and it will throw an error in a future release. Consider `x.mT` to "
+                "transpose batches of matrices or `x.permute(*torch.arange(x.ndim - 1, -1, -1))` "
+                "to reverse the dimensions of a tensor."
+            )
         return movement.permute(self, tuple(reversed(range(self.ndim))))
 
     @property
@@ -694,6 +737,11 @@ class _Methods:
                     "assigning .data while compiling", "use copy_() under no_grad", "tensor"
                 )
             return
+        if self._needs and value.dtype.category < dtypes.FLOAT:
+            raise RuntimeError(
+                "data set to a tensor that requires gradients must be floating point or complex "
+                "dtype"
+            )
         self._array, self.dtype, self._storage = value._array, value.dtype, value._storage
         from .core import observe
 
@@ -752,7 +800,7 @@ class _Methods:
             raise RuntimeError(
                 "post accumulate grad hooks cannot be registered on non-leaf tensors"
             )
-        return tape.HookHandle(self.__dict__.setdefault("_post_accumulate_hooks", {}), hook)
+        return tape.RemovableHandle(self.__dict__.setdefault("_post_accumulate_hooks", {}), hook)
 
     def is_inference(self: Any) -> bool:
         return self._inference
@@ -768,6 +816,24 @@ class _Methods:
 
     def untyped_storage(self: Any) -> Any:
         return self._storage
+
+    def _is_view(self: Any) -> bool:
+        return self._base is not None
+
+    def set_(self: Any, source: Any = None) -> Any:
+        """self over the memory of another tensor, with its shape; without one, empty."""
+        if STATE.tracer is not None:
+            STATE.tracer.refuse("set_() while compiling", "use copy_()", "tensor")
+        inplace.check_inplace(self)
+        other = creation.empty(0, dtype=self.dtype) if source is None else source
+        if other.dtype is not self.dtype:
+            raise RuntimeError(
+                f"Could not set tensor of type {dtypes.c_name(other.dtype)} to a tensor of type "
+                f"{dtypes.c_name(self.dtype)}"
+            )
+        self._array, self._storage = other._array, other._storage
+        self._storage.version += 1
+        return self
 
     # making others
     def new_zeros(
@@ -880,8 +946,12 @@ class _Methods:
         return self
 
     def index_copy_(self: Any, dim: int, index: Any, source: Any) -> Any:
-        key = (slice(None),) * dim_index(dim, self.ndim) + (index,)
-        indexing.setitem(self, key, source)
+        d = dim_index(dim, self.ndim)
+        _check_index_copy(self, d, index, source)
+        if self.ndim:
+            indexing.setitem(self, (slice(None),) * d + (index.reshape(-1),), source)
+        else:
+            indexing.setitem(self, (), source.reshape(()))
         return self
 
     def index_put_(self: Any, indices: Any, values: Any, accumulate: bool = False) -> Any:
@@ -944,10 +1014,10 @@ class _Methods:
     def unsqueeze_(self: Any, dim: int) -> Any:
         return _reshape_in_place(self, functional.unsqueeze(self, dim))
 
-    def resize_(self: Any, *sizes: Any, memory_format: Any = None) -> Any:
+    def resize_(self: Any, *size: Any, memory_format: Any = None) -> Any:
         """Another shape over the same memory, or over new memory that starts with the old
         values."""
-        shape = size_of(sizes)
+        shape = size_of(size)
         n = int(np.prod(shape, dtype=np.int64))
         if self._needs:
             raise RuntimeError("cannot resize variables that require grad")
@@ -1122,6 +1192,12 @@ def _rebuild(
     return out
 
 
+def _check_one(t: Tensor) -> None:
+    n = t.type_.numel
+    if isinstance(n, int) and n != 1:
+        raise ValueError("only one element tensors can be converted to Python scalars")
+
+
 def size_args(args: tuple) -> tuple:
     """Shape arguments given one by one or as one sequence; -1 stays."""
     if len(args) == 1 and isinstance(args[0], (tuple, list)):
@@ -1163,6 +1239,35 @@ def _detached_copy_of_version(t: Tensor) -> Tensor:
     return out
 
 
+def _check_index_copy(t: Any, d: int, index: Any, source: Any) -> None:
+    """Raises index_copy_'s errors."""
+    if index.ndim > 1:
+        raise IndexError(f"index_copy_(): Index should have dimension 1 or 0 (got {index.ndim})")
+    if t.dtype is not source.dtype:
+        raise RuntimeError(
+            "index_copy_(): self and source expected to have the same dtype, but got (self) "
+            f"{t.dtype.title} and (source) {source.dtype.title}"
+        )
+    if index.dtype is not dtypes.int64:
+        raise RuntimeError(
+            f"index_copy_(): Expected a long tensor for index, but got {index.dtype.title}"
+        )
+    own, given = list(t.shape), list(source.shape)
+    here, there = own[:d] + own[d + 1 :], given[:d] + given[d + 1 :]
+    if here != there:
+        raise RuntimeError(
+            "index_copy_(): Source/destination tensor must have same slice shapes. Destination "
+            f"slice shape: {' '.join(map(str, here))} at dimension {d} and source slice shape: "
+            f"{' '.join(map(str, there))} at dimension {d if given else 0}."
+        )
+    n = given[d] if given else 1
+    if index.numel() != n:
+        raise IndexError(
+            f"index_copy_(): Number of indices ({index.numel()}) should be equal to "
+            f"source.size(dim) ({n})"
+        )
+
+
 def _check_window(t: Tensor, size: tuple, stride: tuple, offset: int) -> None:
     """Raises PyTorch's errors for windows outside of t's memory."""
     if len(size) != len(stride):
@@ -1194,6 +1299,17 @@ def _reshape_in_place(t: Tensor, view: Tensor) -> Tensor:
 
 def _view_dtype(t: Tensor, d: DType) -> Tensor:
     a = t.concrete(".view(dtype)")
+    if d.itemsize != t.dtype.itemsize:
+        what = f" to view {t.dtype.title} as {d.title} (different element sizes)"
+        if t.ndim == 0:
+            raise RuntimeError(f"self.dim() cannot be 0{what}")
+        if t.stride(-1) != 1:
+            raise RuntimeError(f"self.stride(-1) must be 1{what}, but got {t.stride(-1)}")
+        k = d.itemsize // t.dtype.itemsize
+        if k and t.shape[-1] % k:
+            raise RuntimeError(
+                f"self.size(-1) must be divisible by {k}{what}, but got {t.shape[-1]}"
+            )
     out = wrap(a.view(d.np), d)
     out._storage = t._storage
     link_view(out, t)
@@ -1273,6 +1389,10 @@ _CLASS_ONLY = (
 )
 
 
+# called all the time, and without errors to speak of
+_CHEAP = ("numel", "nelement", "ndimension", "element_size", "is_contiguous", "cpu", "get_device")
+
+
 def attach() -> None:
     """Puts everything onto Tensor; called once by the package."""
     for name in METHODS:
@@ -1296,6 +1416,8 @@ def attach() -> None:
     Tensor.__eq__ = _equality(pointwise.eq, False)  # type: ignore[method-assign, assignment]
     Tensor.__ne__ = _equality(pointwise.ne, True)  # type: ignore[method-assign, assignment]
     methods: dict[str, Any] = {
+        "__matmul__": _matmul,
+        "__rmatmul__": _rmatmul,
         "__neg__": functional.neg,  # type: ignore[attr-defined]
         "__pos__": lambda self: self,
         "__abs__": functional.abs,  # type: ignore
@@ -1304,15 +1426,11 @@ def attach() -> None:
         "__setitem__": indexing.setitem,
         "__array_priority__": 1000,
     }
-    methods.update(
-        {
-            k: v
-            for k, v in vars(_Methods).items()
-            if k not in _CLASS_ONLY
-        }
-    )
-    for bodies in (complex_numbers.Properties, tensor_facts.Facts):
-        methods.update({k: v for k, v in vars(bodies).items() if k not in _CLASS_ONLY})
+    for bodies in (_Methods, complex_numbers.Properties, tensor_facts.Facts):
+        for k, v in vars(bodies).items():
+            if k not in _CLASS_ONLY:
+                plain = k in _CHEAP or not isinstance(v, FunctionType)
+                methods[k] = v if plain else entry.public(v)
     for name, d in (
         ("cfloat", dtypes.complex64),
         ("cdouble", dtypes.complex128),
@@ -1333,6 +1451,7 @@ def attach() -> None:
     for name, same in _ALIASES.items():
         setattr(Tensor, name, getattr(Tensor, same))
     Tensor.__new__ = _construct  # type: ignore[method-assign, assignment]
+    Generator.device = property(lambda self: CPU)
 
 
 attach()

@@ -7,7 +7,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .base import dtypes
+from .base import dtypes, entry
 from .base.dtypes import DType
 from .core import autocast
 from .core.tensor import Tensor
@@ -77,6 +77,8 @@ def kthvalue(
     """The k-th smallest element along dim."""
     d = dim_index(dim, input.ndim)
     n = input.shape[d] if input.ndim else 1
+    if n == 0:
+        raise IndexError(f"kthvalue(): Expected reduction dim {d} to have non-zero size.")
     if not 1 <= k <= n:
         raise RuntimeError(f"kthvalue(): selected number k out of range for dimension {d}")
     return into(out, return_kthvalue(*_pick(sort(input, d), d, k - 1, keepdim)), SAME)
@@ -114,6 +116,10 @@ def _median(name: str, kind: Any, skip_nan: bool) -> Any:
                 at = pointwise.where(good < n, good, at)
         values, indices = _pick(ordered, d, at, keepdim)
         if dim is None:
+            if x._needs:  # the gradient is shared evenly among ties, as amax does
+                value = values.detach()
+                same = (x == value) | pointwise.isnan(x) & pointwise.isnan(value)
+                values = reduce.amax(pointwise.where(same, x, -math.inf), (0,), False)
             return into(out, called(values, "MedianBackward0"))
         return into(out, kind(called(values, "MedianBackward1"), indices), SAME)
 
@@ -132,8 +138,8 @@ def mode(input: Tensor, dim: int = -1, keepdim: bool = False, *, out: Any = None
     """The most frequent value along dim (the smallest of several) and a place of it."""
     d = dim_index(dim, input.ndim)
     _real_only("mode", input)
-    if input.ndim and input.shape[d] == 0:
-        raise IndexError(f"mode(): Expected reduction dim {d} to have non-zero size.")
+    if input.ndim:
+        reduce.check_nonempty("mode", tuple(input.type_.shape), (d,))
     values, at = sort_ops.mode(input, d)
     if keepdim:
         values, at = values.unsqueeze(d), at.unsqueeze(d)
@@ -153,6 +159,8 @@ def quantile(
     says. RuntimeError for q outside of [0, 1]."""
     if not input.dtype.is_floating_point or input.dtype.is_half:
         raise RuntimeError("quantile() input tensor must be either float or double dtype")
+    if input.numel() == 0:  # type: ignore[attr-defined]
+        raise RuntimeError("quantile() input tensor must be non-empty")
     if isinstance(q, Tensor):
         many, qs = q.ndim == 1, q.detach().reshape((-1,)).tolist()
     else:
@@ -391,6 +399,11 @@ def nanmean(
     out: Any = None,
 ) -> Tensor:
     """Mean of the elements that are not nan."""
+    if not (input.dtype.is_floating_point or input.dtype.is_complex):
+        raise RuntimeError(
+            "nanmean(): expected input to have floating point or complex dtype but got "
+            f"{input.dtype.title}"
+        )
     x = input if dtype is None else cast(input, dtype)
     dims = reduce.dims_of(x, dim)
     good = pointwise.logical_not(pointwise.isnan(x))
@@ -440,6 +453,11 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
         raise RuntimeError(
             "masked_scatter_ only supports boolean masks, but got mask with dtype "
             f"{dtypes.c_name(mask.dtype)}"
+        )
+    if source.dtype is not input.dtype:
+        raise RuntimeError(
+            "masked_scatter: expected self and source to have same dtypes but got"
+            f"{input.dtype.title} and {source.dtype.title}"
         )
     mask = mask.expand(tuple(input.shape))  # type: ignore[attr-defined]
     at = scan.cumsum(mask.reshape((-1,)), 0) - 1  # type: ignore[attr-defined]
@@ -571,4 +589,5 @@ FUNCTIONS = (
 METHODS = tuple(n for n in FUNCTIONS if n not in ("searchsorted", "bucketize", "isin"))
 INPLACE = ("cumsum", "cumprod", "masked_scatter", "scatter", "scatter_reduce")
 
+entry.wrap(__name__, globals())
 autocast.wrap("", globals())

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from . import functional, ordering
-from .base import dtypes
+from .base import dtypes, entry
 from .base.dtypes import DType
 from .core import autocast
 from .core.tensor import Tensor, wrap
@@ -208,6 +208,7 @@ def renorm(input: Tensor, p: float, dim: int, maxnorm: float, *, out: Any = None
         )
     d = dim_index(dim, input.ndim)
     rest = tuple(i for i in range(input.ndim) if i != d)
+    input = movement.contiguous(input)
     size = functional.norm(input, p, rest, True)
     scale = pointwise.where(size > maxnorm, maxnorm / (size + 1e-7), 1.0)
     return into(out, input * scale)
@@ -422,4 +423,5 @@ METHODS = tuple(
 )
 INPLACE = ("put", "index_reduce", "renorm", "addbmm")
 
+entry.wrap(__name__, globals())
 autocast.wrap("", globals())

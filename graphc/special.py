@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from . import algebra, functional
-from .base import dtypes
+from .base import dtypes, entry
 from .core.tensor import Tensor
 from .creation import as_tensor
 from .ops import pointwise
@@ -232,3 +232,6 @@ FUNCTIONS = (
 )
 METHODS = tuple(n for n in FUNCTIONS if n != "polygamma")
 INPLACE = tuple(n for n in METHODS if n not in ("frexp", "isposinf", "isneginf"))
+
+
+entry.wrap(__name__, globals())

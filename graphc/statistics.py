@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 from . import functional
-from .base import dtypes
+from .base import dtypes, entry
 from .core.tensor import Tensor
 from .creation import linspace
 from .functional import _return_type
@@ -345,3 +345,6 @@ FUNCTIONS = (
 )
 METHODS = ("cov", "corrcoef", "histogram", "logcumsumexp")
 INPLACE = ()
+
+
+entry.wrap(__name__, globals())

@@ -2,7 +2,7 @@
 https://pytorch.org/docs/stable/autograd.html"""
 
 from ..core.modes import enable_grad, inference_mode, no_grad, set_grad_enabled
-from . import function, functional, grad_mode, graph, profiler, variable
+from . import forward_ad, function, functional, grad_mode, graph, profiler, variable
 from .api import backward, detect_anomaly, grad, is_anomaly_enabled, set_detect_anomaly
 from .function import Function, FunctionCtx, once_differentiable
 from .grad_mode import set_multithreading_enabled
@@ -16,6 +16,7 @@ __all__ = [
     "backward",
     "detect_anomaly",
     "enable_grad",
+    "forward_ad",
     "function",
     "functional",
     "grad",

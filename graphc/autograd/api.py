@@ -114,6 +114,8 @@ def grad(
         )
     try:
         outs, ins = _tuple(outputs), _tuple(inputs)
+        if not ins:
+            raise RuntimeError("`inputs` argument to `grad()` cannot be empty.")
         start = _start(outs, _tuple(grad_outputs))
         for t in ins:
             if not t.requires_grad:

@@ -30,6 +30,12 @@ class FunctionCtx:
 
     def save_for_backward(self, *tensors: Any) -> None:
         """Keeps tensors for backward, checked against later in-place writes."""
+        for i, t in enumerate(tensors):
+            if t is not None and not isinstance(t, Tensor):
+                raise TypeError(
+                    f"save_for_backward can only save variables, but argument {i} is of type "
+                    f"{type(t).__name__}"
+                )
         self._saved = tensors
 
     save_for_forward = save_for_backward
@@ -127,10 +133,12 @@ class _FunctionEntry(tape.TapeEntry):
             self.ctx._saved, self.ctx._packed = _FREED, None
 
 
-def _zeros(entry: Any, i: int) -> Tensor:
+def _zeros(entry: Any, i: int) -> Any:
     from ..creation import zeros
 
     shape, dtype = entry.out_types[i]
+    if dtype is None:  # the output is no tensor
+        return None
     return zeros(tuple(shape), dtype=dtype)
 
 
@@ -231,7 +239,9 @@ def _record(
     entry_type = _ENTRIES.get(cls)
     if entry_type is None:
         entry_type = _ENTRIES[cls] = type(
-            cls.__name__ + "Backward", (_FunctionEntry,), {"__slots__": ()}
+            cls.__name__ + "Backward",
+            (_FunctionEntry,),
+            {"__slots__": (), "__module__": "torch.autograd.function"},
         )
     entry = entry_type()
     entry.op, entry.ctx, entry.function, entry.attrs, entry.types = op, ctx, cls, (), None

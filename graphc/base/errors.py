@@ -6,6 +6,7 @@ from __future__ import annotations
 import linecache
 import os
 import sys
+import warnings
 from typing import Any, NamedTuple
 
 PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
@@ -54,6 +55,11 @@ def users_level() -> int:
     while frame.f_back is not None and internal(frame.f_code.co_filename):
         level, frame = level + 1, frame.f_back
     return level
+
+
+def warn_user(text: str) -> None:
+    """A UserWarning at the user's line."""
+    warnings.warn(text, UserWarning, stacklevel=users_level())
 
 
 class GraphcError(RuntimeError):
@@ -124,17 +130,40 @@ def with_user_line(error: BaseException) -> BaseException:
     return error
 
 
+def with_raisers_line(error: BaseException) -> None:
+    """Adds the note of `with_user_line` to an exception on its way out of the library, when the
+    library itself raised it: the line is the last one of the user's that led there."""
+    place, trace = None, error.__traceback__
+    if trace is None or any(n.startswith("at ") for n in getattr(error, "__notes__", ())):
+        return
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        if not internal(code.co_filename):
+            place = Origin(code.co_filename, trace.tb_lineno)
+            ours = False
+        else:
+            ours = True
+        trace = trace.tb_next
+    if not ours:  # the user's code raised it, or another library that the user's code called
+        return
+    place = place or user_origin(2)
+    if place is not None:
+        error.add_note(f"at {place.describe()}")
+
+
 def not_tensor(name: str, argument: str, position: int, x: Any) -> TypeError:
-    return TypeError(
+    text = (
         f"{name}(): argument '{argument}' (position {position}) must be Tensor, not "
         f"{type(x).__name__}"
     )
+    return with_user_line(TypeError(text))  # type: ignore[return-value]
 
 
 def no_combination(name: str, *args: Any) -> TypeError:
     """The error for arguments that fit none of a function's signatures."""
     got = ", ".join(type(a).__name__ for a in args)
-    return TypeError(
+    text = (
         f"{name}() received an invalid combination of arguments - got ({got}), but expected one "
         f"of:\n      see torch.{name}"
     )
+    return with_user_line(TypeError(text))  # type: ignore[return-value]

@@ -6,11 +6,13 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
 
 from ..base.dtypes import bfloat16
+from ..base.errors import internal
 
 
 class State(threading.local):
@@ -24,6 +26,7 @@ class State(threading.local):
     autocast_dtype: Any = bfloat16  # what autocast casts to where no dtype is given
     watch: Any = None  # sees what is computed, see core.nonfinite
     run: Any = None  # the backward that is running, see core.tape
+    forward_ad: bool = False  # a dual level is open: tangents are found by what is recorded
 
 
 STATE = State()
@@ -37,6 +40,16 @@ def is_inference_mode_enabled() -> bool:
     return STATE.inference
 
 
+def _keep_recording(mode: _Mode, file: str) -> None:
+    """RuntimeError for a user's file that stops recording inside a dual level."""
+    if not mode._records() and not internal(file):
+        raise RuntimeError(
+            "gradients are switched off inside autograd.forward_ad.dual_level(); graphc finds "
+            "tangents through what is recorded. Leave no_grad out: nothing requires a gradient "
+            "after the level"
+        )
+
+
 class _Mode:
     """A mode usable as context manager and as decorator, as in PyTorch."""
 
@@ -46,7 +59,14 @@ class _Mode:
         self.previous: list = []
 
     def __call__(self, fn: Callable) -> Callable:
-        make = self._clone
+        file = getattr(getattr(fn, "__code__", None), "co_filename", "")
+
+        def make() -> _Mode:
+            mode = self._clone()
+            if STATE.forward_ad:
+                _keep_recording(mode, file)
+            return mode
+
         if inspect.isgeneratorfunction(fn):
             @functools.wraps(fn)
             def generator(*args: Any, **kwargs: Any) -> Any:
@@ -70,10 +90,15 @@ class _Mode:
     def _clone(self) -> _Mode:
         return type(self)()
 
+    def _records(self) -> bool:
+        return bool(self.mode)  # type: ignore[attr-defined]
+
     def _set(self) -> None:
         STATE.grad = self.mode      # type: ignore[attr-defined]
 
     def __enter__(self) -> None:
+        if STATE.forward_ad:
+            _keep_recording(self, sys._getframe(1).f_code.co_filename)
         self.previous.append((STATE.grad, STATE.inference))
         self._set()
 
@@ -112,6 +137,8 @@ class set_grad_enabled(_Mode):
     def __init__(self, mode: bool) -> None:
         super().__init__()
         self.mode = bool(mode)
+        if STATE.forward_ad:
+            _keep_recording(self, sys._getframe(1).f_code.co_filename)
         self.previous.append((STATE.grad, STATE.inference))
         self._set()
 
@@ -144,6 +171,9 @@ class inference_mode(_Mode):
 
     def _clone(self) -> _Mode:
         return inference_mode(self.mode)
+
+    def _records(self) -> bool:
+        return not self.mode
 
     def _set(self) -> None:
         STATE.inference = self.mode

@@ -23,12 +23,13 @@ _MASK = (1 << 64) - 1
 class Generator:
     """A random stream, as `torch.Generator`. State: 64-bit seed and block offset."""
 
-    __slots__ = ("seed_", "offset", "device", "__weakref__")
+    __slots__ = ("seed_", "offset", "__weakref__")
+    device: Any  # a property that `graphc/methods.py` attaches: devices lie above this room
 
     def __init__(self, device: Any = "cpu"):
         if str(device).partition(":")[0] != "cpu":
             raise RuntimeError(f"Generator: graphc has streams on the CPU only, not on {device}")
-        self.seed_, self.offset, self.device = 67280421310721, 0, device
+        self.seed_, self.offset = 67280421310721, 0
 
     def manual_seed(self, seed: int) -> Generator:
         """Restarts the stream; seeds from -2**63 to 2**64 - 1."""

@@ -35,6 +35,19 @@ class Storage:
         """True when the value is a graph node and not memory."""
         return not hasattr(self.value, "__array_interface__")
 
+    def nbytes(self) -> int:
+        """Bytes of the whole memory."""
+        return self.root().nbytes
+
+    size = __len__ = nbytes  # an untyped storage counts in bytes
+
+    def data_ptr(self) -> int:
+        """Where the memory starts."""
+        return self.root().__array_interface__["data"][0]
+
+    def __bool__(self) -> bool:
+        return True
+
     def __reduce__(self) -> tuple:
         a = self.value
         flat = a.transpose(sorted(range(a.ndim), key=lambda i: -a.strides[i])).reshape(-1)

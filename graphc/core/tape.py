@@ -111,16 +111,18 @@ class TapeEntry:
         grad_inputs."""
         if self.post_hooks is None:
             self.post_hooks = {}
-        return HookHandle(self.post_hooks, hook)
+        return RemovableHandle(self.post_hooks, hook)
 
     def register_prehook(self, hook: Any) -> Any:
         """hook(grad_outputs) runs before this entry; a returned tuple replaces grad_outputs."""
         if self.pre_hooks is None:
             self.pre_hooks = {}
-        return HookHandle(self.pre_hooks.setdefault("all", {}), hook)
+        return RemovableHandle(self.pre_hooks.setdefault("all", {}), hook)
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} object at {id(self):#x}>"
+        kind = type(self)
+        room = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
+        return f"<{room}{kind.__name__} object at {id(self):#x}>"
 
     def run(self, grads: list) -> Sequence:
         """Gradients of the inputs from cotangents of the outputs (None: no contribution)."""
@@ -275,20 +277,20 @@ class AccumulateGrad:
         return f"<AccumulateGrad object at {id(self.variable):#x}>"
 
 
-class HookHandle:
+class RemovableHandle:
     """Removes a hook; usable as a context manager."""
 
     __slots__ = ("hooks", "id")
     next_id = itertools.count()
 
     def __init__(self, hooks: dict, hook: Any):
-        self.hooks, self.id = hooks, next(HookHandle.next_id)
+        self.hooks, self.id = hooks, next(RemovableHandle.next_id)
         hooks[self.id] = hook
 
     def remove(self) -> None:
         self.hooks.pop(self.id, None)
 
-    def __enter__(self) -> HookHandle:
+    def __enter__(self) -> RemovableHandle:
         return self
 
     def __exit__(self, *exc: Any) -> None:
@@ -722,6 +724,8 @@ def _send(
         if edge is None:
             continue
         if g is not None:
+            if not isinstance(g, Tensor):
+                raise RuntimeError(f"expected Variable or None (got {type(g).__name__})")
             g = _fit(g, meta, entry)
         to, nr = edge
         if isinstance(to, Tensor):
@@ -791,7 +795,7 @@ def _check_hook(hook: Any, replaced: Any, g: Tensor) -> Tensor:
     """What a tensor hook returned in place of the gradient g."""
     name = getattr(hook, "__name__", "hook")
     if not isinstance(replaced, Tensor):
-        raise TypeError(f"hook '{name}' has returned a {type(replaced).__name__}, not a Tensor")
+        raise TypeError(f"expected Variable, but hook returned '{type(replaced).__name__}'")
     if not alike(shape_of(replaced), shape_of(g)):
         raise RuntimeError(f"hook '{name}' has changed the size of value")
     if replaced.dtype is not g.dtype:
@@ -808,7 +812,7 @@ def _check_nan(entry: TapeEntry, results: Sequence) -> None:
             raise e
 
 
-def register_tensor_hook(t: Tensor, hook: Any) -> HookHandle:
+def register_tensor_hook(t: Tensor, hook: Any) -> RemovableHandle:
     """hook(grad) runs when t's gradient is known; a returned tensor replaces it."""
     if not t._needs:
         raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
@@ -816,10 +820,10 @@ def register_tensor_hook(t: Tensor, hook: Any) -> HookHandle:
     if fn is None:
         if t._hooks is None:
             t._hooks = {}
-        return HookHandle(t._hooks, hook)
+        return RemovableHandle(t._hooks, hook)
     if fn.pre_hooks is None:
         fn.pre_hooks = {}
-    return HookHandle(fn.pre_hooks.setdefault(t._output_nr, {}), hook)
+    return RemovableHandle(fn.pre_hooks.setdefault(t._output_nr, {}), hook)
 
 
 def out_meta(entry: TapeEntry, nr: int) -> TensorType:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..base.dtypes import FLOAT, DType, from_numpy_dtype
+from ..base.dtypes import FLOAT, DType, c_name, from_numpy_dtype
 from ..ir.index import visible
 from ..ir.types import TensorType, contiguous_strides
 from .modes import STATE
@@ -257,7 +257,7 @@ _NO_LEAF = (
     "attribute won't be populated during autograd.backward(). If you indeed want the .grad field "
     "to be populated for a non-leaf Tensor, use .retain_grad() on the non-leaf Tensor. If you "
     "access the non-leaf Tensor by mistake, make sure you access the leaf Tensor instead. See "
-    "github.com/pytorch/pytorch/pull/30531 for more informations."
+    "github.com/pytorch/pytorch/pull/30531 for more information."
 )
 
 
@@ -285,7 +285,7 @@ def _check_grad(t: Tensor, g: Any) -> None:
         raise RuntimeError("can't assign Variable as its own grad")
     if g.dtype is not t.dtype:
         raise RuntimeError(
-            f"attempting to assign a gradient with dtype '{type_word(g.dtype)}' to a tensor "
+            f"attempting to assign a gradient with dtype '{c_name(g.dtype)}' to a tensor "
             f"with grad_dtype '{t.dtype.title}'. The gradient must match the tensor's "
             "grad_dtype (defaults to the tensor's dtype). You can set the tensor's grad_dtype "
             "attribute with a specific dtype, or None to allow any dtype. Set grad_dtype with "
@@ -298,24 +298,6 @@ def _check_grad(t: Tensor, g: Any) -> None:
             f"'{list(t.shape)}'. Please ensure that the gradient and the tensor are the "
             "same size"
         )
-
-
-def type_word(d: DType) -> str:
-    """C++ spelling that PyTorch uses for dtypes in errors."""
-    return {
-        "float32": "float",
-        "float64": "double",
-        "int64": "long",
-        "int32": "int",
-        "int16": "short",
-        "int8": "signed char",
-        "uint8": "unsigned char",
-        "bool": "bool",
-        "float16": "c10::Half",
-        "bfloat16": "c10::BFloat16",
-        "complex64": "c10::complex<float>",
-        "complex128": "c10::complex<double>",
-    }[d.name]
 
 
 def address(a: np.ndarray) -> int:

@@ -149,8 +149,8 @@ def broadcast_shapes(*shapes: Sequence[Size]) -> tuple:
     out: list = [1] * ndim
     for shape in shapes:
         lead = ndim - len(shape)
-        for i, n in enumerate(shape):
-            m = out[lead + i]
+        for i in range(len(shape) - 1, -1, -1):  # from the last axis on, as PyTorch compares
+            m, n = out[lead + i], shape[i]
             if m == 1:
                 out[lead + i] = n
             elif not (n == 1 or n == m):
@@ -269,6 +269,8 @@ def dims_tuple(dim: Any, ndim: int) -> tuple[int, ...]:
     if isinstance(dim, int):
         at = dim_index(dim, ndim)
         return (at,) if ndim else ()
+    if isinstance(dim, (str, float)):
+        raise TypeError(f"argument 'dim' must be tuple of ints, not {type(dim).__name__}")
     dims = [dim_index(int(d), ndim) for d in dim]
     if not dims:
         return tuple(range(ndim))

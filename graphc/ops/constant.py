@@ -15,6 +15,7 @@ from ..ir.op import Make, Sample
 from ..ir.types import TensorType, pointwise_strides, tensor_type
 from .define import gather, pointwise
 from .kernels import empty_strided
+from .pointwise import zero
 
 
 def _full_kernel(shape: tuple, dtype: DType, value: Any) -> np.ndarray:
@@ -125,7 +126,7 @@ fill = pointwise(
     inputs=("input", "value"),
     out=_fill_rule,
     complex=_filled,
-    vjp=[lambda g: g * 0, lambda g: g],
+    vjp=[zero, lambda g: g],
     lower=lambda x, v: v,
     samples=lambda: (
         [Sample((Make((3, 4), d), 0.1), grad=False) for d in ("float32", "float64")]

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..base import dtypes
 from ..core.tensor import Tensor
 from ..ir.op import Make, Sample
 from ..ir.types import TensorType, broadcast_shapes, numel
@@ -17,16 +18,17 @@ from .define import composite, contract
 from .kernels import gemm
 from .movement import permute, reshape, swap
 
-_SCALAR = {"float": "float", "double": "double", "int64_t": "long int", "int32_t": "int"}
+
+def _refuse_bools(t: TensorType, name: str) -> None:
+    if t.dtype is dtypes.bool_:
+        raise NotImplementedError(f"\"{name}\" not implemented for 'Bool'")
 
 
 def _check_dtypes(a: TensorType, b: TensorType) -> None:
     if a.dtype is not b.dtype:
-        from ..core.tensor import type_word
-
         raise RuntimeError(
             "expected m1 and m2 to have the same dtype, but got: "
-            f"{type_word(a.dtype)} != {type_word(b.dtype)}"
+            f"{dtypes.c_name(a.dtype)} != {dtypes.c_name(b.dtype)}"
         )
 
 
@@ -41,6 +43,7 @@ def _mm_infer(input: TensorType, mat2: TensorType) -> TensorType:
             f"{mat2.shape[0]}x{mat2.shape[1]})"
         )
     _check_dtypes(input, mat2)
+    _refuse_bools(input, "addmm_impl_cpu_")
     return input.with_shape((input.shape[0], mat2.shape[1]))
 
 
@@ -51,7 +54,13 @@ def _type(a: np.ndarray) -> TensorType:
 
 
 def _mm_kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0] or a.dtype != b.dtype:
+    if (
+        a.ndim != 2
+        or b.ndim != 2
+        or a.shape[1] != b.shape[0]
+        or a.dtype != b.dtype
+        or a.dtype == np.bool_
+    ):
         _mm_infer(_type(a), _type(b))
     return gemm(a[None], b[None])[0]
 
@@ -157,7 +166,11 @@ def _bmm_infer(input: TensorType, mat2: TensorType) -> TensorType:
             f"Expected size for first two dimensions of batch2 tensor to be: "
             f"[{a[0]}, {a[2]}] but got: [{b[0]}, {b[1]}]."
         )
-    _check_dtypes(input, mat2)
+    if input.dtype is not mat2.dtype:
+        raise RuntimeError(
+            f"expected scalar type {input.dtype.title} but found {mat2.dtype.title}"
+        )
+    _refuse_bools(input, "bmm")
     return input.with_shape((a[0], a[1], b[2]))
 
 
@@ -168,6 +181,7 @@ def _bmm_kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         or a.shape[0] != b.shape[0]
         or a.shape[2] != b.shape[1]
         or a.dtype != b.dtype
+        or a.dtype == np.bool_
     ):
         _bmm_infer(_type(a), _type(b))
     return gemm(a, b)
@@ -241,6 +255,13 @@ def _check_vector(input: Tensor, other: Tensor) -> None:
             f"size mismatch, got input ({input.shape[-2]}), mat "
             f"({input.shape[-2]}x{input.shape[-1]}), vec ({other.shape[0]})"
         )
+    if input.ndim == 2:
+        if input.dtype is not other.dtype:
+            raise RuntimeError(
+                "addmv input tensors must have the same dtype, but got "
+                f"{other.dtype.title}, {input.dtype.title}, and {other.dtype.title}"
+            )
+        _refuse_bools(input.type_, "addmv_impl_cpu")
 
 
 def _dot(input: Tensor, other: Tensor) -> Tensor:
@@ -250,6 +271,12 @@ def _dot(input: Tensor, other: Tensor) -> Tensor:
             f"[{other.shape[0]}] to have the same number of elements, but got "
             f"{input.shape[0]} and {other.shape[0]} elements respectively"
         )
+    if input.dtype is not other.dtype:
+        raise RuntimeError(
+            "dot : expected both vectors to have same dtype, but found "
+            f"{input.dtype.title} and {other.dtype.title}"
+        )
+    _refuse_bools(input.type_, "dot")
     return reshape(mm(input.unsqueeze(0), other.unsqueeze(1)), ())
 
 

@@ -52,6 +52,11 @@ def _predicate(name: str) -> Any:
     return lower
 
 
+def zero(g: Tensor) -> Tensor:
+    """The gradient of what is flat: zero whatever the cotangent, inf and nan included."""
+    return g.new_zeros(tuple(g.shape))  # type: ignore[attr-defined]
+
+
 # ---------------------------------------------------------------- arithmetic
 
 
@@ -70,13 +75,13 @@ def _sub_rule(keys: tuple) -> Any:
     return (d, d), d
 
 
-def _refusing(name: str, last: int) -> Any:
+def _refusing(name: str, last: int, suffix: str = "_cpu") -> Any:
     """The dtype rule "promote" for ops that PyTorch has no kernel of up to category `last`."""
 
     def rule(keys: tuple) -> Any:
         d = dtypes.result_of_keys(keys)
         if d.category <= last:
-            raise NotImplementedError(f"\"{name}_cpu\" not implemented for '{d.title}'")
+            raise NotImplementedError(f"\"{name}{suffix}\" not implemented for '{d.title}'")
         return (d,) * len(keys), d
 
     return rule
@@ -167,7 +172,7 @@ sign = pointwise(
         "Unlike NumPy, torch.sign is not intended to support complex numbers. Please use "
         "torch.sgn instead.",
     ),
-    vjp=[lambda g: g * 0],
+    vjp=[zero],
     lower=lambda x: x if x.dtype is dtypes.bool_ else _infix("sign")(x),
     samples=unary(dtypes=(*_BOTH, "bool"), grad=False),
     doc="-1, 0 or 1; nan gives 0, as PyTorch's sgn on floats does",
@@ -217,7 +222,7 @@ def _pow_base(g: Tensor, input: Any, exponent: Any) -> Any:
     if _is_tensor(exponent):
         return g * (exponent * input.pow(exponent - 1)).masked_fill(exponent == 0, 0.0)
     if exponent == 0:
-        return g * 0
+        return zero(g)
     if exponent == 2:
         return g * (2 * input)
     return g * (exponent * input.pow(exponent - 1))
@@ -235,13 +240,14 @@ def _pow_exponent(g: Tensor, input: Any, exponent: Any, out: Tensor) -> Any:
 pow = pointwise(
     "pow",
     complex=cx.power,
+    out=_refusing("pow", dtypes.BOOL, ""),
     inputs=("input", "exponent"),
     vjp=[_pow_base, _pow_exponent],
     samples=binary(0.3, 2, dtypes=("float32", "float64"), other_lo=-1.5, scalar=3.0),
 )
 
 
-def _division(name: str, vjp: Any, samples: Any) -> Any:
+def _division(name: str, vjp: Any, samples: Any, shown: str = "") -> Any:
     """A division that fails for integer divisors of zero, also inside compiled code."""
     kernel = native_pointwise(name, 2)
 
@@ -272,14 +278,16 @@ def _division(name: str, vjp: Any, samples: Any) -> Any:
             ),
         ]
 
-    return pointwise(name, eager, inputs=_TWO, vjp=vjp, lower=lower, samples=all_samples)
+    rule = _refusing(shown or name, dtypes.BOOL)
+    return pointwise(name, eager, inputs=_TWO, out=rule, vjp=vjp, lower=lower, samples=all_samples)
 
 
 _DIVISORS = binary(0.6, 0.9, other_lo=0.2, dtypes=("float32", "float64"), scalar=0.7)
 floor_divide = _division(
     "floor_divide",
-    [lambda g: g * 0, lambda g: g * 0],
+    [zero, zero],
     binary(grad=False, other_lo=1.0, scalar=0.7),
+    "div_floor",
 )
 remainder = _division(
     "remainder", [lambda g: g, lambda g, input, other: -g * input.div(other).floor()], _DIVISORS
@@ -367,13 +375,19 @@ tanh = pointwise(
     complex=cx.tanh,
     out="float", vjp=[lambda g, out: g * (1 - out * out)], samples=unary(-3, 3)
 )
+def _radius(input: Tensor, other: Tensor) -> Tensor:
+    """The squared distance from the origin, where it is 1: PyTorch's gradient there is zero."""
+    square = input * input + other * other
+    return where(square == 0, 1.0, square)
+
+
 atan2 = pointwise(
     "atan2",
     inputs=_TWO,
     out="float",
     vjp=[
-        lambda g, input, other: g * (other / (input * input + other * other)),
-        lambda g, input, other: g * (-input / (input * input + other * other)),
+        lambda g, input, other: g * (other / _radius(input, other)),
+        lambda g, input, other: g * (-input / _radius(input, other)),
     ],
     samples=binary(0.2, 2, dtypes=("float32", "float64"), scalar=None),
 )
@@ -427,8 +441,16 @@ threshold_backward = pointwise(
     vjp=[lambda g, output: threshold_backward(g, output), None],
     samples=binary(dtypes=("float32", "float64"), special=True, scalar=None),
 )
+def _relu_rule(keys: tuple) -> Any:
+    d = dtypes.result_of_keys(keys)
+    if d is dtypes.bool_:
+        raise RuntimeError("Boolean inputs not supported for relu")
+    return (d,), d
+
+
 relu = pointwise(
     "relu",
+    out=_relu_rule,
     complex=(NotImplementedError, "clamp is not supported for complex types"),
     vjp=[lambda g, out: threshold_backward(g, out)],
     samples=unary(dtypes=_BOTH),
@@ -451,7 +473,7 @@ floor = pointwise(
     np.floor,
     complex=(NotImplementedError, "floor is not supported for complex inputs"),
     out=_refusing("floor_vml", dtypes.BOOL),
-    vjp=[lambda g: g * 0],
+    vjp=[zero],
     samples=unary(dtypes=_BOTH, grad=False),
 )
 ceil = pointwise(
@@ -459,7 +481,7 @@ ceil = pointwise(
     np.ceil,
     complex=(NotImplementedError, "ceil is not supported for complex inputs"),
     out=_refusing("ceil_vml", dtypes.BOOL),
-    vjp=[lambda g: g * 0],
+    vjp=[zero],
     samples=unary(dtypes=_BOTH, grad=False),
 )
 trunc = pointwise(
@@ -467,7 +489,7 @@ trunc = pointwise(
     np.trunc,
     complex=(NotImplementedError, "trunc is not supported for complex inputs"),
     out=_refusing("trunc_vml", dtypes.BOOL),
-    vjp=[lambda g: g * 0],
+    vjp=[zero],
     samples=unary(dtypes=_BOTH, grad=False),
 )
 round = pointwise(
@@ -475,7 +497,7 @@ round = pointwise(
     np.rint,
     native="rint",
     out=_refusing("round_vml", dtypes.BOOL),
-    vjp=[lambda g: g * 0],
+    vjp=[zero],
     samples=unary(dtypes=_BOTH, grad=False),
 )
 for _op in (floor, ceil, trunc, round):  # integers are their own floor; numpy would make floats
@@ -515,8 +537,26 @@ import operator  # noqa: E402  (named like a module on purpose: `loses` is one o
 
 maximum = _extremum("maximum", "lt")
 minimum = _extremum("minimum", "gt")
-fmax = _extremum("fmax", "lt")
-fmin = _extremum("fmin", "gt")
+def _extremum_but_nan(name: str, wins: str) -> Any:
+    """fmax and fmin: the whole gradient goes to the first of two that are alike."""
+
+    def kept(input: Any, other: Any) -> Any:
+        return getattr(operator, wins)(input, other) | (other != other)
+
+    return pointwise(
+        name,
+        inputs=_TWO,
+        complex=(RuntimeError, f"{name} not implemented for complex tensors."),
+        vjp=[
+            lambda g, input, other: where(kept(input, other), g, 0.0),
+            lambda g, input, other: where(kept(input, other), 0.0, g),
+        ],
+        samples=binary(scalar=None),
+    )
+
+
+fmax = _extremum_but_nan("fmax", "ge")
+fmin = _extremum_but_nan("fmin", "le")
 clamp_min = pointwise(
     "clamp_min",
     complex=(NotImplementedError, "clamp is not supported for complex types"),
@@ -605,7 +645,14 @@ def _int_rule(name: str, n: int, allow_bool: bool = True) -> Any:
     return rule
 
 
-def _bits(name: str, kernel: Any, n: int = 2, allow_bool: bool = True, lo: float = -9) -> Any:
+def _bits(
+    name: str,
+    kernel: Any,
+    n: int = 2,
+    allow_bool: bool = True,
+    lo: float = -9,
+    shown: str = "",
+) -> Any:
     make = unary if n == 1 else binary
     kinds = (*_INTS, "bool") if allow_bool else ("int64", "int32")
     extra = {} if n == 1 else {"scalar": None}
@@ -617,17 +664,16 @@ def _bits(name: str, kernel: Any, n: int = 2, allow_bool: bool = True, lo: float
             if all(m.dtype in kinds for m in s.inputs)
         ]
 
-    return pointwise(
-        name, kernel, inputs=_TWO[:n], out=_int_rule(name, n, allow_bool), samples=samples
-    )
+    rule = _int_rule(shown or name, n, allow_bool)
+    return pointwise(name, kernel, inputs=_TWO[:n], out=rule, samples=samples)
 
 
 bitwise_and = _bits("bitwise_and", np.bitwise_and)
 bitwise_or = _bits("bitwise_or", np.bitwise_or)
 bitwise_xor = _bits("bitwise_xor", np.bitwise_xor)
 bitwise_not = _bits("bitwise_not", np.invert, 1)
-bitwise_left_shift = _bits("bitwise_left_shift", None, allow_bool=False, lo=0)
-bitwise_right_shift = _bits("bitwise_right_shift", None, allow_bool=False, lo=0)
+bitwise_left_shift = _bits("bitwise_left_shift", None, allow_bool=False, lo=0, shown="lshift")
+bitwise_right_shift = _bits("bitwise_right_shift", None, allow_bool=False, lo=0, shown="rshift")
 
 
 def _float_predicate(name: str, kernel: Any, of_int: bool) -> Any:
@@ -895,7 +941,7 @@ copy = pointwise(
     out=_copy_rule,
     complex=_copy_kernel,
     lower=lambda a, b: b,
-    vjp=[lambda g: g * 0, lambda g: g],
+    vjp=[zero, lambda g: g],
     backward_name="CopyBackwards",
     samples=lambda: [
         Sample((Make((3, 4)), Make((4,)))),

@@ -15,7 +15,7 @@ from ..base import dtypes
 from ..base.dtypes import DType, from_numpy_dtype
 from ..core.tensor import Tensor
 from ..ir.op import Make, Sample
-from ..ir.types import TensorType, numel
+from ..ir.types import TensorType, numel, pointwise_strides
 from ..native import library
 from .define import FLOATS, REALS, composite, native, opaque, scatter
 from .gather import (
@@ -27,7 +27,7 @@ from .gather import (
     scatter_add,
     scatter_set,
 )
-from .kernels import call, dense, lines
+from .kernels import call, dense, empty_strided, lines
 
 _WHOLE = tuple(d for d in dtypes.REAL if not d.is_floating_point)
 _CODES = ("f32", "f64", "u8", "i8", "i16", "i32", "i64", "b8")
@@ -64,16 +64,32 @@ def _order(a: np.ndarray, dim: int, descending: bool) -> np.ndarray:
 
 def _sort_kernel(a: np.ndarray, dim: int, descending: bool) -> tuple:
     found = _along_lines("all", a, dim, a.shape, int(descending))
-    if found is not None:
+    if found is None:
+        if a.ndim == 0:
+            return a.copy(), np.zeros((), np.int64)
+        at = dense(_order(a, dim, descending))
+        found = dense(np.take_along_axis(a, at, dim)), at
+    if a.flags.c_contiguous:
         return found
-    if a.ndim == 0:
-        return a.copy(), np.zeros((), np.int64)
-    at = dense(_order(a, dim, descending))
-    return dense(np.take_along_axis(a, at, dim)), at
+    strides = pointwise_strides(a.shape, [(a.shape, tuple([s // a.itemsize for s in a.strides]))])
+    return tuple([_laid_out(r, strides) for r in found])
+
+
+def _laid_out(a: np.ndarray, strides: tuple) -> np.ndarray:
+    """a with these strides (in elements)."""
+    if 0 in a.shape:
+        return dense(a)
+    out = empty_strided(a.shape, strides, a.dtype)
+    np.copyto(out, a)
+    return out
 
 
 def _sort_infer(input: TensorType, dim: int, descending: bool = False) -> tuple:
-    return input.with_shape(input.shape), input.with_shape(input.shape, dtypes.int64)
+    strides = pointwise_strides(input.shape, [(input.shape, input.strides)])
+    return (
+        TensorType(input.shape, input.dtype, strides, input.device),
+        TensorType(input.shape, dtypes.int64, strides, input.device),
+    )
 
 
 def _back(g: Tensor, input_type: TensorType, indices: Tensor, dim: int) -> Tensor:

@@ -13,7 +13,7 @@ from ..base import dtypes
 from ..core.tensor import Tensor
 from ..ir.op import Make, Sample
 from .define import binary, pointwise, unary
-from .pointwise import _int_rule, where
+from .pointwise import _int_rule, where, zero
 
 _TWO = ("input", "other")
 
@@ -221,7 +221,7 @@ frexp_mantissa = pointwise(
     backward_name="FrexpBackward0",
 )
 frexp_exponent = pointwise(
-    "frexp_exponent", out=_frexp_rule, vjp=[lambda g: g * 0], samples=_frexp_samples
+    "frexp_exponent", out=_frexp_rule, vjp=[zero], samples=_frexp_samples
 )
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from ..core import observe
 from ..core.modes import STATE, enable_grad
-from ..core.tape import HookHandle
+from ..core.tape import RemovableHandle
 from ..core.tensor import Tensor
 from ..creation import tensor as new_tensor
 from ..creation import zeros_like
@@ -45,14 +45,14 @@ _global_pre_hooks: dict[int, Callable] = OrderedDict()
 _global_post_hooks: dict[int, Callable] = OrderedDict()
 
 
-def register_optimizer_step_pre_hook(hook: Callable) -> HookHandle:
+def register_optimizer_step_pre_hook(hook: Callable) -> RemovableHandle:
     """hook(optimizer, args, kwargs) runs before every optimizer's step."""
-    return HookHandle(_global_pre_hooks, hook)
+    return RemovableHandle(_global_pre_hooks, hook)
 
 
-def register_optimizer_step_post_hook(hook: Callable) -> HookHandle:
+def register_optimizer_step_post_hook(hook: Callable) -> RemovableHandle:
     """hook(optimizer, args, kwargs) runs after every optimizer's step."""
-    return HookHandle(_global_post_hooks, hook)
+    return RemovableHandle(_global_post_hooks, hook)
 
 
 def _hooked(step: Callable) -> Callable:
@@ -327,37 +327,41 @@ class Optimizer:
 
     # ---- hooks
 
-    def register_step_pre_hook(self, hook: Callable) -> HookHandle:
+    def register_step_pre_hook(self, hook: Callable) -> RemovableHandle:
         """hook(optimizer, args, kwargs) runs before step; it may return new (args, kwargs)."""
-        return HookHandle(self._optimizer_step_pre_hooks, hook)
+        return RemovableHandle(self._optimizer_step_pre_hooks, hook)
 
-    def register_step_post_hook(self, hook: Callable) -> HookHandle:
+    def register_step_post_hook(self, hook: Callable) -> RemovableHandle:
         """hook(optimizer, args, kwargs) runs after step."""
-        return HookHandle(self._optimizer_step_post_hooks, hook)
+        return RemovableHandle(self._optimizer_step_post_hooks, hook)
 
-    def register_state_dict_pre_hook(self, hook: Callable, prepend: bool = False) -> HookHandle:
+    def register_state_dict_pre_hook(
+        self, hook: Callable, prepend: bool = False
+    ) -> RemovableHandle:
         """hook(optimizer) runs before state_dict()."""
         return _register(self._optimizer_state_dict_pre_hooks, hook, prepend)
 
-    def register_state_dict_post_hook(self, hook: Callable, prepend: bool = False) -> HookHandle:
+    def register_state_dict_post_hook(
+        self, hook: Callable, prepend: bool = False
+    ) -> RemovableHandle:
         """hook(optimizer, state_dict) runs after state_dict(); it may return another dict."""
         return _register(self._optimizer_state_dict_post_hooks, hook, prepend)
 
     def register_load_state_dict_pre_hook(
         self, hook: Callable, prepend: bool = False
-    ) -> HookHandle:
+    ) -> RemovableHandle:
         """hook(optimizer, state_dict) runs before loading; it may return another dict."""
         return _register(self._optimizer_load_state_dict_pre_hooks, hook, prepend)
 
     def register_load_state_dict_post_hook(
         self, hook: Callable, prepend: bool = False
-    ) -> HookHandle:
+    ) -> RemovableHandle:
         """hook(optimizer) runs after loading."""
         return _register(self._optimizer_load_state_dict_post_hooks, hook, prepend)
 
 
-def _register(hooks: Any, hook: Callable, prepend: bool) -> HookHandle:
-    handle = HookHandle(hooks, hook)
+def _register(hooks: Any, hook: Callable, prepend: bool) -> RemovableHandle:
+    handle = RemovableHandle(hooks, hook)
     if prepend:
         hooks.move_to_end(handle.id, last=False)
     return handle

@@ -53,8 +53,8 @@ def save(
             zip_archive.write(put, records)
     else:
         if not hasattr(f, "write"):
-            raise AttributeError("save() needs a path or a file object with write(); "
-                                 f"{type(f).__name__} has none")
+            raise AttributeError("expected 'f' to be string, path, or a file-like object with "
+                                 "a 'write' attribute")
         zip_archive.write(f.write, records)
 
 

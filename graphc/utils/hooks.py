@@ -1,5 +1,5 @@
 """Handles of hooks under the name that PyTorch programs import."""
 
-from ..core.tape import HookHandle as RemovableHandle
+from ..core.tape import RemovableHandle as RemovableHandle
 
 __all__ = ["RemovableHandle"]

@@ -28,7 +28,7 @@ def test_fork_rng():
 
 def test_generators():
     g = graphc.Generator()
-    assert g.manual_seed(5) is g and g.initial_seed() == 5 and g.device == "cpu"
+    assert g.manual_seed(5) is g and g.initial_seed() == 5 and g.device == graphc.device("cpu")
     graphc.rand(3, generator=g)
     state = g.get_state()
     assert state.dtype is graphc.uint8

@@ -406,3 +406,19 @@ def test_copies():
         _train(graphc, "Adam", {}, params=qs, optimizer=o2)
     _train(graphc, "Adam", {}, params=ps, optimizer=o)
     assert _bits(o, ps) == _bits(*reversed(both)) == _bits(*reversed(thawed))
+
+
+def test_sparse_adam_refuses_dense_gradients_as_pytorch_does():
+    p = graphc.nn.Parameter(graphc.ones(2))
+    optimizer = graphc.optim.SparseAdam([p], lr=0.1)
+    optimizer.step()
+    p.grad = graphc.ones(2)
+    with pytest.raises(RuntimeError, match="does not support dense gradients"):
+        optimizer.step()
+    for options, text in (
+        ({"lr": 0.0}, "Invalid learning rate: 0.0"),
+        ({"eps": 0.0}, "Invalid epsilon value: 0.0"),
+        ({"betas": (0.9, 1.0)}, "Invalid beta parameter at index 1: 1.0"),
+    ):
+        with pytest.raises(ValueError, match=text):
+            graphc.optim.SparseAdam([p], **options)

@@ -55,6 +55,11 @@ UNINITIALISED = ("empty", "empty_like", "new_empty", "new_empty_strided", "empty
 NO_TURNED_OUT = ("tril", "triu")
 # which of equal elements an index names is not promised
 UNSTABLE = ("sort", "argsort", "topk", "msort")
+# A softmax of scores of up to several hundred multiplies their roundings, and which element that
+# hits hardest is chance: over 40 draws of such samples graphc's largest error is 7.8 ULP on average
+# and PyTorch's 8.3, and as many break the rule for the largest error in one direction (4) as in the
+# other (3). Here the root mean squares are compared.
+BY_RMS = ("nn.functional.scaled_dot_product_attention",)
 RANDOM = ("normal", "uniform", "randn", "randn_like", "rand_like", "randint", "randint_like")
 RANDOM += ("multinomial", "bernoulli", "nn.functional.dropout", "rand", "randperm")
 
@@ -289,6 +294,7 @@ class Run:
         self.random = info.name in RANDOM
         self.loose = info.name in UNINITIALISED or self.random
         self.normwise = not isinstance(info, (UnaryUfuncInfo, BinaryUfuncInfo))
+        self.rms = info.name in BY_RMS
         self.twin: Any = None
         try:
             self.twin = twin(info)
@@ -366,10 +372,13 @@ class Run:
             if dtype in (torch.float32, torch.complex64):
                 w = wider(s)
                 exact, _ = attempt(self.info.op, *call(w), **w.kwargs)
-            self.note(kind, dtype, i, compare.values(got, want, exact, normwise=self.normwise))
+            self.note(kind, dtype, i, self.compared(got, want, exact))
         if compare.shapes(got, want) is None:
             said = compare.strides(tensors(got), tensors(want), mine, theirs)
             self.note("strides", dtype, i, said)
+
+    def compared(self, got: Any, want: Any, exact: Any) -> str | None:
+        return compare.values(got, want, exact, normwise=self.normwise, rms=self.rms)
 
     def settled_indices(self, s: Any, got: Any, want: Any) -> Any:
         """got, with PyTorch's indices where its own name equal elements."""
@@ -538,7 +547,7 @@ class Run:
             if dtype in (torch.float32, torch.complex64):
                 w = wider(s)
                 exact, _ = attempt(self.info.op, *call(w), **w.kwargs)
-            self.note(kind, dtype, i, compare.values(got, want, exact, normwise=self.normwise))
+            self.note(kind, dtype, i, self.compared(got, want, exact))
 
     def inplace(self, kind: str, dtype: Any, i: int, s: Any, theirs: Any, leaf: str) -> None:
         t = s.transform(lambda x: x.clone() if isinstance(x, torch.Tensor) else x)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
+from ...base import entry
 from ...base.dtypes import bool_
 from ...base.errors import users_level
 from ...core.inplace import apply_inplace
@@ -231,7 +232,8 @@ def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
     _float_input("hardswish_cpu", input)
     if inplace:
         return in_place(hardswish, input)
-    return input * hardtanh(input + 3, 0.0, 6.0) / 6
+    y = input * hardtanh(input + 3, 0.0, 6.0) / 6
+    return pw.where(input <= -3, y.detach(), y)  # flat there, whatever the cotangent
 
 
 def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
@@ -279,7 +281,7 @@ def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     if lambd < 0:
         raise RuntimeError(f"lambda must be greater or equal to 0, but found to be {lambd:g}.")
     return pw.where(input > lambd, input - lambd,
-                    pw.where(input < -lambd, input + lambd, input * 0.0))
+                    pw.where(input < -lambd, input + lambd, input.detach() * 0.0))
 
 
 def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
@@ -349,3 +351,6 @@ def gumbel_softmax(logits: Tensor, tau: float = 1, hard: bool = False, eps: floa
     index = soft.argmax(dim, keepdim=True)
     one_hot = soft.detach().clone().zero_().scatter(dim, index, 1.0)
     return one_hot - soft.detach() + soft
+
+
+entry.wrap(__name__, globals())

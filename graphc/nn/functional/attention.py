@@ -12,11 +12,12 @@ import math
 import warnings
 from typing import Any
 
-from ...base import dtypes
+from ...base import dtypes, entry
 from ...base.errors import users_level
 from ...core import autocast
-from ...core.tensor import Tensor, type_word
+from ...core.tensor import Tensor
 from ...creation import arange, zeros
+from ...ir.types import broadcast_shapes
 from ...ops import pointwise as pw
 from ...ops.gather import cat
 from ...out import shown
@@ -87,13 +88,14 @@ def _check(query: Tensor, key: Tensor, value: Tensor, mask: Any, dropout_p: floa
             f"attn_mask.dtype: {_word(mask)} and  query.dtype: "
             f"{_word(query)} instead."
         )
+    if mask is not None:
+        broadcast_shapes((*query.type_.shape[:-1], key.type_.shape[-2]), mask.type_.shape)
     if not 0.0 <= dropout_p <= 1.0:
         raise RuntimeError(f"dropout probability has to be between 0 and 1, but got {dropout_p:g}")
 
 
 def _word(t: Tensor) -> str:
-    word = type_word(t.dtype)
-    return "long int" if word == "long" else word
+    return dtypes.c_name(t.dtype)
 
 
 def _repeat_heads(t: Tensor, query: Tensor) -> Tensor:
@@ -376,4 +378,5 @@ def _separate(query: Tensor, key: Tensor, value: Tensor, wq: Any, wk: Any, wv: A
     return tuple([_linear(t, w, b) for t, w, b in pairs])
 
 
+entry.wrap(__name__, globals())
 autocast.wrap("functional", globals())

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ...base import dtypes
+from ...base import dtypes, entry
 from ...core import autocast
 from ...core.tensor import Tensor
 from ...functional import called
@@ -35,7 +35,7 @@ def cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None,
     reduction = legacy_reduction(size_average, reduce, reduction)
     check_reduction(reduction)
     if not 0.0 <= label_smoothing <= 1.0:
-        raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
+        raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing:g}")
     if target.shape == input.shape:
         return _with_probabilities(input, target, weight, ignore_index, reduction, label_smoothing)
     if not input.dtype.is_floating_point:
@@ -131,6 +131,8 @@ def _check_target_shape(shape: tuple, target: tuple) -> None:
     expected = (shape[0], *shape[2:])
     if tuple(target) == expected:
         return
+    if len(shape) == 2:
+        raise RuntimeError("0D or 1D target tensor expected, multi-target not supported")
     if len(shape) != 4:
         raise RuntimeError(f"Expected target size {list(expected)}, got {list(target)}")
     if len(target) != 3:
@@ -201,4 +203,5 @@ def _with_probabilities(input: Tensor, target: Tensor, weight: Tensor | None, ig
     rows = math.prod(input.shape) // classes if classes else 0
     return total / rows if rows else total * math.nan
 
+entry.wrap(__name__, globals())
 autocast.wrap("functional", globals())

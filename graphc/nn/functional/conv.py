@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-from ...base import dtypes
+from ...base import dtypes, entry
 from ...base.errors import users_level
 from ...core import autocast
 from ...core.tensor import Tensor
@@ -298,4 +298,5 @@ def _sizes(t: Tensor) -> list:
 def _product(sizes: Any) -> str:
     return " x ".join(map(str, sizes))
 
+entry.wrap(__name__, globals())
 autocast.wrap("functional", globals())

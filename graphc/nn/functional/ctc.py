@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ...base import dtypes
+from ...base import dtypes, entry
 from ...core import autocast
 from ...core.observe import capturing
 from ...core.tensor import Tensor
@@ -174,4 +174,5 @@ def _log_sum(xs: list) -> Tensor:
         total = total + (x - top).exp()
     return top + total.log()
 
+entry.wrap(__name__, globals())
 autocast.wrap("functional", globals())

@@ -10,6 +10,7 @@ import math
 
 import numpy as np
 
+from ...base import entry
 from ...core.tensor import Tensor
 from ...creation import from_numpy
 from ...ir.types import broadcast_shapes
@@ -78,3 +79,6 @@ def cosine_similarity_terms(x1: Tensor, x2: Tensor) -> Tensor:
     """The cosine that cosine_embedding_loss uses: squared norms plus 1e-12 under one root."""
     products = (x1 * x2).sum(-1)
     return products / pw.sqrt(((x1 * x1).sum(-1) + 1e-12) * ((x2 * x2).sum(-1) + 1e-12))
+
+
+entry.wrap(__name__, globals())

@@ -7,9 +7,8 @@ https://docs.pytorch.org/docs/stable/nn.functional.html#dropout-functions """
 
 from __future__ import annotations
 
-import warnings
-
-from ...base.errors import users_level
+from ...base import entry
+from ...base.errors import warn_user
 from ...core.tensor import Tensor
 from ...ops import composite
 from ...ops import pointwise as pw
@@ -49,12 +48,29 @@ def _drop_channels(input: Tensor, p: float) -> Tensor:
     return input * (_feature_mask(input, p).to(input.dtype) * (1.0 / (1.0 - p)))
 
 
+def _warn_dimensions(name: str, ndim: int) -> None:
+    axes = int(name[-2])
+    if ndim == 3 and axes == 2:
+        warn_user(
+            "dropout2d: Received a 3D input to dropout2d and assuming that channel-wise 1D dropout "
+            "behavior is desired - input is interpreted as shape (N, C, L), where C is the channel "
+            "dim. This behavior will change in a future release to interpret the input as one "
+            "without a batch dimension, i.e. shape (C, H, W). To maintain the 1D channel-wise "
+            "dropout behavior, please switch to using dropout1d instead.")
+    elif ndim not in (axes + 1, axes + 2):
+        warn_user(
+            f"{name}: Received a {ndim}-D input to {name}, which is deprecated and will result in "
+            "an error in a future release. To retain the behavior and silence this warning, please "
+            f"use dropout instead. Note that {name} exists to provide channel-wise dropout on "
+            f"inputs with {axes} spatial dimensions, a channel dimension, and an optional batch "
+            f"dimension (i.e. {axes + 1}D or {axes + 2}D inputs).")
+
+
 def _feature_dropout(name: str, input: Tensor, p: float, training: bool, inplace: bool,
-                     batched: tuple[int, ...], single: int | None) -> Tensor:
+                     single: int | None) -> Tensor:
     check_probability(p)
-    if input.ndim not in batched and input.ndim != single:
-        warnings.warn(f"{name}: Received a {input.ndim}-D input. Inputs of this size are treated "
-                      "as (N, C, ...).", stacklevel=users_level())
+    if name != "dropout1d":
+        _warn_dimensions(name, input.ndim)
     if not training or p == 0 or 0 in input.shape:
         return input
     _check_floating(input)
@@ -75,19 +91,19 @@ def dropout1d(input: Tensor, p: float = 0.5, training: bool = True,
                            f"{input.ndim}D input. Note that dropout1d exists to provide "
                            "channel-wise dropout on inputs with 1 spatial dimension, a channel "
                            "dimension, and an optional batch dimension (i.e. 2D or 3D inputs).")
-    return _feature_dropout("dropout1d", input, p, training, inplace, (3,), 2)
+    return _feature_dropout("dropout1d", input, p, training, inplace, 2)
 
 
 def dropout2d(input: Tensor, p: float = 0.5, training: bool = True,
               inplace: bool = False) -> Tensor:
     """Zeroes whole channels of (N, C, H, W); a 3-d input is (N, C, L)."""
-    return _feature_dropout("dropout2d", input, p, training, inplace, (3, 4), None)
+    return _feature_dropout("dropout2d", input, p, training, inplace, None)
 
 
 def dropout3d(input: Tensor, p: float = 0.5, training: bool = True,
               inplace: bool = False) -> Tensor:
     """Zeroes whole channels of (N, C, D, H, W) or (C, D, H, W)."""
-    return _feature_dropout("dropout3d", input, p, training, inplace, (5,), 4)
+    return _feature_dropout("dropout3d", input, p, training, inplace, 4)
 
 
 def _alpha_drop(input: Tensor, keep: Tensor, p: float) -> Tensor:
@@ -123,3 +139,6 @@ def feature_alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False,
     def run(x: Tensor) -> Tensor:
         return _alpha_drop(x, _feature_mask(x, p), p)
     return in_place(run, input) if inplace else run(input)
+
+
+entry.wrap(__name__, globals())

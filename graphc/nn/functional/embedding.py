@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ...base import dtypes
+from ...base import dtypes, entry
 from ...core.modes import is_grad_enabled, no_grad
 from ...core.observe import capturing
 from ...core.tensor import Tensor
@@ -252,3 +252,6 @@ def _of_rows(index: Tensor, weight: Tensor, max_norm: Any, norm_type: float, by_
         return total / max(index.shape[1], 1)
     counts = pw.cast((~filler).sum(1), weight.dtype).clamp(min=1)
     return total / counts.unsqueeze(1)
+
+
+entry.wrap(__name__, globals())

@@ -9,6 +9,7 @@ from __future__ import annotations
 from itertools import product
 from typing import Any
 
+from ...base import entry
 from ...core.tensor import Tensor
 from ...ops.gather import cat, pad_constant, slice_backward
 from ...out import shown
@@ -113,3 +114,6 @@ def _places(size: tuple, k: tuple, d: tuple, p: tuple, s: tuple) -> tuple:
 
 def _pair(values: tuple) -> str:
     return f"({values[0]}, {values[1]})"
+
+
+entry.wrap(__name__, globals())

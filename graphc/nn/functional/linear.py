@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...base import dtypes
+from ...base import dtypes, entry
 from ...core import autocast
 from ...core.tape import entry_class
 from ...core.tensor import Tensor
@@ -99,4 +99,5 @@ def _check_groups(a: Tensor, b: Tensor, offs: Tensor | None, bias: Any, out_dtyp
         raise RuntimeError("Grouped gemm output dtype must match `mat_a` dtype")
 
 
+entry.wrap(__name__, globals())
 autocast.wrap("functional", globals())

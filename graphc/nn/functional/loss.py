@@ -10,7 +10,7 @@ import math
 import warnings
 from typing import Any
 
-from ...base import dtypes
+from ...base import dtypes, entry
 from ...base.errors import users_level
 from ...core import autocast
 from ...core.tensor import Tensor
@@ -26,6 +26,12 @@ def _warn_sizes(input: Tensor, target: Tensor) -> None:
             f"Using a target size ({target.shape}) that is different to the input size "
             f"({input.shape}). This will likely lead to incorrect results due to broadcasting. "
             "Please ensure they have the same size.", stacklevel=users_level())
+
+
+def _refuse_integers(name: str, input: Tensor, target: Tensor) -> None:
+    d = dtypes.promote_types(input.dtype, target.dtype)
+    if d.category <= dtypes.INT:
+        raise NotImplementedError(f"\"{name}_cpu\" not implemented for '{d.title}'")
 
 
 def _weighted(loss: Tensor, input: Tensor, weight: Tensor, reduction: str,
@@ -50,6 +56,7 @@ def mse_loss(input: Tensor, target: Tensor, size_average: bool | None = None,
              weight: Tensor | None = None) -> Tensor:
     """(input - target) ** 2. Different sizes broadcast, with a warning."""
     _warn_sizes(input, target)
+    _refuse_integers("mse", input, target)
     reduction = legacy_reduction(size_average, reduce, reduction)
     loss = pw.square(input - target)
     return reduced(loss, reduction) if weight is None else _weighted(loss, input, weight, reduction)
@@ -72,6 +79,7 @@ def smooth_l1_loss(input: Tensor, target: Tensor, size_average: bool | None = No
     """0.5 * d**2 / beta where |d| < beta, else |d| - beta / 2. Girshick 2015."""
     _warn_sizes(input, target)
     reduction = legacy_reduction(size_average, reduce, reduction)
+    _refuse_integers("smooth_l1", input, target)
     if beta < 0:
         raise RuntimeError("smooth_l1_loss does not support negative values for beta.")
     d = pw.abs(input - target)
@@ -85,6 +93,7 @@ def huber_loss(input: Tensor, target: Tensor, reduction: str = "mean", delta: fl
                weight: Tensor | None = None) -> Tensor:
     """0.5 * d**2 where |d| <= delta, else delta * (|d| - delta / 2). Huber 1964."""
     _warn_sizes(input, target)
+    _refuse_integers("huber", input, target)
     if delta <= 0:
         raise RuntimeError("huber_loss does not support non-positive values for delta.")
     d = pw.abs(input - target)
@@ -172,6 +181,9 @@ def binary_cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = 
         raise ValueError(f"Using a target size ({target.shape}) that is different to the input "
                          f"size ({input.shape}) is deprecated. Please ensure they have the same "
                          "size.")
+    if target.dtype is not input.dtype:
+        raise RuntimeError(
+            f"Found dtype {target.dtype.title} but expected {input.dtype.title}")
     if not _all_hold(lambda: (input >= 0) & (input <= 1)):
         raise RuntimeError("all elements of input should be between 0 and 1")
     log_x = _bounded_log(input)
@@ -206,6 +218,10 @@ def binary_cross_entropy_with_logits(input: Tensor, target: Tensor, weight: Tens
     if target.shape != input.shape:
         raise ValueError(f"Target size ({target.shape}) must be the same as input size "
                          f"({input.shape})")
+    if target.dtype.category < input.dtype.category:
+        raise RuntimeError(
+            f"result type {input.dtype.title} can't be cast to the desired output type "
+            f"{target.dtype.title}")
     log_s = pw.log_sigmoid(input)
     if pos_weight is None:
         loss = (1 - target) * input - log_s
@@ -381,4 +397,5 @@ def _triplet(distance: Any, anchor: Tensor, positive: Tensor, negative: Tensor, 
         far = pw.minimum(far, distance(positive, negative))
     return reduced(pw.clamp_min(margin + near - far, 0.0), reduction)
 
+entry.wrap(__name__, globals())
 autocast.wrap("functional", globals())

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ...base import entry
 from ...base.dtypes import finfo, float32, float64
 from ...core.modes import no_grad
 from ...core.tensor import Tensor
-from ...ops import composite, norm
+from ...ops import composite, movement, norm
 from ...ops import pointwise as pw
 from ...out import shown
 
@@ -91,7 +92,7 @@ def group_norm(input: Tensor, num_groups: int, weight: Tensor | None = None,
                            f"num_groups={num_groups}")
     grouped = input.reshape(n, num_groups, -1)
     out = composite.layer_norm(grouped, None, None, 1, eps)[0].view(input.shape)
-    return _affine(out, weight, bias)
+    return _affine(movement.like_layout(out, input), weight, bias)
 
 
 def _check_batch(shape: Sequence[int]) -> None:
@@ -117,6 +118,13 @@ def batch_norm(input: Tensor, running_mean: Tensor | None, running_var: Tensor |
     place (running_var with the unbiased variance). Ioffe and Szegedy 2015.
 
     ValueError when training with one value per channel."""
+    for name, x in (("running_mean", running_mean), ("running_var", running_var),
+                    ("weight", weight), ("bias", bias)):
+        n = None if x is None else x.type_.numel
+        if isinstance(n, int) and input.ndim > 1 and isinstance(input.type_.shape[1], int):
+            if n != input.type_.shape[1]:
+                raise RuntimeError(
+                    f"{name} should contain {input.type_.shape[1]} elements not {n}")
     if not training:
         if running_mean is None or running_var is None:
             raise RuntimeError("Expected running_mean and running_var to be defined when "
@@ -158,6 +166,7 @@ def instance_norm(input: Tensor, running_mean: Tensor | None = None,
         raise ValueError("Expected more than 1 spatial element when training, got input size "
                          f"{input.shape}")
     dims = tuple(range(2, input.ndim))
+    input = movement.contiguous(input)
     mean = input.mean(dims, keepdim=True)
     centred = input - mean
     var = (centred * centred).mean(dims, keepdim=True)
@@ -183,3 +192,6 @@ def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: flo
     for i in range(1, size):
         total = total + square.narrow(1, i, channels)
     return input / (total / size * alpha + k).pow(beta)
+
+
+entry.wrap(__name__, globals())

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any
 
-from ...base import dtypes
+from ...base import dtypes, entry
 from ...core import autocast
 from ...core.modes import is_grad_enabled
 from ...core.observe import capturing
@@ -540,4 +540,5 @@ def _adaptive_size(name: str, axes: int, input: Tensor, output_size: Any, but_go
                 f"input has sizes {list(input.shape)} with dimension {d} being empty")
     return tuple(n if s is None else s for s, n in zip(size, spatial, strict=True))
 
+entry.wrap(__name__, globals())
 autocast.wrap("functional", globals())

@@ -9,7 +9,7 @@ import math
 import warnings
 from typing import Any
 
-from ...base import dtypes
+from ...base import dtypes, entry
 from ...base.errors import users_level
 from ...core import autocast
 from ...core.tensor import Tensor
@@ -393,4 +393,5 @@ def _cubic(t: Tensor) -> list:
     u = 1 - t
     return [far(t + 1), near(t), near(u), far(u + 1)]
 
+entry.wrap(__name__, globals())
 autocast.wrap("functional", globals())

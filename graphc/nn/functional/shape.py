@@ -10,10 +10,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ...base import dtypes
+from ...base import dtypes, entry
 from ...core import autocast
 from ...core.tensor import Tensor, wrap
-from ...ops import gather
+from ...ops import gather, movement
 from ...ops import pointwise as pw
 from ...out import shown
 
@@ -34,7 +34,8 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant",
         pads = [(0, 0)] * input.ndim
         for i in range(len(pad) // 2):
             pads[input.ndim - 1 - i] = (pad[2 * i], pad[2 * i + 1])
-        return gather.pad_constant(input, tuple(pads), float(value or 0.0))
+        out = gather.pad_constant(input, tuple(pads), float(value or 0.0))
+        return movement.like_layout(out, input)
     if value:
         raise ValueError(f'Padding mode "{mode}" doesn\'t take in value argument')
     if mode not in _SOURCE:
@@ -45,7 +46,7 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant",
         dim = input.ndim - 1 - i
         places = _SOURCE[mode](input.shape[dim], pad[2 * i], pad[2 * i + 1], i)
         out = gather.index_select(out, dim, wrap(places))
-    return out
+    return out if mode == "circular" else movement.like_layout(out, input)
 
 
 _RANKS = (
@@ -150,7 +151,7 @@ def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
     n = len(lead)
     x = input.reshape(*lead, c, h // r, r, w // r, r)
     x = x.permute(*range(n), n, n + 2, n + 4, n + 1, n + 3)
-    return x.reshape(*lead, c * r * r, h // r, w // r)
+    return movement.like_layout(x.reshape(*lead, c * r * r, h // r, w // r), input)
 
 
 def channel_shuffle(input: Tensor, groups: int) -> Tensor:
@@ -159,6 +160,8 @@ def channel_shuffle(input: Tensor, groups: int) -> Tensor:
     if c % groups:
         raise RuntimeError(f"Number of channels must be divisible by groups. Got {c} channels and "
                            f"{groups} groups.")
-    return input.reshape(n, groups, c // groups, *rest).transpose(1, 2).reshape(n, c, *rest)
+    dealt = input.reshape(n, groups, c // groups, *rest).transpose(1, 2).reshape(n, c, *rest)
+    return movement.like_layout(dealt, input)
 
+entry.wrap(__name__, globals())
 autocast.wrap("functional", globals())

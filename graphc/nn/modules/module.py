@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from ...base.errors import with_raisers_line
 from ...core import observe
 from ...core.modes import STATE
 from ...core.tensor import Tensor
@@ -263,10 +264,14 @@ class Module(ApplyMethods, StateMethods):
             stand_in = STATE.stand_in(self)
             if stand_in is not None:
                 return stand_in(*args, **kwargs)
-        if not (self._forward_hooks or self._forward_pre_hooks or self._backward_hooks
-                or self._backward_pre_hooks or _global_forward_hooks or _global_forward_pre_hooks
+        if not (self._backward_hooks or self._backward_pre_hooks or self._forward_hooks
+                or self._forward_pre_hooks or _global_forward_hooks or _global_forward_pre_hooks
                 or _global_backward_hooks or _global_backward_pre_hooks):
-            return self.forward(*args, **kwargs)
+            try:
+                return self.forward(*args, **kwargs)
+            except Exception as e:
+                with_raisers_line(e)
+                raise
         return _call_with_hooks(self, args, kwargs)
 
     def _call_impl(self, *args: Any, **kwargs: Any) -> Any:

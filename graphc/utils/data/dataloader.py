@@ -15,6 +15,8 @@ from typing import Any, Generic, TypeVar
 
 from ...core.rng import Generator
 from . import collate
+from .collate import default_collate as default_collate
+from .collate import default_convert as default_convert
 from .dataset import Dataset, IterableDataset, gather_of
 from .sampler import (
     BatchSampler,

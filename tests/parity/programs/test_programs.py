@@ -107,15 +107,20 @@ def error(found, exact):
     return worst
 
 
+# float32: the error is at most twice PyTorch's and two ULP. In these programs long products decide:
+# PyTorch adds them in lanes of sixteen or more, graphc in chains of up to 256; errors of a chain
+# grow as the root of its length, so by a factor of four.
+CHAINS = ("neural_style", "seq2seq")
+
+
 @pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="needs PyTorch")
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_program_gives_pytorchs_results(program, tmp_path):
     theirs = results("torch", program, tmp_path, "float64", "nudged", "float32")
     ours = results("graphc", program, tmp_path, "float64", "float32")
     check(ours["float64"], theirs["float64"], theirs["nudged"])
-    # float32: PyTorch adds products in lanes of sixteen or more, graphc in chains of up to 256;
-    # errors of a chain grow as the root of its length, so by a factor of four; and two ULP.
-    allowed = 4 * error(theirs["float32"], theirs["float64"]) + 2 * np.finfo(np.float32).eps
+    factor = 4 if program in CHAINS else 2
+    allowed = factor * error(theirs["float32"], theirs["float64"]) + 2 * np.finfo(np.float32).eps
     got = error(ours["float32"], theirs["float64"])
     assert got <= allowed, f"float32: error {got:.3g}, allowed {allowed:.3g}"
 
@@ -129,6 +134,7 @@ def test_compiled_steps_give_the_same_bits(program, tmp_path):
 
 
 def test_enough_programs():
+    assert set(CHAINS) <= set(PROGRAMS)
     assert len(PROGRAMS) >= 20 and len(COMPILED) >= 6
 
 
