@@ -1,0 +1,24 @@
+"""Makes capture's listener visible to coverage: `coverage run --branch -m pytest -n 0 -p tests.traced`.
+
+Python calls no trace function while a profile function runs; here it does, and the profile function
+rests meanwhile."""
+
+import sys
+
+from graphc.compiler.capture.watch import ProfileWatch
+
+_init = ProfileWatch.__init__
+
+
+def _traced(self, listener):
+    def profile(frame, kind, value):
+        sys.setprofile(None)
+        try:
+            sys.call_tracing(listener, (frame, kind, value))
+        finally:
+            sys.setprofile(profile)
+
+    _init(self, profile)
+
+
+ProfileWatch.__init__ = _traced
