@@ -1,7 +1,8 @@
-"""Makes capture's listener visible to coverage: `coverage run --branch -m pytest -n 0 -p tests.traced`.
+"""Makes capture's listener visible to coverage:
+`coverage run --branch -m pytest -n 0 -p tests.traced tests/capture`.
 
-Python calls no trace function while a profile function runs; here it does, and the profile function
-rests meanwhile."""
+Up to Python 3.11 no trace function is called while a profile function runs; here it is, and the
+profile function rests meanwhile."""
 
 import sys
 
