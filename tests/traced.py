@@ -12,10 +12,13 @@ _init = ProfileWatch.__init__
 
 
 def _traced(self, listener):
+    def tell(frame, kind, value):
+        sys.setprofile(None)  # in here, so that 3.11 looks again whether there is a trace function
+        listener(frame, kind, value)
+
     def profile(frame, kind, value):
-        sys.setprofile(None)
         try:
-            sys.call_tracing(listener, (frame, kind, value))
+            sys.call_tracing(tell, (frame, kind, value))
         finally:
             sys.setprofile(profile)
 
