@@ -262,3 +262,14 @@ def test_explain_names_the_sizes():
         compiled(graphc.rand(n, 3))
     text = compiled.explain()
     assert "argument x: f32[s0, 3]" in text and "shape was [4, 3], now [5, 3]" in text
+
+
+def test_a_size_that_code_reads_as_a_number_alone_is_constant():
+    """int(n) makes the program good for that n; other sizes stay symbols."""
+    f = graphc.compile(lambda x: x * int(x.shape[0]) + x.shape[1], fullgraph=True, dynamic=True)
+    for m in (3, 5, 8, 4):
+        x = graphc.ones(4, m)
+        assert f(x).tolist() == [[4.0 + m] * m] * 4
+    assert len(f.specialisations) == 1
+    assert f(graphc.ones(5, 3)).tolist() == [[8.0] * 3] * 5
+    assert len(f.specialisations) == 2
