@@ -162,7 +162,8 @@ class _Run:
 
     def __call__(self, fullgraph: bool = True) -> Any:
         self.compiled = compile(self.fn, fullgraph=fullgraph, backend=self.backend)
-        self.compiled.settings["build"] = self.recorder.build
+        # shadow mode would stop at the difference before its cause can be looked for
+        self.compiled.settings.update(build=self.recorder.build, shadow=False)
         return self.compiled(*self.args, **self.kwargs)
 
     def falling_back(self) -> Any:

@@ -637,7 +637,7 @@ def build(graph: Any, settings: dict, name: str) -> Any:
         return InterpretedProgram(graph)
     skip = settings.get("skip", ())
     made = program.build(graph, fast_math=settings["fast_math"], name=name, skip=skip)
-    if config.check and not settings["fast_math"]:
+    if config.check and settings.get("shadow", True) and not settings["fast_math"]:
         from .compiler.interpret.shadow import Shadow
 
         return Shadow(graph, made)

@@ -14,6 +14,7 @@ from .core.tensor import Tensor
 from .creation import arange, as_tensor
 from .functional import _return_type, called, scattered
 from .functional import scatter as _scatter
+from .ir.index import Index
 from .ir.types import dim_index
 from .ops import gather as gather_ops
 from .ops import movement, pointwise, reduce, scan
@@ -68,7 +69,8 @@ def topk(
         raise RuntimeError("selected index k out of range")
     if input.dtype.is_complex:
         raise RuntimeError(" topk does not support complex dtypes on CPU")
-    return into(out, return_topk(*sort_ops.topk(input, int(k), d, bool(largest))), SAME)
+    k = k if isinstance(k, Index) else int(k)  # a symbolic size stays one
+    return into(out, return_topk(*sort_ops.topk(input, k, d, bool(largest))), SAME)
 
 
 def kthvalue(

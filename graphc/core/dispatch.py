@@ -20,6 +20,7 @@ from ..base.errors import with_user_line
 from ..ir import op as op_module
 from ..ir.op import Op
 from ..ir.types import broadcast_shapes, overlaps, pointwise_strides
+from ..native import library
 from . import tape
 from .modes import STATE
 from .storage import INFERENCE, TRACKED
@@ -258,8 +259,10 @@ def run_pointwise(op: Op, inputs: tuple, attrs: tuple, out: np.ndarray | None = 
                     result = op.eager(*arrays, out=out)
             else:
                 out = None
-                for a in arrays:  # numpy's axis order differs from PyTorch's when layouts mix
-                    if a.ndim > 1 and not a.flags.c_contiguous:
+                for a in arrays:
+                    # numpy's axis order differs from PyTorch's when layouts mix, and it maps large
+                    # results anew each time
+                    if a.nbytes >= _LARGE or a.ndim > 1 and not a.flags.c_contiguous:
                         out = _result_array(arrays, plan.out)
                         break
                 result = op.eager(*arrays, out=out)
@@ -304,12 +307,22 @@ def _exact_strides(result: np.ndarray, arrays: list) -> np.ndarray:
     return out
 
 
+# Bytes from which results of numpy's functions come from the caching allocator: numpy maps some of
+# these anew each time, and those that it does not leave holes in the heap.
+_LARGE = 1 << 20
+
+
 def _result_array(arrays: list, d: DType) -> np.ndarray:
     """An empty array for the result of an elementwise op, with the strides that infer gives."""
+    shape = arrays[0].shape or arrays[-1].shape
+    if 1 not in shape and all(
+        [x.flags.c_contiguous and x.shape == shape or x.ndim == 0 for x in arrays]
+    ):
+        return library.empty(shape, d.np)
     layouts = [(a.shape, tuple(s // a.itemsize for s in a.strides)) for a in arrays]
     shape = broadcast_shapes(*[s for s, _ in layouts])
     strides = pointwise_strides(shape, layouts)
-    memory = np.empty(math.prod(shape) * d.np.itemsize, np.uint8)
+    memory = library.empty((math.prod(shape) * d.np.itemsize,), np.dtype(np.uint8))
     return np.ndarray(shape, d.np, memory, 0, tuple([s * d.np.itemsize for s in strides]))
 
 

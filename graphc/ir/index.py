@@ -114,7 +114,7 @@ class SizesEqual(BaseException):
     mix: what is being made has to be made again with one form, `difference` being 0."""
 
     def __init__(self, difference: Index):
-        super().__init__(f"{difference} is 0")
+        super().__init__(f"{difference.key} is 0")  # a number that code reads would be its value
         self.difference = difference
 
 

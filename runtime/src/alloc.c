@@ -1,9 +1,11 @@
 /* Caching allocator: 64-byte aligned blocks in size classes, freed blocks kept for reuse.
  *
  * Blocks above 1 MB are mappings aligned to 2 MB with huge pages asked for: first touch of 64 MB
- * costs 512 page faults instead of 16384, and reuse costs none. Every block is preceded by a header
- * (64 bytes for small ones, the end of one page for large ones, so that the block itself stays
- * aligned and a power-of-two size needs no second huge page).
+ * costs 512 page faults instead of 16384, and reuse costs none. Those from 64 KB on are mappings,
+ * too: in the heap of malloc small neighbours that outlive them would leave holes that grow with
+ * every cycle of use. Every block is preceded by a header (64 bytes, for large blocks the end of
+ * one page, so that the block itself stays aligned and a power-of-two size needs no second huge
+ * page).
  * Invariant: live + cached == reserved, cached <= the limit.
  */
 #define _GNU_SOURCE
@@ -25,6 +27,7 @@
 
 #define ALIGN 64
 #define HEADER 64
+#define MAPPED ((size_t)1 << 16)
 #define LARGE ((size_t)1 << 20)
 #define HUGE_PAGE ((size_t)2 << 20)
 #define GUARD_PAGE ((size_t)65536) /* holds a large block's header; a multiple of any page size */
@@ -86,10 +89,15 @@ static header *map_large(size_t size)
 static header *new_block(size_t size, int class)
 {
     header *h = 0;
-    if (class >= CLASSES / 2)
+    if (class >= CLASSES / 2) {
         h = map_large(size);
-    else if (posix_memalign((void **)&h, ALIGN, size + HEADER) != 0)
+    } else if (size >= MAPPED) {
+        h = mmap(0, size + HEADER, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (h == MAP_FAILED)
+            h = 0;
+    } else if (posix_memalign((void **)&h, ALIGN, size + HEADER) != 0) {
         h = 0;
+    }
     if (h) {
         h->size = size;
         h->class = class;
@@ -102,6 +110,8 @@ static void give_back(header *h)
     ASAN_UNPOISON_MEMORY_REGION((char *)h + HEADER, h->size);
     if (h->class >= CLASSES / 2)
         munmap((char *)h + HEADER - GUARD_PAGE, h->size + GUARD_PAGE);
+    else if (h->size >= MAPPED)
+        munmap(h, h->size + HEADER);
     else
         free(h);
 }

@@ -262,3 +262,39 @@ def test_explain_names_the_sizes():
         compiled(graphc.rand(n, 3))
     text = compiled.explain()
     assert "argument x: f32[s0, 3]" in text and "shape was [4, 3], now [5, 3]" in text
+
+
+def test_a_size_that_code_reads_as_a_number_alone_is_constant():
+    """int(n) makes the program good for that n; other sizes stay symbols."""
+    f = graphc.compile(lambda x: x * int(x.shape[0]) + x.shape[1], fullgraph=True, dynamic=True)
+    for m in (3, 5, 8, 4):
+        x = graphc.ones(4, m)
+        assert f(x).tolist() == [[4.0 + m] * m] * 4
+    assert len(f.specialisations) == 1
+    assert f(graphc.ones(5, 3)).tolist() == [[8.0] * 3] * 5
+    assert len(f.specialisations) == 2
+
+
+@pytest.mark.parametrize("dynamic", [None, True])
+def test_sizes_that_code_compares_are_one_symbol_where_they_are_equal(dynamic):
+    def f(x, y):
+        if x.shape[0] == y.shape[0]:
+            return (x * y.shape[0]).sum() + y
+        return x.sum() - y
+
+    compiled = graphc.compile(f, fullgraph=True, dynamic=dynamic)
+    for n, m in [(3, 3), (4, 4), (5, 5), (6, 3), (3, 6), (7, 7), (2, 9), (8, 8)]:
+        x, y = graphc.arange(float(n)), graphc.arange(float(m))
+        assert graphc.equal(compiled(x, y), f(x, y)), (n, m)
+    # sizes that are equal, larger and smaller; without dynamic=True also those of the first call
+    assert len(compiled.specialisations) <= 4
+
+
+def test_sizes_that_differ_by_a_constant_are_constants():
+    def f(x, y):
+        return x + x.shape[0] if x.shape[0] == y.shape[0] + 1 else x - y.shape[0]
+
+    compiled = graphc.compile(f, fullgraph=True, dynamic=True)
+    for n, m in [(4, 3), (5, 4), (5, 5), (6, 2), (4, 3), (3, 3), (8, 7)]:
+        x, y = graphc.arange(float(n)), graphc.arange(float(m))
+        assert graphc.equal(compiled(x, y), f(x, y)), (n, m)

@@ -218,6 +218,13 @@ def test_the_pass_is_named_wherever_it_stands(fresh, at):
     assert (e.stage, e.name, e.script) == ("pass", "reassociate", None)
 
 
+def test_the_pass_is_named_in_shadow_mode_too(fresh, monkeypatch):
+    monkeypatch.setattr(config, "check", True)
+    wrong.plant(wrong.reassociate)
+    e = caught(sums, *[tensor(4, 5, seed=i) for i in range(3)], repro_dir=None)
+    assert (e.stage, e.name) == ("pass", "reassociate")
+
+
 def test_a_pass_that_raises_is_a_build_failure(fresh):
     wrong.plant(wrong.stumble)
     e = caught(products, tensor(3))
@@ -298,6 +305,7 @@ def test_a_wrong_memory_plan_is_named(fresh, monkeypatch):
 def test_a_wrong_stored_program_is_told(fresh, monkeypatch):
     with monkeypatch.context() as m:
         m.setattr(table.get("tanh"), "lower", lambda x: Apply("sigmoid", [x], x.dtype))
+        m.setattr(config, "check", False)  # it would be noticed at once
         torch.compile(chain)(tensor(4, 3))
     e = caught(chain, tensor(4, 3), repro_dir=None)
     assert e.stage == "cache" and "cache clear" in str(e)

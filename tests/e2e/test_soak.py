@@ -188,8 +188,8 @@ def slope(samples):
 def test_150_cycles_and_2000_steps(tmp_path):
     found = run(tmp_path, 150, 3, 2000)
     check(found, 3)
-    # over so few cycles the system's allocator still moves by a few megabytes, then it stays
-    assert found["cycles"][-1][1] - found["cycles"][9][1] < 4 << 20
+    # Python's table of interned names, which each cycle adds to, doubles by 0.9 MB at some point
+    assert found["cycles"][-1][1] - found["cycles"][3][1] < 3 << 19
     assert found["steps"][1][0] - found["steps"][0][0] < 1 << 20
 
 

@@ -5,6 +5,7 @@ import threading
 
 import pytest
 
+import graphc
 from graphc.native import cpu, library
 
 pytestmark = pytest.mark.skipif(not library.available(), reason="no native kernels")
@@ -92,6 +93,45 @@ def test_accounting(nbytes):
     assert stats()[:2] == [live, now_reserved]
     trim()
     assert stats()[:2] == [live, reserved]
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/maps"), reason="reads Linux's /proc")
+@pytest.mark.parametrize("nbytes", [1 << 16, 300_000, MB])
+def test_middling_blocks_leave_no_holes_in_the_heap(nbytes):
+    """Each is a mapping that ends with it: nothing else keeps the memory when it is trimmed."""
+
+    def mapped(at):
+        with open("/proc/self/maps", encoding="utf-8") as file:
+            spans = [line.split(None, 1)[0].split("-") for line in file]
+        return any(int(a, 16) <= at < int(b, 16) for a, b in spans)
+
+    trim()
+    block = alloc(nbytes)
+    where = address(block)
+    assert mapped(where) and mapped(where + nbytes - 1)
+    free(block)
+    trim()
+    assert not mapped(where) and not mapped(where + nbytes - 1)
+
+
+def test_large_results_of_numpy_are_blocks_too():
+    x, y = graphc.ones(600, 600), graphc.ones(600, 1)
+    row = graphc.ones(1, 500_000)
+    for make, strides in [
+        (lambda: x + x, (600, 1)),
+        (lambda: 2 * x, (600, 1)),
+        (lambda: x + y, (600, 1)),
+        (lambda: x.t() * x.t(), (1, 600)),
+        (lambda: row + 1, (500_000, 1)),
+        (lambda: x > y, (600, 1)),
+    ]:
+        before = stats()[0]
+        found = make()
+        # bools are a third of a megabyte, in a block all the same
+        assert stats()[0] - before >= found.numel() * found.element_size()
+        assert found.stride() == strides
+        del found
+        assert stats()[0] == before
 
 
 def test_cache_is_bounded():

@@ -437,7 +437,7 @@ def test_changes_move_the_epoch():
     names = {"first", "scale", "weight", "training", "plain", "_forward_hooks", "0"}
     old = set(observe.watched)
     observe.watched.clear()
-    observe.watch(names)
+    observe.watch(names, net)
     try:
         handle = None
 
@@ -471,6 +471,30 @@ def test_changes_move_the_epoch():
     finally:
         observe.watched.clear()
         observe.watched.update(old)
+
+
+def test_names_that_only_dead_programs_read_are_forgotten():
+    class Reader:
+        def __init__(self, names):
+            self.names = names
+
+    before = len(observe.watched)
+    readers = [Reader({f"name_{i}", "kept"}) for i in range(300)]
+    last = readers[-1]
+    for reader in readers:
+        observe.watch(reader.names, reader)
+    assert {f"name_{i}" for i in range(300)} <= observe.watched  # all are alive
+    del readers, reader
+    for i in range(2000):
+        x = Reader({f"other_{i}"})
+        observe.watch(x.names, x)
+    assert {"name_299", "kept", "other_1999"} <= observe.watched
+    assert len(observe.watched) < before + 50
+    epoch = observe.epoch[0]
+    observe.changed(last, "name_299")
+    assert observe.epoch[0] == epoch + 1
+    observe.changed(last, "name_3")
+    assert observe.epoch[0] == epoch + 1
 
 
 def test_compile_method():

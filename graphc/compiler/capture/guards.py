@@ -528,7 +528,7 @@ class ReadSet:
         if self.exact:
             for n in self.numbers.values():
                 self.every_call.append(n.check())
-        observe.watch(self.names)
+        observe.watch(self.names, self)
 
     def _add(self, what: str, read: Callable[[], Any], holder: Any = None, key: Any = None) -> None:
         self.every_call.append(Check(what, read, holder, key, None, self._origin(key, what)))

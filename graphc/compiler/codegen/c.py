@@ -329,9 +329,7 @@ def constant(v: Any, d: DType) -> str:
             return f"GC_NAN_{kind}"
         if x in (float("inf"), float("-inf")):
             return f"(-GC_INF_{kind})" if x < 0 else f"GC_INF_{kind}"
-        text = str(np.float32(x)) if d is dtypes.float32 else repr(x)
-        if "." not in text and "e" not in text:
-            text += ".0"
+        text = str(np.float32(x)) if d is dtypes.float32 else repr(x)  # with a point or an exponent
         return f"({text}{suffix})" if text[0] == "-" else text + suffix
     if d is dtypes.bool_:
         return "1" if v else "0"
