@@ -4,7 +4,6 @@ import functools
 import heapq
 import threading
 
-import numpy as np
 import pytest
 
 import graphc
@@ -44,11 +43,11 @@ def test_captures_and_sizes_that_stay_constants_are_told(monkeypatch, capsys):
 
     @graphc.compile
     def table(x):
-        return x + graphc.tensor(np.arange(int(np.int64(x.shape[0]))))
+        return x + graphc.tensor(range(x.shape[0].bit_length()))[0] + x.shape[0]
 
     table(graphc.ones(3))
     assert "graphc: compiled table: first call" in capsys.readouterr().err
-    assert table(graphc.ones(4)).tolist() == [1, 2, 3, 4]
+    assert table(graphc.ones(4)).tolist() == [5, 5, 5, 5]
     assert "graphc: sizes stay constants: " in capsys.readouterr().err
 
 
