@@ -2,7 +2,8 @@
 
 Windows are either given by size, stride, padding and dilation or, with `stride=None`, adaptive:
 `size` is then the output's, and place o along an axis of n covers [floor(o n / size),
-ceil((o + 1) n / size)). Inputs are (N, C, *spatial). Element order: runtime/src/window_float.inc.
+ceil((o + 1) n / size)). Inputs are (N, C, *spatial). Element order:
+runtime/src/window/window_float.inc.
 Source of semantics: https://docs.pytorch.org/docs/stable/nn.html#pooling-layers
 """
 

@@ -324,3 +324,23 @@ def test_gradients_of_some_inputs_and_hooks(backend):
     compiled = graphc.compile(fn, backend=backend, fullgraph=True)
     for _ in range(3):
         same(run(fn), run(compiled))
+
+
+def test_results_that_depend_on_no_leaf_from_outside(backend):
+    """A layer that is made inside of the function: its results are on the tape all the same."""
+
+    def fn(x):
+        return nn.Linear(4, 6)(x)
+
+    compiled = graphc.compile(fn, backend=backend, fullgraph=True)
+    for grad in (False, True):
+        found = []
+        for f in (fn, compiled, compiled):
+            graphc.manual_seed(0)
+            x = floats(5, 4, seed=3, grad=grad)
+            y = f(x)
+            assert y.requires_grad
+            y.sum().backward()
+            found.append([y.detach(), *([x.grad] if grad else [])])
+        for other in found[1:]:
+            same(found[0], other)

@@ -233,13 +233,13 @@ class Joint:
     def write_entry(self, entry: Any) -> None:
         """Adds the lines of a call that put its results on the tape."""
         tensors = ", ".join(f"t{m.index}" for m in self.made)
-        inputs = ", ".join(entry.ref(s) for s in self.sources)
+        inputs = "".join(f"{entry.ref(s)}, " for s in self.sources)
         others = "".join(f"{entry.ref(s)}, " for s in self.others)
         attach = entry.const(self.attach)
         arrays = "kept" if self.copied else "arrays"
         sizes = "{" + ", ".join(f"{s!r}: {s}" for s in entry.sizes) + "}"
         entry.add(
-            f"{attach}(({tensors},), ({inputs},), ({others}), outs, {arrays}, sc, rg, {sizes})"
+            f"{attach}(({tensors},), ({inputs}), ({others}), outs, {arrays}, sc, rg, {sizes})"
         )
 
     def before(self, arrays: list) -> list:
