@@ -9,6 +9,7 @@ input is written.
 from __future__ import annotations
 
 import functools
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,8 +17,9 @@ from ...base.resources import templates_dir
 from ...ir.index import Index, as_index
 from ...ir.loop import Buffer
 from ..lower.kernel import Kernel
-from .c import Printer, comment_text, filled
+from .c import MARK, Printer, comment_text, filled
 
+_NEGATIVE = re.compile(rf"(?<!\w)\(({MARK}(\d+){MARK})\)")  # literals in parentheses
 # So many kernels that differ in numbers alone share a function; fewer keep the numbers in the text.
 ALIKE = 8
 GRAIN = 1 << 14  # elements of work in the smallest piece of a parallel region
@@ -150,7 +152,8 @@ class Writer:
         p.block(k.body, 1)
         body = "\n".join(p.lines)
         params = tuple((b.dtype.ctype, written, name) for b, written, name in p.params.values())
-        key = (k.form, params, tuple(as_index(b.count).key for b in p.heaps), body)
+        heaps = tuple(as_index(b.count).key for b in p.heaps)
+        key = (k.form, params, heaps, _NEGATIVE.sub(r"\1", body))
         self.printed[k] = p, body, key
         if k.form == "rows":
             self.alike.setdefault(key, []).append([text for _, text in p.literals])
@@ -186,6 +189,8 @@ class Writer:
             params.append({"type": f"const {ctype}", "name": f"number{j}", "restrict": True})
             self.numbers.setdefault(k, []).append((ctype, texts[i]))
             texts[i] = f"number{j}[0]"
+        if varying:
+            body = _NEGATIVE.sub(lambda m: m[1] if int(m[2]) in varying else m[0], body)
         what = {
             "form": k.form,
             "params": params,
@@ -463,8 +468,6 @@ static void NAME_all(void *ctx, int64_t begin, int64_t end, int thread) {
 
 def _heads(text: str, name: str) -> list[str]:
     """Declarations of the functions of a kernel that its file shows."""
-    import re
-
     found = re.findall(rf"^(void {name}(?:_all)?\([^)]*\)) {{$", text, re.M)
     return [f"{h};" for h in found]
 
@@ -492,8 +495,6 @@ def _cast_parens(text: str) -> str:
 
 
 def _mentions(text: str, name: str) -> bool:
-    import re
-
     return re.search(rf"\b{re.escape(name)}\b", text) is not None
 
 
