@@ -309,8 +309,9 @@ def test_equal_kernels_are_one_function():
     check(b, [normal(100), normal(30, 20), normal(5)])
 
 
-def test_a_large_program_is_compiled_in_pieces():
+def test_a_large_program_is_compiled_in_pieces(monkeypatch):
     """Same text, several files: the kernels of each are called from the first."""
+    monkeypatch.setattr("graphc.compiler.codegen.program.ALIKE", 1000)
     b = Builder()
     x = b.input((40, 30))
     y = x

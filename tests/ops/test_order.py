@@ -188,6 +188,16 @@ def test_scatters_keep_the_first_of_equal_zeros():
             _same(torch.compile(fn, fullgraph=True)(base, index, src).numpy(), found.numpy())
 
 
+def test_an_opaque_step_of_symbolic_sizes_with_a_result_of_fixed_size():
+    def fn(x):
+        return torch.histc(x * 2, 10) + 1  # the range depends on the data
+
+    compiled = torch.compile(fn, fullgraph=True, dynamic=True)
+    for n in (4, 7):
+        x = torch.arange(n * 5.0).reshape(n, 5)
+        _same(compiled(x).numpy(), fn(x).numpy())
+
+
 def _both(found):
     return found[0] * 3 + found[1]
 
