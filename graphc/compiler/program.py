@@ -124,6 +124,8 @@ class Program:
             if rng or sizes or state.dynamic:
                 state.set_sizes(self, sizes, rng)
             values = None
+            if self.symbols and (self._opaque or self._plain is None):
+                values = dict(zip(self.symbols, sizes, strict=True))
             results: list = [None] * self._count
             if self._plain is not None:
                 for at, shape, dtype in self._plain:
@@ -131,7 +133,6 @@ class Program:
                     table[i] = _from_buffer(a)
                     i += 1
             else:
-                values = dict(zip(self.symbols, sizes, strict=True)) if self.symbols else None
                 for at, spec in self._out:
                     results[at] = a = spec.make(values)
                     table[i] = spec.pointer(a)

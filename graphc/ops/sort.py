@@ -458,7 +458,8 @@ def _extremum_at(op: Any) -> Any:
     plain = _at(op)
 
     def run(a: np.ndarray, index: np.ndarray, src: np.ndarray, dim: int) -> np.ndarray:
-        out = plain(a, index, src, dim)
+        with np.errstate(invalid="ignore"):  # numpy would warn of nan
+            out = plain(a, index, src, dim)
         if a.dtype.kind == "f" and (out == 0).any():  # numpy may take the later of two zeros
             rows = src[tuple(slice(0, n) for n in index.shape)].reshape(-1)
             zeros = np.flatnonzero(rows == 0)[::-1]  # the first is written last

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -308,8 +309,9 @@ def test_equal_kernels_are_one_function():
     check(b, [normal(100), normal(30, 20), normal(5)])
 
 
-def test_a_large_program_is_compiled_in_pieces():
+def test_a_large_program_is_compiled_in_pieces(monkeypatch):
     """Same text, several files: the kernels of each are called from the first."""
+    monkeypatch.setattr("graphc.compiler.codegen.program.ALIKE", 1000)
     b = Builder()
     x = b.input((40, 30))
     y = x
@@ -416,3 +418,14 @@ def test_a_choice_by_column_in_short_rows(columns):
 
 def test_graphc_is_importable():
     assert graphc.__version__
+
+
+def test_many_kernels_that_differ_in_numbers_share_a_function():
+    numbers = [0.0, -0.0, 1.5, -1.5, float("inf"), float("-inf"), float("nan"), 1e-45, 3e38, 7.0]
+    for count, functions in ((3, 3), (len(numbers), 1)):
+        b = Builder()
+        x = b.input((64, 64))
+        b.graph.outputs = [b("sum", b("mul", x, c), (0, 1), False) for c in numbers[:count]]
+        check(b, [normal(64, 64)])
+        names = set(re.findall(r"static void (\w+_sum)\(", compile_graph(b.graph)[1]))
+        assert len(names) == functions

@@ -1,7 +1,11 @@
 """Which values share a kernel, and the reasons given where they do not."""
 
+import random
+
+import networkx as nx
+
 from graphc.compiler.passes import pipeline
-from graphc.compiler.passes.fuse import fuse
+from graphc.compiler.passes.fuse import _Before, fuse
 from tests.codegen.graphs import Builder
 
 
@@ -91,3 +95,21 @@ def test_an_epilogue_may_see_the_rows_split_into_axes():
     b.graph.outputs = [b("add", b("tanh", h), y)]
     names, plan = kernels(b)
     assert names == [["mm", "add", "tanh", "add"]] and plan.groups[0].kind == "gemm"
+
+
+def test_what_comes_before_a_group_is_what_paths_say():
+    rng = random.Random(7)
+    for _ in range(20):
+        graph, before = nx.DiGraph(), _Before()
+        for i in range(12):
+            graph.add_node(i)
+            before.add(i, [])
+        for _ in range(25):
+            first, then = rng.randrange(12), rng.randrange(12)
+            if nx.has_path(graph, then, first):
+                continue  # groups never wait for each other in a circle
+            graph.add_edge(first, then)
+            before.add(then, [first])
+            assert all(
+                before.path(i, j) == nx.has_path(graph, i, j) for i in range(12) for j in range(12)
+            )

@@ -56,15 +56,27 @@ _HELPERS = {"min": "gcp_min", "max": "gcp_max", "lane_rows": "gcp_lane_rows"}
 _UNROLLED = 16
 
 
+MARK = "\x01"  # encloses the position of a literal in printed lines
+
+
+def filled(text: str, literals: list[str]) -> str:
+    """Printed text with its literals in place."""
+    parts = text.split(MARK)
+    parts[1::2] = [literals[int(i)] for i in parts[1::2]]
+    return "".join(parts)
+
+
 class Printer:
     """Prints one kernel. Collects what it uses: `params` (buffer name -> (Buffer, written)), size
-    symbols, random seeds, messages of run-time checks."""
+    symbols, random seeds, messages of run-time checks; `literals`, (dtype, text) of the floating
+    constants, which the lines call by position: see `filled`."""
 
     def __init__(self, messages: list[str]):
         self.messages = messages  # of the whole program; a status is 1 + position
         self.params: dict[str, list] = {}
         self.sizes: dict[str, None] = {}
         self.heaps: list[Buffer] = []
+        self.literals: list[tuple[DType, str]] = []
         self.uses_frame = False
         self.choices = 0  # conditional expressions printed so far
         self.lines: list[str] = []
@@ -95,7 +107,12 @@ class Printer:
         return text[1:-1] if text.startswith("(") and _closes_last(text) else text
 
     def _const(self, e: Const) -> str:
-        return constant(e.value, e.dtype)
+        text = constant(e.value, e.dtype)
+        if e.dtype not in (dtypes.float32, dtypes.float64):
+            return text
+        slot, bare = f"{MARK}{len(self.literals)}{MARK}", text.strip("()")
+        self.literals.append((e.dtype, bare))
+        return text.replace(bare, slot)
 
     def _ref(self, e: Ref) -> str:
         return e.name

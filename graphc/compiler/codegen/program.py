@@ -1,13 +1,15 @@
 """Whole programs: takes kernels in order, places and the arena layout, gives one C file.
 
-Kernels with equal text are one function, called with other pointers; neighbours among them that
-touch different memory run as one parallel region. Invariant: a status stops the program before any
+Kernels with equal text are one function, called with other pointers; so are many kernels that
+differ in numbers alone, which are parameters then. Neighbours of one function that touch different
+memory run as one parallel region. Invariant: a status stops the program before any
 input is written.
 """
 
 from __future__ import annotations
 
 import functools
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,8 +17,11 @@ from ...base.resources import templates_dir
 from ...ir.index import Index, as_index
 from ...ir.loop import Buffer
 from ..lower.kernel import Kernel
-from .c import Printer, comment_text
+from .c import MARK, Printer, comment_text, filled
 
+_NEGATIVE = re.compile(rf"(?<!\w)\(({MARK}(\d+){MARK})\)")  # literals in parentheses
+# So many kernels that differ in numbers alone share a function; fewer keep the numbers in the text.
+ALIKE = 8
 GRAIN = 1 << 14  # elements of work in the smallest piece of a parallel region
 PIECE = 20_000  # characters of kernels from which a program is compiled as several files
 HEADERS = (
@@ -33,13 +38,13 @@ HEADERS = (
 @dataclass(slots=True)
 class Function:
     """A printed kernel: `text` with the name NAME, its parameters in order, and the first name it
-    got."""
+    got. uses: kernel -> (its buffers, names of those it writes)."""
 
     name: str
     text: str
     params: list
     sizes: list
-    uses: list = field(default_factory=list)
+    uses: dict = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -90,12 +95,19 @@ class Writer:
         self.timed = timed
         self.steps: list[list[Kernel]] = []  # what each timed step runs
         self.messages: list[str] = []
+        self.printed: dict[Kernel, tuple[Printer, str, Any]] = {}
+        self.alike: dict[Any, list[list[str]]] = {}  # of kernels alike: their literals
+        self.numbers: dict[Kernel, list[tuple[str, str]]] = {}  # literals that are parameters
         self.shared: dict[str, Function] = {}
         self.functions: dict[Kernel, Function] = {}
         self.order: list[tuple[Function, list[str], Kernel]] = []
         self.natives: dict[str, int] = {}  # functions of the library -> which they are
 
     def write(self) -> Source:
+        for kernels in self.segments:
+            for k in kernels:
+                if k.form not in ("gemm", "call"):
+                    self._print(k)
         lines = [self._segment(kernels) for kernels in self.segments]
         texts = []
         for _f, comment, k in self.order:
@@ -134,9 +146,28 @@ class Writer:
 
     # ---------------------------------------------------------------- functions
 
-    def _function(self, k: Kernel) -> Function:
+    def _print(self, k: Kernel) -> None:
+        """The kernel's lines, with marks for its literals: those of alike kernels are equal."""
         p = Printer(self.messages)
         p.block(k.body, 1)
+        body = "\n".join(p.lines)
+        params = tuple((b.dtype.ctype, written, name) for b, written, name in p.params.values())
+        heaps = tuple(as_index(b.count).key for b in p.heaps)
+        key = (k.form, params, heaps, _NEGATIVE.sub(r"\1", body))
+        self.printed[k] = p, body, key
+        if k.form == "rows":
+            self.alike.setdefault(key, []).append([text for _, text in p.literals])
+
+    def _varying(self, key: Any) -> list[int]:
+        """Positions of the literals that are parameters of the function."""
+        rows = self.alike.get(key, [])
+        if len(rows) < ALIKE:
+            return []
+        return [i for i, texts in enumerate(zip(*rows, strict=True)) if len(set(texts)) > 1]
+
+    def _function(self, k: Kernel) -> Function:
+        p, body, key = self.printed[k]
+        varying = self._varying(key)
         prologue, epilogue = [], []
         for s in p.sizes:
             prologue.append(f"const int64_t {s} = f->sizes[{self.slots[s]}];")
@@ -152,28 +183,32 @@ class Writer:
             {"type": ("" if written else "const ") + b.dtype.ctype, "name": local, "restrict": True}
             for b, written, local in p.params.values()
         ]
-        kernel, _ = _templates()
-        text = kernel.render(
-            name="NAME",
-            form=k.form,
-            comment=["COMMENT"],
-            params=params,
-            prologue=prologue,
-            epilogue=epilogue,
-            body="\n".join(p.lines),
-            ctype=k.c.dtype.ctype if k.c else "",
-        )
-        function = self.shared.get(text)
+        texts = [text for _, text in p.literals]
+        for j, i in enumerate(varying):
+            ctype = p.literals[i][0].ctype
+            params.append({"type": f"const {ctype}", "name": f"number{j}", "restrict": True})
+            self.numbers.setdefault(k, []).append((ctype, texts[i]))
+            texts[i] = f"number{j}[0]"
+        if varying:
+            body = _NEGATIVE.sub(lambda m: m[1] if int(m[2]) in varying else m[0], body)
+        what = {
+            "form": k.form,
+            "params": params,
+            "prologue": prologue,
+            "epilogue": epilogue,
+            "body": filled(body, texts),
+            "ctype": k.c.dtype.ctype if k.c else "",
+        }
+        function = self.shared.get(repr(what))
         if function is None:
-            function = self.shared[text] = Function(k.name, text, params, list(p.sizes))
+            kernel, _ = _templates()
+            text = kernel.render(name="NAME", comment=["COMMENT"], **what)
+            function = self.shared[repr(what)] = Function(k.name, text, params, list(p.sizes))
             self.order.append((function, self.comments.get(k, [k.name]), k))
         self.functions[k] = function
-        function.uses.append(
-            (
-                k,
-                [b for b, _, _ in p.params.values()],
-                {b.name for b, written, _ in p.params.values() if written},
-            )
+        function.uses[k] = (
+            [b for b, _, _ in p.params.values()],
+            {b.name for b, written, _ in p.params.values() if written},
         )
         return function
 
@@ -181,17 +216,20 @@ class Writer:
         """The text of a kernel's function, with `comment` and the buffers that `k` calls it
         with."""
         f = self.functions[k]
-        _, buffers, written = next(use for use in f.uses if use[0] is k)
+        buffers, written = f.uses[k]
+        numbers = self.numbers.get(k, [])
         params = [
             f"{p['name']} = {b.name}[{b.count}]{' (written)' if b.name in written else ''}"
-            for p, b in zip(f.params, buffers, strict=True)
+            for p, b in zip(f.params[: len(buffers)], buffers, strict=True)
         ]
+        params += [f"number{j} = {text}" for j, (_, text) in enumerate(numbers)]
         if params:
             comment = [*comment, f"  {', '.join(params)}"]
         if len(f.uses) > 1:
             comment = [
                 *comment,
-                f"  one function for {len(f.uses)} such kernels, each with its own buffers",
+                f"  one function for {len(f.uses)} such kernels, each with its own buffers"
+                + (" and numbers" if numbers else ""),
             ]
         safe = "\n * ".join(comment_text(c) for c in comment)
         return f.text.replace("NAME", f.name).replace("COMMENT", safe, 1)
@@ -202,7 +240,7 @@ class Writer:
         lines: list[str] = []
         sizes: dict[str, None] = {}
         for k in kernels:
-            if k.form not in ("gemm", "call"):
+            if k in self.printed:
                 self._function(k)
         steps = self._batches(kernels)
         failed = False
@@ -249,7 +287,7 @@ class Writer:
         f = self.functions.get(k)
         if f is None:
             return k.call is not None and any(b.name.startswith("in") for b in k.call.results)
-        return any(b.startswith("in") for used, _, written in f.uses if used is k for b in written)
+        return any(b.startswith("in") for b in f.uses[k][1])
 
     def _batches(self, kernels: list[Kernel]) -> list[list[Kernel]]:
         """Neighbours with one function and separate memory, together."""
@@ -275,19 +313,17 @@ class Writer:
         return True
 
     def _touches(self, k: Kernel) -> tuple[set[str], set[str]]:
-        f = self.functions[k]
-        for used, buffers, written in f.uses:
-            if used is k:
-                return {b.name for b in buffers}, written
-        return set(), set()
+        buffers, written = self.functions[k].uses[k]
+        return {b.name for b in buffers}, written
 
     def _pointer(self, b: Buffer, offset: Any = 0) -> str:
         return self.address[b.name]
 
     def _table(self, k: Kernel) -> str:
-        f = self.functions[k]
-        buffers = next(b for used, b, _ in f.uses if used is k)
-        return ", ".join(self._pointer(b) for b in buffers) or "0"
+        buffers, _ = self.functions[k].uses[k]
+        pointers = [self._pointer(b) for b in buffers]
+        pointers += [f"(void *)(const {t}[]){{{text}}}" for t, text in self.numbers.get(k, [])]
+        return ", ".join(pointers) or "0"
 
     def _launch(self, k: Kernel, sizes: dict) -> list[str]:
         f = self.functions[k]
@@ -432,8 +468,6 @@ static void NAME_all(void *ctx, int64_t begin, int64_t end, int thread) {
 
 def _heads(text: str, name: str) -> list[str]:
     """Declarations of the functions of a kernel that its file shows."""
-    import re
-
     found = re.findall(rf"^(void {name}(?:_all)?\([^)]*\)) {{$", text, re.M)
     return [f"{h};" for h in found]
 
@@ -461,8 +495,6 @@ def _cast_parens(text: str) -> str:
 
 
 def _mentions(text: str, name: str) -> bool:
-    import re
-
     return re.search(rf"\b{re.escape(name)}\b", text) is not None
 
 

@@ -343,6 +343,7 @@ def fuse(graph: Graph, join: bool = True) -> Plan:
     updates = {n.id for n in graph.updates.values()}
     number = {n.id: i for i, n in enumerate(graph.nodes)}  # as the graph's text counts
     deps = nx.DiGraph()
+    before = _Before()
     groups: list[Group] = []
     refused: list[WhyNotFused] = []
     for u in units.values():
@@ -352,7 +353,7 @@ def fuse(graph: Graph, join: bool = True) -> Plan:
         reasons: dict[int, str] = {}
         for g in sorted(sources, key=lambda g: -g.id) + siblings:
             reason, rank = _can_join(g, u, updates) if join else ("fusion is switched off", 0)
-            if not reason and any(h is not g and nx.has_path(deps, g.id, h.id) for h in sources):
+            if not reason and any(h is not g and before.path(g.id, h.id) for h in sources):
                 reason = (
                     "the consumer also needs a value that is computed from this kernel's result"
                 )
@@ -366,7 +367,9 @@ def fuse(graph: Graph, join: bool = True) -> Plan:
             u.group = Group(_group_kind(u), [u], u.kept, len(groups))
             groups.append(u.group)
             deps.add_node(u.group.id)
-        deps.add_edges_from((h.id, u.group.id) for h in sources if h is not u.group)
+        needed = [h.id for h in sources if h is not u.group]
+        deps.add_edges_from((h, u.group.id) for h in needed)
+        before.add(u.group.id, needed)
         for v in near.values():
             if v.group is not u.group:
                 refused.append(
@@ -385,6 +388,28 @@ def fuse(graph: Graph, join: bool = True) -> Plan:
     return Plan(ordered, refused, units)
 
 
+class _Before:
+    """Which groups have to run before which, kept as bits: those that group i needs, itself
+    included, are the ones of sets[i]."""
+
+    def __init__(self) -> None:
+        self.sets: list[int] = []
+
+    def add(self, group: int, needed: list[int]) -> None:
+        if group == len(self.sets):
+            self.sets.append(1 << group)
+        new = 0
+        for h in needed:
+            new |= self.sets[h]
+        if new & ~self.sets[group]:
+            for i in range(len(self.sets)):
+                if self.path(group, i):
+                    self.sets[i] |= new
+
+    def path(self, first: int, then: int) -> bool:
+        return bool(self.sets[then] >> first & 1)
+
+
 def _label(n: Node, number: dict[int, int]) -> str:
     name = n.op.name if n.op else f"{n.args[0].op.name}[{n.attrs[1]}]"  # type: ignore
     return f"{name} %{number[n.id]}"
@@ -398,6 +423,8 @@ def _siblings(u: Unit, groups: list, sources: list) -> list:
     """Groups over the same loops that read something that u reads, latest first."""
     if u.kind not in ("map", "reduce", "column"):
         return []
+    if u.kind == "reduce" and u.kept == 0 and _hint(numel(u.space)) > 1024:
+        return []  # `_join_rows` would refuse each: no rows in common
     mine = {r.id for r, _ in u.reads}
     found = []
     for g in reversed(groups):
