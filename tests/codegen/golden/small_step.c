@@ -44,8 +44,7 @@ static void k0_mm_mul_threshold_backward(void *ctx, int64_t batch, int64_t i0, i
     for (int64_t j = j0; j < j1; j++) {
       const float t0 = c[i * ldc + j - i0 * ldc - j0];
       const float t1 = gc_relu_f32(t0 + a0[j]);
-      const float t2 = t1 * 0.03125f;
-      a1[i * 40 + j] = (t1 <= 0.0f) ? 0.0f : t2;
+      a1[i * 40 + j] = gc_threshold_backward_f32(t1 * 0.03125f, t1);
     }
   }
 }
