@@ -141,6 +141,19 @@ def test_logcumsumexp_of_infinities():
     assert str(torch.logcumsumexp(x, 0).tolist()) == str([-inf, -inf, 1.0, inf, inf, inf, nan, nan])
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_logcumsumexp_has_the_same_bits_along_any_axis(dtype):
+    a = 30 * np.random.default_rng(3).standard_normal((1200, 3)).astype(dtype)
+    down = torch.logcumsumexp(torch.tensor(a), 0).numpy()
+    _same(torch.logcumsumexp(torch.tensor(a).t().contiguous(), 1).numpy().T, down)
+    wide = a.astype(np.longdouble)
+    high = np.maximum.accumulate(wide, 0)
+    exact = np.log(np.array([np.exp(wide[: r + 1] - high[r]).sum(0) for r in range(1200)])) + high
+    # n additions of positive numbers, each rounded in float64; one rounding to the result's type
+    bound = 1200 * 2.0**-52 + np.finfo(dtype).eps * np.abs(exact)
+    assert (np.abs(down - exact) <= bound).all()
+
+
 def test_linear_scan_is_the_recurrence():
     a, b = _array((2, 9, 3), "float32", 1), _array((2, 9, 3), "float32", 2)
     for reverse in (False, True):

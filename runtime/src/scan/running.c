@@ -2,7 +2,8 @@
  * int gc_scan_<what>_<code>(numbers, in, out). numbers: outer, n, inner.
  *   cummax, cummin  out: the extremum of elements 0..r and its place, the last of equal ones; nan
  *                   wins and goes on winning
- *   logcumsumexp    log(sum(exp(x))): s = x[0]; s = logaddexp(s, x[r]) in double
+ *   logcumsumexp    m + log(s) in double, with m the running maximum and s = sum(exp(x - m)):
+ *                   s[r] = s[r - 1] * exp(m[r - 1] - m[r]) + exp(x[r] - m[r])
  *   linear          numbers: and reverse; in: a, b.
  *                   s[r] = b[r] + a[r] * s[r - 1], or in reverse s[r] = b[r] + a[r + 1] * s[r + 1];
  *                   a[0] is not read. A product, then a sum: each is rounded. */
@@ -67,25 +68,44 @@ EXTREMA(int16_t, i16)
 EXTREMA(int32_t, i32)
 EXTREMA(int64_t, i64)
 
-static inline double log_add_exp(double a, double b) {
-  double high = a > b ? a : b, low = a > b ? b : a; /* of equal infinities either one */
-  double sum = high + gc_log1p_f64(gc_exp_f64(low - high));
-  return a != a || b != b ? a + b : (low == high && gc_abs_f64(a) == __builtin_inf()) ? a : sum;
-}
+/* exp(a - b), 1 for equal infinities. */
+static inline double ratio(double a, double b) { return gc_exp_f64(a == b ? 0.0 : a - b); }
+static inline double larger(double m, double x) { return x > m || x != x ? x : m; }
 
 #define FLOATS(T, K) \
+  static void log_line_##K(const T *x, T *y, int64_t n) { \
+    double last = x[0], sum = 0.0, m[COLUMNS], grown[COLUMNS], s[COLUMNS]; \
+    for (int64_t i = 0; i < n; i += COLUMNS, x += COLUMNS, y += COLUMNS) { \
+      int64_t w = gc_min_i64(n - i, COLUMNS); \
+      double high = last; \
+      for (int64_t j = 0; j < w; j++) m[j] = high = larger(high, x[j]); \
+      grown[0] = ratio(last, m[0]); \
+      GC_FOR(int64_t j = 1; j < w; j++) grown[j] = ratio(m[j - 1], m[j]); \
+      GC_FOR(int64_t j = 0; j < w; j++) s[j] = ratio(x[j], m[j]); \
+      for (int64_t j = 0; j < w; j++) s[j] = sum = sum * grown[j] + s[j]; \
+      GC_FOR(int64_t j = 0; j < w; j++) y[j] = (T)(m[j] + gc_log_f64(s[j])); \
+      last = high; \
+    } \
+  } \
   static void body_log_##K(void *ctx, int64_t begin, int64_t end, int thread) { \
     const running *p = ctx; \
     (void)thread; \
     EACH_TILE { \
       const T *x = (const T *)p->a + at; \
       T *y = (T *)p->out + at; \
-      double s[COLUMNS]; \
-      for (int64_t j = 0; j < w; j++) s[j] = x[j], y[j] = x[j]; \
-      for (int64_t r = 1; r < p->n; r++) { \
-        x += p->inner, y += p->inner; \
-        GC_FOR(int64_t j = 0; j < w; j++) y[j] = (T)(s[j] = log_add_exp(s[j], x[j])); \
+      double m[COLUMNS], s[COLUMNS]; \
+      if (p->inner == 1) { \
+        log_line_##K(x, y, p->n); \
+        continue; \
       } \
+      for (int64_t j = 0; j < w; j++) m[j] = x[j], s[j] = 0.0; \
+      for (int64_t r = 0; r < p->n; r++, x += p->inner, y += p->inner) \
+        GC_FOR(int64_t j = 0; j < w; j++) { \
+          double v = x[j], high = larger(m[j], v); \
+          s[j] = s[j] * ratio(m[j], high) + ratio(v, high); \
+          m[j] = high; \
+          y[j] = (T)(high + gc_log_f64(s[j])); \
+        } \
     } \
   } \
   static void body_linear_##K(void *ctx, int64_t begin, int64_t end, int thread) { \
