@@ -407,9 +407,7 @@ histogram = opaque(
     lambda arrays: arrays[0].with_shape(tuple(e.shape[0] - 1 for e in arrays[2:])),
     inputs=("*arrays",),
     samples=lambda: [
-        Sample(
-            (Make((20, 1)), Make((20,)), Make((4,), values=[-1.0, 0.0, 0.5, 1.5])), grad=False
-        ),
+        Sample((Make((20, 1)), Make((20,)), Make((4,), values=[-1.0, 0.0, 0.5, 1.5])), grad=False),
         Sample(
             (
                 Make((20, 2)),
