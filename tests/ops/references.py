@@ -65,6 +65,32 @@ def _layer_norm(T, x, w, b, n, eps):
     return T.nn.functional.layer_norm(x, x.shape[x.ndim - n :], w, b, eps)
 
 
+def _batch_norm(T, x, w, b, eps):
+    dims = (0, *range(2, x.ndim))
+    out = T.nn.functional.batch_norm(x, None, None, w, b, True, eps=eps)
+    return out, x.mean(dims, keepdim=True), x.var(dims, correction=0, keepdim=True)
+
+
+def _batch_norm_backward(T, g, x, w, mean, var, eps):
+    dims, count = (0, *range(2, x.ndim)), x.numel() / x.shape[1]
+    rstd = 1 / (var + eps).sqrt()
+    xh = (x - mean) * rstd
+    gw = g if w is None else g * w.view(-1, *(1,) * (x.ndim - 2))
+    a, c = gw.sum(dims, keepdim=True) / count, (gw * xh).sum(dims, keepdim=True) / count
+    return (gw - a - xh * c) * rstd, (g * xh).sum(dims), g.sum(dims)
+
+
+def _linear_scan(T, a, b, dim, reverse):
+    if not b.ndim:
+        return b.clone()
+    factors, out = a.unbind(dim), list(b.unbind(dim))
+    order = range(1, len(out))
+    for k in reversed(order) if reverse else order:
+        to, before = (k - 1, k) if reverse else (k, k - 1)
+        out[to] = out[to] + factors[k] * out[before]
+    return T.stack(out, dim)
+
+
 SAME = """abs add atan2 bitwise_and bitwise_left_shift bitwise_not bitwise_or bitwise_right_shift
 bitwise_xor ceil copysign cos cosh div eq erf erfc exp exp2 expm1 floor floor_divide fmax fmin fmod
 frac ge gt isfinite isinf isnan le log log10 log1p log2 logical_and logical_not logical_or
@@ -169,6 +195,12 @@ REFERENCES.update(
         "softmax_backward": lambda T, g, y, d: y * (g - (g * y).sum(d, keepdim=True)),
         "log_softmax_backward": lambda T, g, y, d: g - y.exp() * g.sum(d, keepdim=True),
         "layer_norm": _layer_norm,
+        "batch_norm": _batch_norm,
+        "batch_norm_backward": _batch_norm_backward,
+        "linear_scan": _linear_scan,
+        "scatter_max": lambda T, x, i, s, d: x.scatter_reduce(d, i, s, "amax"),
+        "scatter_min": lambda T, x, i, s, d: x.scatter_reduce(d, i, s, "amin"),
+        "scatter_mul": lambda T, x, i, s, d: x.scatter_reduce(d, i, s, "prod"),
         "cross_entropy": lambda T, x, t, i: T.nn.functional.cross_entropy(x, t, ignore_index=i),
         "var": lambda T, x, d, c, k: T.var(x, d, correction=c, keepdim=k),
         "std": lambda T, x, d, c, k: T.std(x, d, correction=c, keepdim=k),
