@@ -221,6 +221,10 @@ def run(seeds, backend=None):
         )
 
 
+def test_once_wrong():
+    run([856_501_297])  # two tensors of a backward were written: which one the error names
+
+
 @pytest.mark.parametrize("part", range(2))
 def test_sample(part):
     run(range(part * 20, part * 20 + 20))

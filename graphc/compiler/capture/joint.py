@@ -86,6 +86,7 @@ class Joint:
         self.checked_inputs: list[int] = []  # targets and results whose memory the backward reads
         self.checked_results: list[int] = []
         self.others: list[Source] = []  # ... of inputs that are no targets
+        self.checked_others: list[Tensor] = []  # those of the call that was traced
         self.saved_nodes: dict[int, Node] = {}
         self.saved_versions: dict[int, int] = {}  # of what is saved, when the forward ended
         self.saved_slots: set[int] = set()  # inputs whose memory is saved, be it written since
@@ -220,6 +221,7 @@ class Joint:
             if named and view.cell.slot in read and id(t._storage) not in own:
                 own.add(id(t._storage))
                 self.others.append(self._source(t))
+                self.checked_others.append(t)
         saved = {i for kind, i in self.inputs if kind == "out"}
         self.checked_results = [
             k for k, m in enumerate(self.made) if m.base[0] == "out" and m.base[1] in saved
@@ -292,10 +294,8 @@ class Joint:
         present = tuple([g is not None for g in grads])
         if not any(present):
             return running
-        self._check_versions(call)
+        self._check_versions(e, self.error is not None and present == self.pattern[0])
         pattern = present, tuple([g is not None for g in running])
-        if self.error is not None and present == self.pattern[0]:
-            self._raise(self.error, call)
         if pattern != self.pattern:
             self.wanted = None if self.fixed else pattern
         if pattern != self.pattern or STATE.grad or STATE.tracer is not None:
@@ -333,20 +333,40 @@ class Joint:
             raise tape.Modified(error.tensor, call.ended - self.behind, error.producer)
         raise type(error)(*error.args)
 
-    def _check_versions(self, call: Call) -> None:
-        for t, version, what in call.versions:
-            if t._storage.version != version:
-                if not what and t._fn is not None:
-                    what = f", which is output {t._output_nr} of {tape.short_name(t._fn.name())},"
-                raise RuntimeError(
-                    "one of the variables needed for gradient computation has been modified "
-                    "by an inplace "
-                    f"operation: [torch.{t.dtype.title}Tensor {list(t.shape)}]{what} is at version "
-                    f"{t._storage.version}; expected version {version} instead. "
-                    "Hint: enable anomaly detection "
-                    "to find the operation that failed to compute its gradient, with "
-                    "torch.autograd.set_detect_anomaly(True, check_nan=False)."
-                )
+    def _check_versions(self, e: CompiledFunctionBackward, fails: bool) -> None:
+        """Raises what eager mode's backward meets first: the error that it ended with when it was
+        traced (if it `fails` for these cotangents), or a tensor that was written since the call."""
+        call = e.saved[0]
+        changed = [k for k, (t, v, _) in enumerate(call.versions) if t._storage.version != v]
+        if fails and not any(self._comes_first(k) for k in changed):
+            self._raise(self.error, call)  # type: ignore[arg-type]
+        for t, version, what in [call.versions[k] for k in changed]:
+            if not what and t._fn is not None:
+                what = f", which is output {t._output_nr} of {tape.short_name(t._fn.name())},"
+            raise RuntimeError(
+                "one of the variables needed for gradient computation has been modified "
+                "by an inplace "
+                f"operation: [torch.{t.dtype.title}Tensor {list(t.shape)}]{what} is at version "
+                f"{t._storage.version}; expected version {version} instead. "
+                "Hint: enable anomaly detection "
+                "to find the operation that failed to compute its gradient, with "
+                "torch.autograd.set_detect_anomaly(True, check_nan=False)."
+            )
+
+    def _comes_first(self, k: int) -> bool:
+        """Whether a backward reads what number k of `versions` tells of before it meets the traced
+        error."""
+        traced = [*[self.targets[i] for i in self.checked_inputs], *self.checked_others]
+        if not isinstance(self.error, tape.Modified) or k >= len(traced):
+            return True
+        return self._last_saved(traced[k]) >= self._last_saved(self.error.tensor)
+
+    def _last_saved(self, t: Tensor) -> float:
+        """When the last entry that keeps t was recorded: the first to run backward."""
+        return max(
+            (x.seq for x in self.entries if any(kept[0] is t for kept in (x.saved or {}).values())),
+            default=float("inf"),
+        )
 
     # ---- the eager tape again
 
