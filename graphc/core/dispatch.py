@@ -253,7 +253,11 @@ def run_pointwise(op: Op, inputs: tuple, attrs: tuple, out: np.ndarray | None = 
         if plan.half and plan.out.is_half:
             result = cast_array(np.asarray(op.eager(*arrays, *attrs)), plan.out.compute, plan.out)
         elif isinstance(op.eager, np.ufunc):
-            if out is not None and out.dtype == plan.out.np:
+            if (
+                out is not None
+                and out.dtype == plan.out.np
+                and (out.flags.c_contiguous or "dense_out" not in op.extra)
+            ):
                 # no retry after a warning: out may be an input, too
                 with np.errstate(all="ignore"):
                     result = op.eager(*arrays, out=out)

@@ -131,16 +131,10 @@ div = pointwise(
     vjp=[lambda g, other: g / other, lambda g, input, other: -g * ((input / other) / other)],
     samples=binary(other_lo=0.5),
 )
-def _negative(a: np.ndarray, out: Any = None) -> np.ndarray:
-    if out is None or out.flags.c_contiguous:
-        return np.negative(a, out=out)
-    np.copyto(out, np.negative(a))  # numpy 2.4 reads some strides wrongly when both have them
-    return out
-
-
 neg = pointwise(
     "neg",
-    _negative,
+    np.negative,
+    dense_out=True,  # numpy 2.4 reads wrongly where input and result have one of some strides
     out=_neg_rule,
     complex=np.negative,
     vjp=[lambda g: -g],

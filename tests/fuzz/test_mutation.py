@@ -160,6 +160,7 @@ def run(seeds):
     "seed",
     [
         869_483_971,  # a write through a view that overlaps itself, read through another
+        24_000_333,  # strides of a negated view with an axis of one element
         24_000_196,  # where's result over an axis of one element
         31_000_819,  # numpy negates some strided columns wrongly
     ],
