@@ -608,6 +608,15 @@ def _hint(x: Any) -> int:
 def _fold_operands(graph: Graph, real: set[int]) -> set[int]:
     """Adds the operands of products (and of calls) that no strides over memory describe."""
     real = set(real)
+    while True:
+        known = len(real)
+        _fold_once(graph, real)
+        if len(real) == known:
+            return real
+        # what was added may stand between an operand that was looked at before and its memory
+
+
+def _fold_once(graph: Graph, real: set[int]) -> None:
     for n in graph.nodes:
         op = n.op
         if op is not None and op.kind == "contract":
@@ -620,7 +629,6 @@ def _fold_operands(graph: Graph, real: set[int]) -> set[int]:
             real |= {a.id for a in n.node_args if not a.is_input}
         elif n.is_output_of:
             real.add(n.args[0].id)
-    return real
 
 
 def _moved(a: Node) -> bool:
