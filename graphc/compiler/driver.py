@@ -25,7 +25,7 @@ from ..ir.index import (
 )
 from ..ir.loop import Buffer, Expr, IndexValue
 from ..ir.text import graph_text, stmt_text
-from .codegen.program import Writer, called, pointer_of
+from .codegen.program import Writer, pointer_of
 from .inspect.views import describe, memory_text
 from .interpret.sizes import symbols_of
 from .lower.calls import copy_kernel
@@ -90,7 +90,7 @@ def _compile_graph(graph: Graph, name: str, skip: Collection[str]) -> tuple:
             info.source = (
                 writer.final(k, comments[k])
                 if k in source.functions
-                else f"/* a call of the runtime's {called(k)} */\n"
+                else writer.calls[k]
             )
             infos.append(info)
     record = {
@@ -233,10 +233,8 @@ def _comment(g: Group, k: Kernel, memory: Assignment) -> list[str]:
     info = describe(k.name, g, k, memory.places)
     lines = [f"{k.name}: {', '.join(info.ops) or 'copy'}"]
     lines += [f"  {f.rsplit('/', 1)[-1]}:{n}: {text}" for f, n, text in info.lines]
-    lines.append(
-        f"  gives {', '.join(info.shapes)}; {quantity(info.bytes, 'B')} moved, "
-        f"{quantity(info.flops, 'FLOP')}"
-    )
+    work = f", {quantity(info.flops, 'FLOP')}" if g.kind != "native" else ""  # nobody counts those
+    lines.append(f"  gives {', '.join(info.shapes)}; {quantity(info.bytes, 'B')} moved{work}")
     return lines
 
 

@@ -54,3 +54,16 @@ def test_kernels_carry_source_and_the_user_s_lines():
     assert str(first).startswith(f"{first.name}: mm, add, relu")
     assert isinstance(p.why_not_fused, str) and "->" in p.why_not_fused
     assert all(isinstance(n, Node) for n in small_step().nodes)
+
+
+def test_calls_of_the_library_name_the_users_line():
+    import graphc
+    from graphc.nn import functional as F
+
+    compiled = graphc.compile(lambda x, w: F.conv2d(x, w).sort(-1)[0], fullgraph=True)
+    compiled(graphc.randn(1, 2, 5, 5), graphc.randn(3, 2, 3, 3))
+    calls = [k for k in compiled.kernels if "gc_conv" in k.source or "gc_sort" in k.source]
+    assert len(calls) == 2
+    for k in calls:
+        assert "test_inspect.py" in k.source and "F.conv2d(x, w).sort(-1)" in k.source
+        assert k.source.splitlines()[1].strip() in compiled.source and "FLOP" not in k.source

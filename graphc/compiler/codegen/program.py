@@ -101,6 +101,7 @@ class Writer:
         self.shared: dict[str, Function] = {}
         self.functions: dict[Kernel, Function] = {}
         self.order: list[tuple[Function, list[str], Kernel]] = []
+        self.calls: dict[Kernel, str] = {}  # of those without a function: their step
         self.natives: dict[str, int] = {}  # functions of the library -> which they are
 
     def write(self) -> Source:
@@ -254,6 +255,8 @@ class Writer:
                 step += self._call(batch[0], sizes)
             else:
                 step += self._product(batch[0], sizes)
+            if batch[0] not in self.functions:
+                self.calls[batch[0]] = "\n".join(line[2:] for line in step) + "\n"
             if failed and any(self._commits(k) for k in batch):
                 lines.append("  if (status) return status;")
                 failed = False
@@ -403,13 +406,19 @@ class Writer:
         at = self.natives.setdefault(call.function, len(self.natives))
         functions = f"((const gcp_native *)buffers[{self.arena_slot + 1}])"
         return [
-            f"  {{ /* {k.name}: {call.function} */",
+            *self._head(k, call.function),
             f"    const int64_t numbers[] = {{{numbers}}};",
             f"    void *const in[] = {{{arguments}}};",
             f"    void *const out[] = {{{results}}};",
             f"    if ({functions}[{at}](numbers, in, out)) return -1;",
             "  }",
         ]
+
+    def _head(self, k: Kernel, what: str) -> list[str]:
+        """The beginning of a step, with the user's lines where no function carries them."""
+        facts = [] if k in self.functions else self.comments.get(k, [])[1:]
+        lines = [f"{k.name}: {what}", *[comment_text(f) for f in facts]]
+        return ("  { /* " + "\n   * ".join(lines) + ("\n   */" if facts else " */")).split("\n")
 
     def _product(self, k: Kernel, sizes: dict) -> list[str]:
         g = k.gemm
@@ -430,7 +439,8 @@ class Writer:
 
         epilogue = k.form == "tile"
         c = f"({g.c.dtype.ctype} *){_cast_parens(self._pointer(g.c))}"
-        out = [f"  {{ /* {k.name}: [{text(g.batch)}] {text(g.m)} x {text(g.n)} x {text(g.k)} */"]
+        what = f"[{text(g.batch)}] {text(g.m)} x {text(g.n)} x {text(g.k)}"
+        out = self._head(k, what)
         last = ""
         if g.code in ("f32", "f64"):
             last = ", 0"
@@ -483,11 +493,6 @@ def _parts(texts: list[str]) -> list[list[str]]:
         parts[min(at * count // total, count - 1)].append(t)
         at += len(t)
     return [p for p in parts if p]
-
-
-def called(k: Kernel) -> str:
-    """The library's function that a kernel without a body calls."""
-    return k.call.function if k.call else f"gemm_{k.gemm.code}" if k.gemm else "?"
 
 
 def _cast_parens(text: str) -> str:
