@@ -223,6 +223,7 @@ def run(seeds, backend=None):
 
 def test_once_wrong():
     run([856_501_297])  # two tensors of a backward were written: which one the error names
+    run([3_942_386_014])  # an attribute more in a thread's own object
 
 
 @pytest.mark.parametrize("part", range(2))

@@ -343,6 +343,8 @@ class ReadSet:
             self.every_call.append(Fields(f"a {cls.__name__}", fields, self._origin(None, "")))
         self._implicit(cls)
         if local:  # other fields in every thread
+            if names is None:  # `vars`, say
+                self._add(f"the number of attributes of a {cls.__name__}", lambda: len(x.__dict__))
             for name in sorted(x.__dict__) if names is None else names:
                 if name in x.__dict__:
                     self.binding(
