@@ -156,9 +156,7 @@ def select(c: np.ndarray, a: np.ndarray, b: np.ndarray, shape: tuple) -> np.ndar
     """c ? a : b for arrays that broadcast to shape; a and b of one dtype of up to 8 bytes."""
     operands = (c, a, b)
     strides = pointwise_strides(shape, [_layout(x) for x in operands])
-    size = b.itemsize
-    memory = library.empty((math.prod(shape) * size,), np.dtype(np.uint8))
-    out = np.ndarray(shape, b.dtype, memory, 0, tuple([s * size for s in strides]))
+    out = empty_strided(shape, strides, b.dtype)
     args: list[Any] = []
     kept = []  # must outlive the call
     for x in operands:
@@ -171,7 +169,7 @@ def select(c: np.ndarray, a: np.ndarray, b: np.ndarray, shape: tuple) -> np.ndar
         kept.append(flat)
         args += [library.pointer(flat), 0 if x.size == 1 else 1]
     f = library.fn(f"gc_v_select_{b.itemsize}", _FLAT[3])
-    f(out.size, *args, library.pointer(memory))
+    f(out.size, *args, library.address(out))
     return out
 
 
